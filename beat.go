@@ -1,0 +1,144 @@
+package laneswap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Beat takes a heartbeat. It never waits for a storage, a network or a
+// notifier, and never fails because of one. The error matches ErrServiceNotFound,
+// ErrInvalidServiceID, or ErrInvalidHeartbeat (a *ValidationError when a limit
+// was exceeded); then nothing was changed.
+func (m *Manager) Beat(ctx context.Context, id ServiceID, hb Heartbeat) error {
+	if err := m.writable(ctx); err != nil {
+		return failed("beat", id, err)
+	}
+	r, err := m.find(id)
+	if err != nil {
+		return failed("beat", id, err)
+	}
+	if hb.empty() && m.interceptors == nil {
+		return failed("beat", id, m.strike(r))
+	}
+	_, err = m.apply(ctx, r, hb)
+	return failed("beat", id, err)
+}
+
+// Report takes a heartbeat and returns how the service stands with it. The
+// errors are those of Beat.
+func (m *Manager) Report(ctx context.Context, id ServiceID, hb Heartbeat) (ServiceStatus, error) {
+	if err := m.writable(ctx); err != nil {
+		return ServiceStatus{}, failed("report", id, err)
+	}
+	r, err := m.find(id)
+	if err != nil {
+		return ServiceStatus{}, failed("report", id, err)
+	}
+	st, err := m.apply(ctx, r, hb)
+	return st, failed("report", id, err)
+}
+
+// strike is an empty beat.
+func (m *Manager) strike(r *record) error {
+	mono := int64(time.Since(m.base))
+	if prev, slow := r.cell.beat(mono); slow {
+		return m.strikeSlow(r, prev, mono)
+	}
+	return nil
+}
+
+// strikeSlow is the rest of an empty beat that the cell has counted already.
+func (m *Manager) strikeSlow(r *record, prev, mono int64) error {
+	m.observe(m.now())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := m.open(r); err != nil {
+		return err
+	}
+	m.publish(m.judge.overdue(r, prev, instant{mono: mono}))
+	// Read again under the lock: a verdict may have been given since mono, and
+	// no recovery is dated before its stale.
+	ev, earlier := m.judge.beat(r, Heartbeat{Status: StatusHealthy}, r.metadata, m.now())
+	m.publish(ev)
+	m.rouse(earlier)
+	return nil
+}
+
+// open returns why r takes no heartbeat, if so; its mu is held.
+func (m *Manager) open(r *record) error {
+	switch {
+	case m.stage.Load() == stageStopped:
+		return ErrStopped
+	case r.gone != alive:
+		return ErrServiceNotFound
+	}
+	return nil
+}
+
+// apply is any heartbeat: checked, intercepted, judged.
+func (m *Manager) apply(ctx context.Context, r *record, hb Heartbeat) (ServiceStatus, error) {
+	limits := m.opts.limits
+	hb, err := limits.heartbeat(hb)
+	if err != nil {
+		return ServiceStatus{}, err
+	}
+	if m.interceptors != nil {
+		for _, intercept := range m.interceptors {
+			if hb, err = intercepted(ctx, intercept, r.id, hb); err != nil {
+				return ServiceStatus{}, err
+			}
+		}
+		if hb, err = limits.heartbeat(hb); err != nil {
+			return ServiceStatus{}, err
+		}
+	}
+	m.observe(m.now())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := m.open(r); err != nil {
+		return ServiceStatus{}, err
+	}
+	merged, err := limits.merge(ErrInvalidHeartbeat, r.metadata, hb.Metadata)
+	if err != nil {
+		return ServiceStatus{}, err
+	}
+	now := m.now()
+	m.judgeNow(r, now)
+	r.cell.beats.Add(1)
+	if hb.Message != "" || hb.Status != r.reported && hb.Status != StatusHealthy || changes(r.metadata, hb.Metadata) {
+		if r.spoke == nil {
+			r.spoke = new(speech)
+		}
+		m.speeches.hear(r.spoke, hb, r.stamp(m.judge.absences.wall(now.mono)))
+	}
+	ev, earlier := m.judge.beat(r, hb, merged, now)
+	m.publish(ev)
+	m.rouse(earlier)
+	return r.snapshot(m.judge, now, 0), nil
+}
+
+// intercepted calls one interceptor; a panic is a refusal.
+func intercepted(ctx context.Context, i Interceptor, id ServiceID, hb Heartbeat) (out Heartbeat, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: interceptor panicked: %v", ErrInvalidHeartbeat, p)
+		}
+	}()
+	out, err = i(ctx, id, hb)
+	if err != nil && !errors.Is(err, ErrInvalidHeartbeat) {
+		err = fmt.Errorf("%w: %w", ErrInvalidHeartbeat, err)
+	}
+	return out, err
+}
+
+// judgeNow judges r's silence if its deadline has passed; its mu is held.
+func (m *Manager) judgeNow(r *record, now instant) {
+	if m.stage.Load() == stageStopped || r.status == StatusStale {
+		return
+	}
+	if deadline, _ := m.judge.next(r); now.mono > deadline {
+		m.publish(m.judge.look(r, now))
+	}
+}

@@ -1,0 +1,276 @@
+package laneswap
+
+import (
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+// judge decides what status a service has. It is given instants and has no
+// clock, no goroutine and no output: what it finds it returns as events. Its
+// methods are called with the record's mu held.
+type judge struct {
+	threshold int64 // the global stale threshold, ns
+	absences  *absences
+	agenda    *agenda
+	counts    [len(statusOrder)]atomic.Int64 // services per effective status
+}
+
+func newJudge(threshold time.Duration, now instant) *judge {
+	return &judge{threshold: int64(threshold), absences: newAbsences(now), agenda: newAgenda()}
+}
+
+// window is the silence that a registration allows.
+func (j *judge) window(reg Registration) int64 {
+	interval := int64(reg.Interval)
+	switch {
+	case reg.NoDeadline:
+		return noDeadline
+	case reg.StaleAfter > 0:
+		return int64(reg.StaleAfter)
+	case interval > j.threshold/2:
+		return interval + min(interval+interval/2, int64(time.Hour))
+	}
+	return j.threshold
+}
+
+// next is the one function that deadlines come from: when the record is overdue
+// and when it is certain that it fell silent. Both are noDeadline for a service
+// that owes no heartbeat.
+func (j *judge) next(r *record) (deadline, certain int64) {
+	return j.nextAfter(r, max(r.cell.last.Load(), r.armedAt))
+}
+
+func (j *judge) nextAfter(r *record, last int64) (deadline, certain int64) {
+	window := r.cell.window.Load()
+	if window == noDeadline || !r.armed {
+		return noDeadline, noDeadline
+	}
+	return j.absences.settle(last, int64(r.reg.Interval), window)
+}
+
+// admit takes a new record in: unknown, and silent from now on.
+func (j *judge) admit(r *record, now instant) (earlier bool) {
+	r.slot = -1
+	r.cell = new(cell)
+	r.cell.last.Store(now.mono)
+	r.cell.window.Store(j.window(r.reg))
+	r.cell.slow.Store(true)
+	r.created = r.stamp(j.absences.wall(now.mono))
+	r.since = r.created
+	r.reported, r.status = StatusUnknown, StatusUnknown
+	r.armed, r.armedAt = true, now.mono
+	r.judged = now.mono - 1
+	j.counts[r.status.rank()].Add(1)
+	return j.schedule(r)
+}
+
+// rearm applies a changed registration. Who said goodbye and registers again is
+// expected to beat from now on; nobody gains time by registering.
+func (j *judge) rearm(r *record, reg Registration, now instant) (earlier bool) {
+	r.reg = reg
+	r.reg.Metadata = nil
+	r.cell.window.Store(j.window(reg))
+	if !r.armed {
+		r.armed, r.armedAt, r.endedAt = true, now.mono, now.mono
+	}
+	r.cell.slow.Store(!r.quiet())
+	return j.schedule(r)
+}
+
+// schedule enters the record's next instant; a stale one has none.
+func (j *judge) schedule(r *record) (earlier bool) {
+	at := int64(noDeadline)
+	if r.status != StatusStale && r.gone == alive {
+		deadline, certain := j.next(r)
+		if r.status == StatusUnknown && r.judged == max(r.cell.last.Load(), r.armedAt) {
+			deadline = certain // that nothing is known was said already
+		}
+		if deadline != noDeadline {
+			at = deadline + 1 // at the deadline itself a service still lives
+		}
+	}
+	return j.agenda.set(r, at)
+}
+
+// look judges the silence of r at now and enters its next instant. It returns
+// the event of a transition, if there is one.
+func (j *judge) look(r *record, now instant) *Event {
+	if r.gone != alive || r.status == StatusStale || !r.armed {
+		j.agenda.set(r, noDeadline)
+		return nil
+	}
+	// The handshake of cell: slow first, then last again.
+	r.cell.slow.Store(true)
+	ev := j.silence(r, max(r.cell.last.Load(), r.armedAt), now)
+	r.cell.slow.Store(!r.quiet())
+	j.schedule(r)
+	return ev
+}
+
+// silence judges the silence that followed the beat at last and had not ended
+// by now.
+func (j *judge) silence(r *record, last int64, now instant) *Event {
+	switch {
+	case r.status == StatusStale || !r.armed:
+		return nil
+	case last < r.judged || last == r.judged && r.status != StatusUnknown:
+		return nil // judged before, and over
+	}
+	deadline, certain := j.nextAfter(r, last)
+	switch {
+	case now.mono <= deadline:
+		return nil
+	case now.mono <= certain:
+		if r.judged == last {
+			return nil // said already
+		}
+		r.judged = last
+		return j.transit(r, StatusUnknown, instant{deadline, j.absences.wall(deadline)}, change{
+			message: r.message, cause: "a heartbeat was expected while LaneSwap could not hear",
+		})
+	}
+	r.judged, r.endedAt = last, certain
+	window := time.Duration(r.cell.window.Load())
+	ch := change{message: r.message, cause: "no heartbeat within " + window.String() + " of its registration"}
+	if r.reported != StatusUnknown || r.cell.beats.Load() > 0 {
+		ch.cause = "silent for longer than " + window.String()
+		ch.silentSince = j.absences.wall(last) / int64(time.Millisecond)
+	}
+	return j.transit(r, StatusStale, instant{certain, j.absences.wall(certain)}, ch)
+}
+
+// overdue judges a silence that a beat of the fast path ended at until before
+// anybody had judged it.
+func (j *judge) overdue(r *record, last int64, until instant) *Event {
+	return j.silence(r, max(last, r.armedAt), until)
+}
+
+// beat applies a heartbeat that was heard at now; merged is the service's
+// metadata with the beat's. Whoever calls has counted it, and has judged the
+// silence before it.
+func (j *judge) beat(r *record, hb Heartbeat, merged map[string]any, now instant) (ev *Event, earlier bool) {
+	r.cell.slow.Store(true)
+	r.cell.raise(now.mono)
+	// While a record is armed and not stale the agenda holds it already.
+	enter := !r.armed || r.status == StatusStale || r.status == StatusUnknown
+	r.claimed = 0
+	r.reported, r.message, r.metadata = hb.Status, hb.Message, merged
+	r.armed = hb.Status != StatusShutdown
+	r.armedAt = now.mono
+	if !r.armed {
+		r.endedAt = now.mono
+	}
+	ch := change{message: hb.Message, cause: "reported " + string(hb.Status)}
+	if hb.Message != "" {
+		ch.cause += ": " + hb.Message
+	}
+	ev = j.transit(r, hb.Status, now, ch)
+	r.cell.slow.Store(!r.quiet())
+	if enter {
+		earlier = j.schedule(r)
+	}
+	return ev, earlier
+}
+
+// change is what a transition is told about its reason.
+type change struct {
+	message string
+	cause   string
+	// silentSince is wall ms of the last beat, for stale; 0 when there was none.
+	silentSince int64
+}
+
+// transit moves r to a status as of at. It returns the event, or nil where
+// there was no transition or it was from good to good.
+func (j *judge) transit(r *record, to Status, at instant, ch change) *Event {
+	from := r.status
+	if from == to {
+		return nil
+	}
+	j.counts[from.rank()].Add(-1)
+	j.counts[to.rank()].Add(1)
+	r.status = to
+	// An incident outlives a change of registration that makes its cause good.
+	if r.good(from) && r.good(to) && r.incident == nil {
+		return nil
+	}
+	return j.record(r, kindOf(r, from, to), from, to, at, ch)
+}
+
+// record makes the event of a transition, and opens or closes its incident.
+func (j *judge) record(r *record, kind EventKind, from, to Status, at instant, ch change) *Event {
+	ms := r.stamp(at.wall)
+	r.since = ms
+	r.transitions++
+	ev := &Event{
+		Kind: kind, Service: r.id, Name: r.reg.Name, From: from, To: to,
+		Message: ch.message, At: wallTime(ms),
+	}
+	if kind == EventDown {
+		r.incidents++
+		r.incident = &incident{id: r.incidentID(r.incidents), start: at, startedAt: ms, cause: cutBytes(ch.cause, 500)}
+		r.incident.silentSince = min(ms, ch.silentSince)
+	}
+	number := r.incidentID(r.incidents)
+	if i := r.incident; i != nil {
+		ev.Incident, ev.StartedAt, ev.SilentSince, ev.Cause = i.id, wallTime(i.startedAt), wallTime(i.silentSince), i.cause
+		number = i.id
+		if to == StatusStale {
+			ev.SilentSince = wallTime(min(ms, ch.silentSince))
+		}
+		if kind == EventRecovered || kind == EventRemoved {
+			ev.Duration = time.Duration(ms-i.startedAt) * time.Millisecond
+			r.incident = nil
+		}
+	}
+	ev.ID = number + "/" + strconv.FormatUint(r.transitions, 10)
+	r.keep(ev)
+	return ev
+}
+
+// kindOf says what a transition means. Statuses that are neither good nor bad
+// leave an open incident open.
+func kindOf(r *record, from, to Status) EventKind {
+	switch {
+	case r.bad(to) && r.incident == nil:
+		return EventDown
+	case r.bad(to) && to.rank() < from.rank():
+		return EventWorse
+	case r.bad(to):
+		return EventBetter
+	case r.good(to) && r.incident != nil:
+		return EventRecovered
+	case r.good(to):
+		return EventUp
+	}
+	return EventUnknown
+}
+
+// dismiss takes r out of everything. The event ends its incident, if it had one.
+func (j *judge) dismiss(r *record, why fate, now instant) *Event {
+	r.gone = why
+	r.cell.slow.Store(true)
+	j.agenda.set(r, noDeadline)
+	j.counts[r.status.rank()].Add(-1)
+	if r.incident == nil {
+		return nil
+	}
+	reason := "removed"
+	if why == forgotten {
+		reason = fmt.Sprintf("forgotten after %v", r.forgetAfter())
+	}
+	return j.record(r, EventRemoved, r.status, StatusUnknown, instant{now.mono, j.absences.wall(now.mono)}, change{message: reason})
+}
+
+// forgetAfter is how long r is kept once it is stale or shut down.
+func (r *record) forgetAfter() time.Duration {
+	switch {
+	case r.reg.ForgetAfter != 0:
+		return r.reg.ForgetAfter
+	case r.made:
+		return 24 * time.Hour
+	}
+	return Never
+}

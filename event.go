@@ -1,0 +1,77 @@
+package laneswap
+
+import "time"
+
+// EventKind says what a transition means.
+type EventKind string
+
+// The kinds of events.
+const (
+	// EventUp is a first good status: nothing was wrong before it.
+	EventUp EventKind = "up"
+	// EventDown opens an incident.
+	EventDown EventKind = "down"
+	// EventWorse and EventBetter are changes within an incident.
+	EventWorse  EventKind = "worse"
+	EventBetter EventKind = "better"
+	// EventRecovered ends an incident: the service is good again.
+	EventRecovered EventKind = "recovered"
+	// EventUnknown says that nothing can be said, because the service reported
+	// so, or because its heartbeat was expected while LaneSwap could not hear.
+	EventUnknown EventKind = "unknown"
+	// EventRemoved ends the incident of a service that was removed or forgotten
+	// while it was bad.
+	EventRemoved EventKind = "removed"
+)
+
+// Event is the record of a transition. Good to good makes none; every other
+// transition makes exactly one.
+type Event struct {
+	// ID is deterministic: service, incident and transition, joined by slashes.
+	ID string
+	// Sequence grows by one from event to event of a Manager.
+	Sequence uint64
+	Kind     EventKind
+	Service  ServiceID
+	Name     string
+	From, To Status
+	// Message is that of the heartbeat that made the transition; for stale the
+	// last one heard.
+	Message string
+	// At is when it happened: the deadline for stale, else when it was heard.
+	At time.Time
+	// Incident is the id of the incident that the event belongs to, or "".
+	Incident string
+	// StartedAt is when that incident began.
+	StartedAt time.Time
+	// SilentSince is the last heartbeat, when the event is stale or belongs to an
+	// incident that began with silence; else zero.
+	SilentSince time.Time
+	// Cause says, for people, what opened the incident.
+	Cause string
+	// Duration is how long the incident lasted, once it ended; else zero.
+	Duration time.Duration
+}
+
+// Incident is the time from a first bad transition to the return to good.
+type Incident struct {
+	// ID is deterministic: the service and a number.
+	ID string
+	// StartedAt is the deadline when the cause is silence.
+	StartedAt time.Time
+	// SilentSince is the last heartbeat when the cause is silence; else zero.
+	SilentSince time.Time
+	// Cause says, for people, what opened the incident.
+	Cause string
+}
+
+// EventQuery selects events. The zero value selects all that are kept.
+type EventQuery struct {
+	// After selects events with a greater sequence number. ErrGone is returned
+	// when an event behind it is no longer kept; zero starts with the oldest kept.
+	After uint64
+	// Service selects the events of one service.
+	Service ServiceID
+	// Limit is the greatest number of events; zero means all.
+	Limit int
+}

@@ -1,0 +1,3 @@
+module github.com/laneswap/laneswap
+
+go 1.26

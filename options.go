@@ -1,0 +1,98 @@
+package laneswap
+
+import (
+	"log/slog"
+	"time"
+)
+
+// The defaults of the options, and the bounds of durations.
+const (
+	DefaultStaleThreshold = 60 * time.Second
+	DefaultCheckInterval  = 30 * time.Second
+
+	// MinDuration and MaxDuration bound every interval, window and threshold.
+	MinDuration = 10 * time.Millisecond
+	MaxDuration = 366 * 24 * time.Hour
+)
+
+// Option changes a Manager while it is made. A value out of its range is not
+// dropped: Start and every verb then return an error that matches
+// ErrInvalidOption and names the option.
+type Option func(*options)
+
+type options struct {
+	staleThreshold time.Duration
+	checkInterval  time.Duration
+	limits         Limits
+	events         int
+	logger         *slog.Logger
+	notifiers      []Notifier
+	interceptors   []Interceptor
+}
+
+// WithStaleThreshold sets the silence after which a service that says nothing
+// of its own is stale; 60 seconds unless set.
+func WithStaleThreshold(d time.Duration) Option {
+	return func(o *options) { o.staleThreshold = d }
+}
+
+// WithCheckInterval sets the rhythm of housekeeping, such as forgetting services
+// whose ForgetAfter has passed; 30 seconds unless set. Silence is noticed within
+// milliseconds of its deadline whatever the interval.
+func WithCheckInterval(d time.Duration) Option {
+	return func(o *options) { o.checkInterval = d }
+}
+
+// WithNotifier adds a notifier. A Manager with one must be started before its
+// verbs are used.
+func WithNotifier(n Notifier) Option {
+	return func(o *options) { o.notifiers = append(o.notifiers, n) }
+}
+
+// WithInterceptor adds custom processing of heartbeats. Several run in the
+// order in which they were given.
+func WithInterceptor(i Interceptor) Option {
+	return func(o *options) { o.interceptors = append(o.interceptors, i) }
+}
+
+// WithLogger sets where the Manager logs what it can return to nobody: failing
+// notifiers and its own absences. Without it nothing is logged.
+func WithLogger(l *slog.Logger) Option {
+	return func(o *options) { o.logger = l }
+}
+
+// WithLimits sets the limits; fields that are zero keep their defaults.
+func WithLimits(l Limits) Option {
+	return func(o *options) { o.limits = l }
+}
+
+// WithEventBuffer sets how many events are kept in memory for Events and Watch,
+// 1 to 1,000,000; 16,384 unless set. The oldest go first.
+func WithEventBuffer(n int) Option {
+	return func(o *options) { o.events = n }
+}
+
+// check returns a *ValidationError for the first option out of its range, and
+// fills in defaults.
+func (o *options) check() error {
+	if err := checkDuration(ErrInvalidOption, "stale_threshold", o.staleThreshold); err != nil {
+		return err
+	}
+	if err := checkDuration(ErrInvalidOption, "check_interval", o.checkInterval); err != nil {
+		return err
+	}
+	if o.events < 1 || o.events > 1_000_000 {
+		return invalid(ErrInvalidOption, "event_buffer", "is %d, it must be from 1 to 1000000", o.events)
+	}
+	for _, n := range o.notifiers {
+		if n == nil {
+			return invalid(ErrInvalidOption, "notifier", "is nil")
+		}
+	}
+	for _, i := range o.interceptors {
+		if i == nil {
+			return invalid(ErrInvalidOption, "interceptor", "is nil")
+		}
+	}
+	return o.limits.fill()
+}

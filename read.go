@@ -1,0 +1,177 @@
+package laneswap
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// Service returns how a service stands now, with its latest 10 events. It
+// returns ErrServiceNotFound when there is none.
+func (m *Manager) Service(ctx context.Context, id ServiceID) (ServiceStatus, error) {
+	if err := m.readable(ctx); err != nil {
+		return ServiceStatus{}, failed("service", id, err)
+	}
+	r, err := m.find(id)
+	if err != nil {
+		return ServiceStatus{}, failed("service", id, err)
+	}
+	m.catchUp(m.now())
+	st, ok := m.view(r, maxStatusEvts)
+	if !ok {
+		return ServiceStatus{}, failed("service", id, ErrServiceNotFound)
+	}
+	return st, nil
+}
+
+// view judges and copies a record; false when it is no longer the service's.
+func (m *Manager) view(r *record, events int) (ServiceStatus, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := m.now()
+	if r.gone != alive {
+		return ServiceStatus{}, false
+	}
+	m.judgeNow(r, now)
+	return r.snapshot(m.judge, now, events), true
+}
+
+// Services yields the services selected, ordered by id, each as it stands when
+// it is yielded. No lock is held while the body runs. An error is yielded last.
+func (m *Manager) Services(ctx context.Context, q ServiceQuery) iter.Seq2[ServiceStatus, error] {
+	return func(yield func(ServiceStatus, error) bool) {
+		err := m.readable(ctx)
+		if err == nil {
+			err = q.check()
+		}
+		if err != nil {
+			yield(ServiceStatus{}, failed("services", "", err))
+			return
+		}
+		m.catchUp(m.now())
+		ids := m.registry.ids()
+		if q.After != "" {
+			ids = ids[sort.Search(len(ids), func(i int) bool { return ids[i] > q.After }):]
+		}
+		n := 0
+		for _, id := range ids {
+			if err := ctx.Err(); err != nil {
+				yield(ServiceStatus{}, failed("services", "", err))
+				return
+			}
+			r := m.registry.get(id)
+			if r == nil {
+				continue
+			}
+			st, ok := m.view(r, q.Events)
+			if !ok || !q.selects(st) {
+				continue
+			}
+			if !yield(st, nil) {
+				return
+			}
+			if n++; n == q.Limit {
+				return
+			}
+		}
+	}
+}
+
+func (q ServiceQuery) check() error {
+	switch {
+	case q.Status != "" && !q.Status.Valid():
+		return invalid(ErrInvalidQuery, "status", "%q is not one of the statuses", cutBytes(string(q.Status), 40))
+	case q.Limit < 0:
+		return invalid(ErrInvalidQuery, "limit", "is %d, it must not be negative", q.Limit)
+	case q.Events < 0 || q.Events > maxStatusEvts:
+		return invalid(ErrInvalidQuery, "events", "is %d, it must be from 0 to %d", q.Events, maxStatusEvts)
+	}
+	return nil
+}
+
+func (q ServiceQuery) selects(st ServiceStatus) bool {
+	return (q.Status == "" || q.Status == st.Status) &&
+		(q.Name == "" || q.Name == st.Name) &&
+		(q.Tag == "" || slices.Contains(st.Tags, q.Tag))
+}
+
+// Summary counts the services.
+func (m *Manager) Summary(ctx context.Context) (Summary, error) {
+	if err := m.readable(ctx); err != nil {
+		return Summary{}, failed("summary", "", err)
+	}
+	m.catchUp(m.now())
+	// The sequence first: what happens in between is watched as well as counted.
+	sum := Summary{Sequence: m.journal.latest(), Counts: map[Status]int{}}
+	for i, st := range statusOrder {
+		if n := int(m.judge.counts[i].Load()); n > 0 {
+			sum.Counts[st] = n
+			sum.Total += n
+		}
+	}
+	return sum, nil
+}
+
+// Heartbeats yields the heartbeats of a service that said something, oldest
+// first: at most 100 and 16 KiB are kept. An error is yielded last.
+func (m *Manager) Heartbeats(ctx context.Context, id ServiceID) iter.Seq2[HeartbeatRecord, error] {
+	return func(yield func(HeartbeatRecord, error) bool) {
+		err := m.readable(ctx)
+		var r *record
+		if err == nil {
+			r, err = m.find(id)
+		}
+		if err != nil {
+			yield(HeartbeatRecord{}, failed("heartbeats", id, err))
+			return
+		}
+		r.mu.Lock()
+		spoke := r.spoke
+		r.mu.Unlock()
+		for _, rec := range m.speeches.records(spoke) {
+			if !yield(rec, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Unhealthy returns an error that names the services of ids, or of all when
+// none is given, that are error, critical or stale; nil when there are none. An
+// id that is not registered counts as unhealthy. It is what a health check of
+// the embedding program answers.
+func (m *Manager) Unhealthy(ctx context.Context, ids ...ServiceID) error {
+	if err := m.readable(ctx); err != nil {
+		return failed("unhealthy", "", err)
+	}
+	var bad []string
+	note := func(st ServiceStatus) {
+		switch st.Status {
+		case StatusError, StatusCritical, StatusStale:
+			bad = append(bad, fmt.Sprintf("%s is %s", st.ID, st.Status))
+		}
+	}
+	if len(ids) == 0 {
+		for st, err := range m.Services(ctx, ServiceQuery{}) {
+			if err != nil {
+				return err
+			}
+			note(st)
+		}
+	}
+	for _, id := range ids {
+		st, err := m.Service(ctx, id)
+		if err != nil {
+			bad = append(bad, fmt.Sprintf("%s is not registered", cutBytes(string(id), maxIDLength)))
+			continue
+		}
+		note(st)
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	return fmt.Errorf("laneswap: %s", strings.Join(bad, ", "))
+}

@@ -1,0 +1,194 @@
+package laneswap
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+)
+
+// Register makes a service known, or updates it: the same id again replaces its
+// settings and merges its metadata. A service that registers and never beats
+// goes stale: its deadline counts from here. The error is a *ValidationError
+// that matches ErrInvalidRegistration or ErrInvalidServiceID, or it matches
+// ErrTooManyServices; then nothing was changed.
+func (m *Manager) Register(ctx context.Context, reg Registration) (ServiceStatus, error) {
+	st, err := m.register(ctx, reg, false)
+	if err != nil {
+		return ServiceStatus{}, failed("register", registrationID(reg), err)
+	}
+	return st, nil
+}
+
+func registrationID(reg Registration) ServiceID {
+	if reg.ID != "" {
+		return reg.ID
+	}
+	return ServiceID(reg.Name)
+}
+
+// register is Register; made says that reg.ID, if there is one, was made up by a
+// Manager.
+func (m *Manager) register(ctx context.Context, reg Registration, made bool) (ServiceStatus, error) {
+	if err := m.writable(ctx); err != nil {
+		return ServiceStatus{}, err
+	}
+	reg, err := m.opts.limits.registration(reg)
+	if err != nil {
+		return ServiceStatus{}, err
+	}
+	m.catchUp(m.now())
+
+	g := m.registry
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := m.now()
+	r := g.byID[reg.ID]
+	if reg.ID == "" {
+		r = m.takeOver(reg.Name, now)
+	}
+	if r == nil {
+		return m.admit(reg, made, now)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	merged, err := m.opts.limits.merge(ErrInvalidRegistration, r.metadata, reg.Metadata)
+	if err != nil {
+		return ServiceStatus{}, err
+	}
+	m.judgeNow(r, now)
+	if reg.Name == "" {
+		reg.Name = r.reg.Name
+	}
+	if reg.ID == "" {
+		r.claimed = now.mono + min(r.cell.window.Load(), m.judge.threshold*10)
+	}
+	reg.ID = r.id
+	g.unname(r)
+	r.metadata = merged
+	m.rouse(m.judge.rearm(r, reg, now))
+	g.name(r)
+	return r.snapshot(m.judge, now, maxStatusEvts), nil
+}
+
+// admit makes a new record; the registry is locked for writing.
+func (m *Manager) admit(reg Registration, made bool, now instant) (ServiceStatus, error) {
+	if n := len(m.registry.byID); n >= m.opts.limits.Services {
+		return ServiceStatus{}, fmt.Errorf("%w: there are %d, the limit is %d", ErrTooManyServices, n, m.opts.limits.Services)
+	}
+	merged, err := m.opts.limits.merge(ErrInvalidRegistration, nil, reg.Metadata)
+	if err != nil {
+		return ServiceStatus{}, err
+	}
+	r := &record{metadata: merged, made: made}
+	if reg.ID == "" {
+		r.made = true
+		reg.ID = newUUID()
+	}
+	if reg.Name == "" {
+		reg.Name = string(reg.ID)
+	}
+	r.id, r.reg = reg.ID, reg
+	r.reg.Metadata = nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m.rouse(m.judge.admit(r, now))
+	m.registry.put(r)
+	return r.snapshot(m.judge, now, maxStatusEvts), nil
+}
+
+// takeOver finds the one dead service with a made-up id of that name; the
+// registry is locked for writing.
+func (m *Manager) takeOver(name string, now instant) *record {
+	var found *record
+	for _, r := range m.registry.byName[name] {
+		r.mu.Lock()
+		m.judgeNow(r, now)
+		// One that was taken over a moment ago has yet to beat: it is not free
+		// for a second.
+		free := (r.status == StatusStale || r.status == StatusShutdown) && (r.claimed == 0 || now.mono > r.claimed)
+		r.mu.Unlock()
+		if !free {
+			continue
+		}
+		if found != nil {
+			return nil
+		}
+		found = r
+	}
+	return found
+}
+
+// newUUID makes a random id, version 4 of RFC 9562.
+func newUUID() ServiceID {
+	var b [16]byte
+	rand.Read(b[:]) // never fails: the program ends when there is no randomness
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return ServiceID(fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]))
+}
+
+// Remove takes a service out. Its incident, if it has one, ends with an event.
+// Handles of it are dead. It returns ErrServiceNotFound when there is none.
+func (m *Manager) Remove(ctx context.Context, id ServiceID) error {
+	if err := m.writable(ctx); err != nil {
+		return failed("remove", id, err)
+	}
+	m.observe(m.now())
+	r, err := m.find(id)
+	if err != nil || !m.dismiss(r, removed, nil) {
+		if err == nil {
+			err = ErrServiceNotFound
+		}
+		return failed("remove", id, err)
+	}
+	return nil
+}
+
+// dismiss takes a record out if it is still in and, where a condition is given,
+// that holds.
+func (m *Manager) dismiss(r *record, why fate, holds func(now instant) bool) bool {
+	m.registry.mu.Lock()
+	defer m.registry.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := m.now()
+	if r.gone != alive || holds != nil && !holds(now) {
+		return false
+	}
+	m.registry.del(r)
+	m.publish(m.judge.dismiss(r, why, now))
+	m.speeches.forget(r.spoke)
+	return true
+}
+
+// forgetDue forgets the services that have been stale or shut down for as long
+// as they asked to be kept.
+func (m *Manager) forgetDue(now instant) {
+	due := func(r *record, now instant) bool {
+		after := r.forgetAfter()
+		return after != Never && (r.status == StatusStale || r.status == StatusShutdown) && now.mono-r.endedAt >= int64(after)
+	}
+	for _, id := range m.registry.ids() {
+		r := m.registry.get(id)
+		if r == nil {
+			continue
+		}
+		r.mu.Lock()
+		forget := due(r, now)
+		r.mu.Unlock()
+		if forget {
+			m.dismiss(r, forgotten, func(now instant) bool { return due(r, now) })
+		}
+	}
+}
+
+// find returns the record of an id.
+func (m *Manager) find(id ServiceID) (*record, error) {
+	if r := m.registry.get(id); r != nil {
+		return r, nil
+	}
+	if err := ValidateServiceID(id); err != nil {
+		return nil, err
+	}
+	return nil, ErrServiceNotFound
+}

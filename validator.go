@@ -1,0 +1,348 @@
+package laneswap
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Limits bound what services may send and how many there may be. The zero value
+// of a field means its default.
+type Limits struct {
+	// Services is the greatest number of services; 100,000.
+	Services int
+	// MetadataBytes is the greatest size of a service's metadata as JSON, after
+	// merging; 8 KiB.
+	MetadataBytes int
+	// MetadataKeys is the greatest number of its keys; 64.
+	MetadataKeys int
+	// MessageBytes is the greatest length of a message; 4 KiB.
+	MessageBytes int
+}
+
+// Limits that are not configurable.
+const (
+	maxIDLength   = 128
+	maxNameRunes  = 128
+	maxTags       = 32
+	maxTagRunes   = 64
+	maxDepth      = 16 // of nested metadata
+	maxStatusEvts = 10
+)
+
+func (l *Limits) fill() error {
+	for _, f := range []struct {
+		name  string
+		value *int
+		def   int
+	}{
+		{"limits.services", &l.Services, 100_000},
+		{"limits.metadata_bytes", &l.MetadataBytes, 8 << 10},
+		{"limits.metadata_keys", &l.MetadataKeys, 64},
+		{"limits.message_bytes", &l.MessageBytes, 4 << 10},
+	} {
+		if *f.value < 0 {
+			return invalid(ErrInvalidOption, f.name, "is %d, it must not be negative", *f.value)
+		}
+		if *f.value == 0 {
+			*f.value = f.def
+		}
+	}
+	return nil
+}
+
+// ValidateServiceID returns a *ValidationError when id is not one.
+func ValidateServiceID(id ServiceID) error {
+	if id == "" {
+		return invalid(ErrInvalidServiceID, "service_id", "is empty")
+	}
+	if len(id) > maxIDLength {
+		return invalid(ErrInvalidServiceID, "service_id", "is %d bytes long, the limit is %d", len(id), maxIDLength)
+	}
+	for i := range len(id) {
+		c := id[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case i > 0 && strings.IndexByte("._-:@", c) >= 0:
+			if c == '.' && id[i-1] == '.' {
+				return invalid(ErrInvalidServiceID, "service_id", "must not contain %q", "..")
+			}
+		case i == 0:
+			return invalid(ErrInvalidServiceID, "service_id", "must begin with a letter or digit")
+		default:
+			return invalid(ErrInvalidServiceID, "service_id", "has %q at byte %d; letters, digits and . _ - : @ are allowed", rune(c), i)
+		}
+	}
+	return nil
+}
+
+func checkDuration(kind error, field string, d time.Duration) error {
+	if d < MinDuration || d > MaxDuration {
+		return invalid(kind, field, "is %v, it must be from %v to %v (366 days)", d, MinDuration, MaxDuration)
+	}
+	return nil
+}
+
+// registration returns reg checked and cleaned. The window against the global
+// threshold is the judge's affair.
+func (l Limits) registration(reg Registration) (Registration, error) {
+	if reg.ID != "" {
+		if err := ValidateServiceID(reg.ID); err != nil {
+			return reg, err
+		}
+	}
+	reg.Name = strings.TrimSpace(Sanitize(reg.Name))
+	if reg.Name == "" && reg.ID == "" {
+		return reg, invalid(ErrInvalidRegistration, "name", "is empty, and so is service_id; one is required")
+	}
+	if n := utf8.RuneCountInString(reg.Name); n > maxNameRunes {
+		return reg, invalid(ErrInvalidRegistration, "name", "is %d characters long, the limit is %d", n, maxNameRunes)
+	}
+	if reg.Interval != 0 {
+		if err := checkDuration(ErrInvalidRegistration, "interval", reg.Interval); err != nil {
+			return reg, err
+		}
+	}
+	if reg.StaleAfter != 0 {
+		if err := checkDuration(ErrInvalidRegistration, "stale_after", reg.StaleAfter); err != nil {
+			return reg, err
+		}
+		if reg.StaleAfter <= reg.Interval {
+			return reg, invalid(ErrInvalidRegistration, "stale_after", "is %v, it must be above the interval of %v", reg.StaleAfter, reg.Interval)
+		}
+		if reg.NoDeadline {
+			return reg, invalid(ErrInvalidRegistration, "stale_after", "is %v, but no_deadline is set too", reg.StaleAfter)
+		}
+	}
+	if reg.ForgetAfter != 0 && reg.ForgetAfter != Never {
+		if err := checkDuration(ErrInvalidRegistration, "forget_after", reg.ForgetAfter); err != nil {
+			return reg, err
+		}
+	}
+	if len(reg.Tags) > maxTags {
+		return reg, invalid(ErrInvalidRegistration, "tags", "has %d entries, the limit is %d", len(reg.Tags), maxTags)
+	}
+	tags := make([]string, 0, len(reg.Tags))
+	for i, tag := range reg.Tags {
+		tag = strings.TrimSpace(Sanitize(tag))
+		if n := utf8.RuneCountInString(tag); n == 0 || n > maxTagRunes {
+			return reg, invalid(ErrInvalidRegistration, fmt.Sprintf("tags[%d]", i), "is %d characters long, it must be 1 to %d", n, maxTagRunes)
+		}
+		if !slices.Contains(tags, tag) {
+			tags = append(tags, tag)
+		}
+	}
+	reg.Tags = tags
+	var err error
+	reg.Metadata, err = l.metadata(ErrInvalidRegistration, reg.Metadata)
+	return reg, err
+}
+
+// heartbeat returns hb checked and cleaned.
+func (l Limits) heartbeat(hb Heartbeat) (Heartbeat, error) {
+	if hb.Status == "" {
+		hb.Status = StatusHealthy
+	}
+	st, err := ParseStatus(string(hb.Status))
+	if err != nil {
+		return hb, err
+	}
+	if st == StatusStale {
+		return hb, invalid(ErrInvalidHeartbeat, "status", "%q is derived from silence and cannot be reported", string(st))
+	}
+	hb.Status = st
+	if len(hb.Message) > l.MessageBytes {
+		return hb, invalid(ErrInvalidHeartbeat, "message", "is %d bytes long, the limit is %d", len(hb.Message), l.MessageBytes)
+	}
+	hb.Message = sanitize(hb.Message, true)
+	hb.Metadata, err = l.metadata(ErrInvalidHeartbeat, hb.Metadata)
+	return hb, err
+}
+
+// metadata returns a clean deep copy: what JSON can hold, numbers as float64.
+func (l Limits) metadata(kind error, in map[string]any) (map[string]any, error) {
+	if len(in) == 0 {
+		return nil, nil
+	}
+	// A beat may remove as many keys as it sets, hence twice the limits before
+	// merging; the merged metadata is measured exactly.
+	if len(in) > 2*l.MetadataKeys {
+		return nil, invalid(kind, "metadata", "has %d keys, the limit is %d", len(in), l.MetadataKeys)
+	}
+	c := cleaner{kind: kind, budget: 2 * l.MetadataBytes, limit: l.MetadataBytes}
+	v, err := c.clean("metadata", in, 0)
+	if err != nil {
+		return nil, err
+	}
+	return v.(map[string]any), nil
+}
+
+// merge returns old with change applied, or a *ValidationError when the result
+// exceeds the limits. Neither argument is changed.
+func (l Limits) merge(kind error, old, change map[string]any) (map[string]any, error) {
+	if len(change) == 0 {
+		return old, nil
+	}
+	merged := make(map[string]any, len(old)+len(change))
+	for k, v := range old {
+		merged[k] = v
+	}
+	for k, v := range change {
+		if v == nil {
+			delete(merged, k)
+		} else {
+			merged[k] = v
+		}
+	}
+	if len(merged) > l.MetadataKeys {
+		return nil, invalid(kind, "metadata", "has %d keys after merging, the limit is %d", len(merged), l.MetadataKeys)
+	}
+	data, err := json.Marshal(merged)
+	if err != nil {
+		return nil, invalid(kind, "metadata", "is not JSON: %v", err)
+	}
+	if len(data) > l.MetadataBytes {
+		return nil, invalid(kind, "metadata", "is %d bytes of JSON after merging, the limit is %d", len(data), l.MetadataBytes)
+	}
+	return merged, nil
+}
+
+// cleaner copies metadata while counting against a budget, so that neither a
+// huge nor a cyclic value does any harm.
+type cleaner struct {
+	kind          error
+	budget, limit int
+}
+
+func (c *cleaner) spend(field string, n int) error {
+	if c.budget -= n; c.budget < 0 {
+		return invalid(c.kind, field, "makes the metadata larger than the limit of %d bytes of JSON", c.limit)
+	}
+	return nil
+}
+
+func (c *cleaner) clean(field string, v any, depth int) (any, error) {
+	if depth > maxDepth {
+		return nil, invalid(c.kind, cutBytes(field, 80), "is nested deeper than %d levels", maxDepth)
+	}
+	if err := c.spend(field, 2); err != nil {
+		return nil, err
+	}
+	switch v := v.(type) {
+	case nil, bool:
+		return v, nil
+	case string:
+		if err := c.spend(field, len(v)); err != nil {
+			return nil, err
+		}
+		return sanitize(v, true), nil
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil, invalid(c.kind, field, "is %v, which is not a number that JSON can hold", v)
+		}
+		return v, nil
+	case int:
+		return float64(v), nil
+	case int64:
+		return float64(v), nil
+	case []any:
+		out := make([]any, 0, min(len(v), c.limit))
+		for i, e := range v {
+			e, err := c.clean(fmt.Sprintf("%s[%d]", field, i), e, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, e)
+		}
+		return out, nil
+	case map[string]any:
+		out := make(map[string]any, min(len(v), c.limit))
+		for k, e := range v {
+			key := Sanitize(k)
+			if err := c.spend(field, len(k)+2); err != nil {
+				return nil, err
+			}
+			if key == "" {
+				return nil, invalid(c.kind, field, "has an empty key")
+			}
+			if _, twice := out[key]; twice {
+				return nil, invalid(c.kind, field, "has the key %q twice", cutBytes(key, 40))
+			}
+			e, err := c.clean(field+"."+cutBytes(key, 40), e, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			out[key] = e
+		}
+		return out, nil
+	}
+	data, err := json.Marshal(v) // any other type: as encoding/json sees it
+	if err != nil {
+		return nil, invalid(c.kind, field, "cannot be held by JSON: %v", err)
+	}
+	var plain any
+	if err := json.Unmarshal(data, &plain); err != nil {
+		return nil, invalid(c.kind, field, "cannot be held by JSON: %v", err)
+	}
+	return c.clean(field, plain, depth)
+}
+
+// Sanitize returns s fit for one line of text: without control characters (C0,
+// DEL, C1), invalid UTF-8, bidirectional controls and line or paragraph
+// separators; newlines and tabs become spaces. Names, tags and metadata keys
+// pass it once, where they enter; messages and metadata values keep their
+// newlines and tabs.
+func Sanitize(s string) string { return sanitize(s, false) }
+
+func sanitize(s string, lines bool) string {
+	clean := true
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f {
+			clean = false
+			break
+		}
+	}
+	if clean {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			if lines {
+				return r
+			}
+			return ' '
+		case r < ' ', 0x7f <= r && r <= 0x9f, r == 0x2028, r == 0x2029,
+			r == 0x061c, r == 0x200e, r == 0x200f, 0x202a <= r && r <= 0x202e, 0x2066 <= r && r <= 0x2069:
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
+}
+
+// cutBytes returns at most n bytes of s, cut between runes.
+func cutBytes(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+// changes reports whether merging change into old would make a difference.
+func changes(old, change map[string]any) bool {
+	for k, v := range change {
+		before, ok := old[k]
+		if v == nil && ok || v != nil && (!ok || !reflect.DeepEqual(before, v)) {
+			return true
+		}
+	}
+	return false
+}

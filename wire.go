@@ -1,0 +1,219 @@
+package laneswap
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+)
+
+// The JSON of these types is what travels over the network: durations are
+// seconds as numbers, times RFC 3339 in UTC, and what is absent is null.
+
+// Seconds returns the duration of that many seconds, as durations are written
+// over the network. The error, a *ValidationError without a field, says why s is
+// none: not a number, negative, or longer than MaxDuration.
+func Seconds(s float64) (time.Duration, error) {
+	switch {
+	case math.IsNaN(s) || math.IsInf(s, 0):
+		return 0, invalid(nil, "", "is not a finite number of seconds")
+	case s < 0:
+		return 0, invalid(nil, "", "is %v seconds, it must not be negative", s)
+	case s > MaxDuration.Seconds():
+		return 0, invalid(nil, "", "is %v seconds, the limit is %v (366 days)", s, MaxDuration.Seconds())
+	}
+	return time.Duration(math.Round(s * float64(time.Second))), nil
+}
+
+type wireRegistration struct {
+	ID          ServiceID      `json:"service_id,omitempty"`
+	Name        string         `json:"service_name,omitempty"`
+	Interval    float64        `json:"interval,omitempty"`
+	StaleAfter  float64        `json:"stale_after,omitempty"`
+	NoDeadline  bool           `json:"no_deadline,omitempty"`
+	Tags        []string       `json:"tags,omitempty"`
+	Metadata    map[string]any `json:"metadata,omitempty"`
+	ForgetAfter any            `json:"forget_after,omitempty"`
+	MustRun     bool           `json:"must_run,omitempty"`
+}
+
+// MarshalJSON writes the registration as the server takes it.
+func (r Registration) MarshalJSON() ([]byte, error) {
+	w := wireRegistration{
+		ID: r.ID, Name: r.Name, Interval: r.Interval.Seconds(), StaleAfter: r.StaleAfter.Seconds(),
+		NoDeadline: r.NoDeadline, Tags: r.Tags, Metadata: r.Metadata, MustRun: r.MustRun,
+	}
+	switch r.ForgetAfter {
+	case 0:
+	case Never:
+		w.ForgetAfter = "never"
+	default:
+		w.ForgetAfter = r.ForgetAfter.Seconds()
+	}
+	return json.Marshal(w)
+}
+
+type wireStatus struct {
+	ID             ServiceID      `json:"id"`
+	Name           string         `json:"name"`
+	Status         Status         `json:"status"`
+	Message        *string        `json:"message"`
+	Metadata       map[string]any `json:"metadata"`
+	CreatedAt      time.Time      `json:"created_at"`
+	LastHeartbeat  *time.Time     `json:"last_heartbeat"`
+	Events         []Event        `json:"events"`
+	ReportedStatus Status         `json:"reported_status"`
+	Late           bool           `json:"late"`
+	Since          time.Time      `json:"since"`
+	Deadline       *time.Time     `json:"deadline"`
+	Interval       *float64       `json:"interval"`
+	Window         *float64       `json:"window"`
+	Incident       *wireIncident  `json:"incident"`
+	Tags           []string       `json:"tags"`
+	Beats          uint64         `json:"beats"`
+}
+
+type wireIncident struct {
+	ID          string     `json:"id"`
+	StartedAt   time.Time  `json:"started_at"`
+	SilentSince *time.Time `json:"silent_since"`
+	Cause       string     `json:"cause"`
+}
+
+// MarshalJSON writes the status as the server answers it.
+func (s ServiceStatus) MarshalJSON() ([]byte, error) {
+	w := wireStatus{
+		ID: s.ID, Name: s.Name, Status: s.Status, Metadata: s.Metadata,
+		CreatedAt: s.CreatedAt, LastHeartbeat: timePtr(s.LastHeartbeat), Events: s.Events,
+		ReportedStatus: s.ReportedStatus, Late: s.Late, Since: s.Since, Deadline: timePtr(s.Deadline),
+		Interval: secondsPtr(s.Interval), Window: secondsPtr(s.Window), Tags: s.Tags, Beats: s.Beats,
+	}
+	if s.Message != "" {
+		w.Message = &s.Message
+	}
+	if w.Metadata == nil {
+		w.Metadata = map[string]any{}
+	}
+	if w.Events == nil {
+		w.Events = []Event{}
+	}
+	if w.Tags == nil {
+		w.Tags = []string{}
+	}
+	if i := s.Incident; i != nil {
+		w.Incident = &wireIncident{ID: i.ID, StartedAt: i.StartedAt, SilentSince: timePtr(i.SilentSince), Cause: i.Cause}
+	}
+	return json.Marshal(w)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (s *ServiceStatus) UnmarshalJSON(data []byte) error {
+	var w wireStatus
+	if err := json.Unmarshal(data, &w); err != nil {
+		return fmt.Errorf("laneswap: service status: %w", err)
+	}
+	*s = ServiceStatus{
+		ID: w.ID, Name: w.Name, Status: w.Status, ReportedStatus: w.ReportedStatus, Metadata: w.Metadata,
+		Tags: w.Tags, CreatedAt: w.CreatedAt, LastHeartbeat: timeOf(w.LastHeartbeat), Since: w.Since, Late: w.Late,
+		Deadline: timeOf(w.Deadline), Interval: durationOf(w.Interval), Window: durationOf(w.Window),
+		Beats: w.Beats, Events: w.Events,
+	}
+	if w.Message != nil {
+		s.Message = *w.Message
+	}
+	if len(s.Events) == 0 {
+		s.Events = nil
+	}
+	if i := w.Incident; i != nil {
+		s.Incident = &Incident{ID: i.ID, StartedAt: i.StartedAt, SilentSince: timeOf(i.SilentSince), Cause: i.Cause}
+	}
+	return nil
+}
+
+type wireEvent struct {
+	ID          string     `json:"id"`
+	Sequence    uint64     `json:"sequence"`
+	Kind        EventKind  `json:"kind"`
+	Service     ServiceID  `json:"service"`
+	Name        string     `json:"name"`
+	From        Status     `json:"from"`
+	To          Status     `json:"to"`
+	Message     *string    `json:"message"`
+	At          time.Time  `json:"timestamp"`
+	Incident    *string    `json:"incident"`
+	StartedAt   *time.Time `json:"started_at"`
+	SilentSince *time.Time `json:"silent_since"`
+	Cause       *string    `json:"cause"`
+	Duration    *float64   `json:"duration"`
+}
+
+// MarshalJSON writes the event as the server answers it.
+func (e Event) MarshalJSON() ([]byte, error) {
+	w := wireEvent{
+		ID: e.ID, Sequence: e.Sequence, Kind: e.Kind, Service: e.Service, Name: e.Name, From: e.From, To: e.To,
+		At: e.At, StartedAt: timePtr(e.StartedAt), SilentSince: timePtr(e.SilentSince),
+		Message: stringPtr(e.Message), Incident: stringPtr(e.Incident), Cause: stringPtr(e.Cause),
+	}
+	if e.Kind == EventRecovered || e.Kind == EventRemoved {
+		d := e.Duration.Seconds()
+		w.Duration = &d
+	}
+	return json.Marshal(w)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (e *Event) UnmarshalJSON(data []byte) error {
+	var w wireEvent
+	if err := json.Unmarshal(data, &w); err != nil {
+		return fmt.Errorf("laneswap: event: %w", err)
+	}
+	*e = Event{
+		ID: w.ID, Sequence: w.Sequence, Kind: w.Kind, Service: w.Service, Name: w.Name, From: w.From, To: w.To,
+		At: w.At, StartedAt: timeOf(w.StartedAt), SilentSince: timeOf(w.SilentSince), Duration: durationOf(w.Duration),
+		Message: stringOf(w.Message), Incident: stringOf(w.Incident), Cause: stringOf(w.Cause),
+	}
+	return nil
+}
+
+func timePtr(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func timeOf(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
+}
+
+func stringPtr(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func stringOf(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func secondsPtr(d time.Duration) *float64 {
+	if d == 0 {
+		return nil
+	}
+	s := d.Seconds()
+	return &s
+}
+
+func durationOf(s *float64) time.Duration {
+	if s == nil {
+		return 0
+	}
+	return time.Duration(math.Round(*s * float64(time.Second)))
+}
