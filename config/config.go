@@ -1,0 +1,75 @@
+// Package config turns flags and environment variables into checked settings:
+// flags win over the environment, the environment over the defaults. It reads
+// neither by itself; both are handed to Load.
+package config
+
+import (
+	"log/slog"
+	"net"
+	"reflect"
+	"strconv"
+	"time"
+
+	"github.com/caarlos0/env/v10"
+)
+
+// Config is the settings of a server. Each field is the whole definition of its
+// setting: env is the variable, flag the flag, help what it is for, min and max
+// its bounds, oneof its choices. A field added here is at once read, checked,
+// and offered as a flag by the commands.
+type Config struct {
+	Host Host `env:"LANESWAP_HOST" envDefault:"0.0.0.0" flag:"host" help:"address to listen on"`
+	// Port 0 picks a free one.
+	Port           int           `env:"LANESWAP_PORT" envDefault:"8000" flag:"port" min:"0" max:"65535" help:"port to listen on; 0 picks a free one and says which"`
+	CheckInterval  time.Duration `env:"LANESWAP_CHECK_INTERVAL" envDefault:"30" flag:"check-interval" min:"10ms" max:"8784h" help:"rhythm of housekeeping; silence is noticed at once whatever it is"`
+	StaleThreshold time.Duration `env:"LANESWAP_STALE_THRESHOLD" envDefault:"60" flag:"stale-threshold" min:"10ms" max:"8784h" help:"silence after which a service is stale that says nothing of its own"`
+	// CORSOrigins holds "*" or origins such as "https://status.example.org".
+	CORSOrigins    Origins    `env:"LANESWAP_CORS_ORIGINS" envDefault:"*" flag:"cors-origins" help:"origins whose pages may use the API, by commas; * lets all of them read, none refuses all"`
+	MaxConnections int        `env:"LANESWAP_MAX_CONNECTIONS" envDefault:"10000" flag:"max-connections" min:"1" max:"1000000" help:"connections held at once; more wait until one ends"`
+	Debug          bool       `env:"LANESWAP_DEBUG" envDefault:"false" flag:"debug" help:"log at debug level and serve pprof on a loopback port of its own"`
+	LogLevel       slog.Level `env:"LANESWAP_LOG_LEVEL" envDefault:"info" flag:"log-level" oneof:"debug info warn error" help:"least level that is logged"`
+	LogFormat      string     `env:"LANESWAP_LOG_FORMAT" envDefault:"text" flag:"log-format" oneof:"text json" help:"how the log is written"`
+}
+
+// Default returns the settings that hold when nothing is set.
+func Default() Config {
+	c, err := Load(nil, nil)
+	if err != nil {
+		panic("config: the defaults break their own rules: " + err.Error()) // a test would have seen it
+	}
+	return c
+}
+
+// Load returns the settings made of the environment, in the form of os.Environ,
+// and of the flags that were given, by name ("port") and without those that
+// were not. An empty variable counts as not set, an empty flag is refused. The
+// error joins an *Error for each setting that was refused.
+func Load(environ []string, flags map[string]string) (Config, error) {
+	l := loader{environ: env.ToMap(environ), flags: flags, raw: map[string]string{}}
+	for _, f := range Fields() {
+		l.take(f)
+	}
+	var c Config
+	if err := l.parse(&c); err != nil {
+		return Config{}, err
+	}
+	v := reflect.ValueOf(&c).Elem()
+	for _, f := range Fields() {
+		l.refuse(f, f.check(v.FieldByName(f.name)))
+	}
+	if len(l.errs) > 0 {
+		return Config{}, l.errs
+	}
+	return c, nil
+}
+
+// Address returns host and port as net.Listen takes them.
+func (c Config) Address() string { return net.JoinHostPort(string(c.Host), strconv.Itoa(c.Port)) }
+
+// Level returns the least level that is logged: LogLevel, or debug with Debug.
+func (c Config) Level() slog.Level {
+	if c.Debug {
+		return min(c.LogLevel, slog.LevelDebug)
+	}
+	return c.LogLevel
+}

@@ -1,0 +1,129 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v10"
+
+	"github.com/laneswap/laneswap"
+)
+
+// problem is what a parser found. It quotes a value only where no secret can be.
+type problem string
+
+func (p problem) Error() string { return string(p) }
+
+// quote begins a problem with the value, cut so that it fills no screen.
+func quote(v any) string {
+	s := laneswap.Sanitize(fmt.Sprint(v))
+	if r := []rune(s); len(r) > 40 {
+		s = string(r[:40]) + "..."
+	}
+	return fmt.Sprintf("is %q", s)
+}
+
+// parsers are env's, for the types whose errors or syntax are ours. Fields with
+// bounds need theirs here.
+var parsers = map[reflect.Type]env.ParserFunc{
+	reflect.TypeFor[int]():           func(s string) (any, error) { return parseInt(s) },
+	reflect.TypeFor[bool]():          func(s string) (any, error) { return parseBool(s) },
+	reflect.TypeFor[time.Duration](): func(s string) (any, error) { return ParseDuration(s) },
+}
+
+func parseInt(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return 0, problem(quote(s) + ", it must be a whole number")
+	}
+	return n, nil
+}
+
+func parseBool(s string) (bool, error) {
+	switch strings.ToLower(s) {
+	case "1", "t", "true", "yes", "on":
+		return true, nil
+	case "0", "f", "false", "no", "off":
+		return false, nil
+	}
+	return false, problem(quote(s) + ", it must be true or false")
+}
+
+// ParseDuration reads a duration as people write them: a bare number is seconds,
+// else it is Go's form, such as "90s" or "1h30m". It may not be negative.
+func ParseDuration(s string) (time.Duration, error) {
+	s = strings.TrimSpace(s)
+	if seconds, err := strconv.ParseFloat(s, 64); err == nil {
+		d, err := laneswap.Seconds(seconds)
+		if err != nil {
+			return 0, problem(strings.TrimSpace(err.Error()))
+		}
+		return d, nil
+	}
+	d, err := time.ParseDuration(s)
+	switch {
+	case err != nil:
+		return 0, problem(quote(s) + ", it must be seconds, such as 30, or a duration, such as 90s or 5m")
+	case d < 0:
+		return 0, problem(quote(s) + ", it must not be negative")
+	}
+	return d, nil
+}
+
+// Host is an address to listen on: an IP address or the name of a host.
+type Host string
+
+// UnmarshalText checks the host; brackets around an IPv6 address are dropped.
+func (h *Host) UnmarshalText(text []byte) error {
+	s := string(text)
+	if inner, ok := strings.CutPrefix(s, "["); ok {
+		s = strings.TrimSuffix(inner, "]")
+	}
+	if _, err := netip.ParseAddr(s); err != nil {
+		// Not quoted: whoever pastes a URL here may paste a password with it.
+		if strings.ContainsAny(s, " \t/@:[]") {
+			return problem("is not a host alone: it must be an IP address or a name, without a scheme, a port or a path")
+		}
+		if len(s) > 253 {
+			return problem("is " + strconv.Itoa(len(s)) + " bytes long, the limit is 253")
+		}
+	}
+	*h = Host(s)
+	return nil
+}
+
+// Origins are the origins whose pages may use the API: "*" or entries such as
+// "https://status.example.org".
+type Origins []string
+
+// UnmarshalText reads origins separated by commas; "none" is no origin at all.
+func (o *Origins) UnmarshalText(text []byte) error {
+	*o = nil
+	if strings.TrimSpace(string(text)) == "none" {
+		return nil
+	}
+	for i, part := range strings.Split(string(text), ",") {
+		part = strings.TrimSpace(part)
+		if part == "" {
+			continue
+		}
+		if part != "*" {
+			u, err := url.Parse(strings.TrimSuffix(part, "/"))
+			if err != nil || u.Scheme == "" || u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || strings.Contains(u.Host, "*") {
+				// Not quoted: it may hold a password.
+				return problem(fmt.Sprintf("has an entry, number %d, that is neither * nor an origin such as https://status.example.org", i+1))
+			}
+			part = strings.ToLower(u.Scheme + "://" + u.Host)
+		}
+		*o = append(*o, part)
+	}
+	if *o == nil {
+		return problem("holds no origin: it must be *, none, or origins such as https://status.example.org")
+	}
+	return nil
+}
