@@ -1,0 +1,111 @@
+package middleware
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/laneswap/laneswap"
+)
+
+// maxMessage bounds the message of a failed request, in bytes.
+const maxMessage = 1000
+
+// Option changes what is observed.
+type Option func(*observer)
+
+// WithRoute sets how a request is called in messages. They are shown to people
+// and sent to notifiers, so a route must hold no secret: no query and no path
+// with a token in it. It is called after the request was handled, only when the
+// request failed. The default is http.Request.Pattern, which http.ServeMux sets;
+// where there is none the message names no route.
+func WithRoute(route func(*http.Request) string) Option {
+	return func(o *observer) { o.route = route }
+}
+
+// Observe returns a handler that passes every request on to next and then calls
+// tell with the heartbeat that it amounts to: the zero Heartbeat for a good
+// answer, StatusError with a message for a failed one, as Heartbeat describes.
+// A stream that is flushed, or a connection that is taken over, counts at that
+// moment and once more at its end.
+//
+// It is what Heartbeat is made of, for those who tell somebody else than a
+// Manager in the same process. tell is called concurrently, on the goroutines
+// of the requests, and must not wait.
+func Observe(tell func(laneswap.Heartbeat), next http.Handler, opts ...Option) http.Handler {
+	o := &observer{tell: tell, next: next, route: func(r *http.Request) string { return r.Pattern }}
+	for _, opt := range opts {
+		opt(o)
+	}
+	return o
+}
+
+type observer struct {
+	tell  func(laneswap.Heartbeat)
+	next  http.Handler
+	route func(*http.Request) string
+}
+
+// ServeHTTP passes the request on and tells how it went.
+func (o *observer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rec := &recorder{ResponseWriter: w, alive: func() { o.tell(laneswap.Heartbeat{}) }}
+	returned := false
+	defer func() {
+		if returned {
+			o.outcome(rec, r)
+			return
+		}
+		p := recover()
+		if p == nil {
+			return // runtime.Goexit: nobody answered and nothing failed
+		}
+		if err, ok := p.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
+			o.fail(r, fmt.Sprintf("panic: %v", p))
+		}
+		panic(p)
+	}()
+	o.next.ServeHTTP(rec.wrap(), r)
+	returned = true
+}
+
+func (o *observer) outcome(rec *recorder, r *http.Request) {
+	switch {
+	case rec.status < http.StatusInternalServerError:
+		o.tell(laneswap.Heartbeat{})
+	case !errors.Is(r.Context().Err(), context.Canceled):
+		o.fail(r, strings.TrimSpace(fmt.Sprintf("%d %s", rec.status, http.StatusText(rec.status))))
+	}
+}
+
+func (o *observer) fail(r *http.Request, what string) {
+	o.tell(laneswap.Heartbeat{Status: laneswap.StatusError, Message: cut(o.name(r)+": "+what, maxMessage)})
+}
+
+// name is method and route. The pattern of a ServeMux may begin with the method,
+// and a method is the client's text.
+func (o *observer) name(r *http.Request) string {
+	method := cut(r.Method, 20)
+	if method == "" {
+		method = http.MethodGet
+	}
+	route := o.route(r)
+	if route == "" || strings.HasPrefix(route, method+" ") {
+		return cmp.Or(route, method)
+	}
+	return method + " " + route
+}
+
+// cut returns at most n bytes of s, cut between runes.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
