@@ -117,8 +117,10 @@ func (a *absences) add(found absence) {
 // settle returns when a service that was last heard at last, and may be silent
 // for window, is overdue, and when it is certain that it fell silent. Between
 // the two nothing honest can be said: every heartbeat that was expected until
-// then fell into an absence. interval is zero when the service declared none.
-func (a *absences) settle(last, interval, window int64) (deadline, certain int64) {
+// then fell into an absence. interval is zero when the service declared none;
+// beaten says that at last it beat, rather than registered, so that the interval
+// counts from there.
+func (a *absences) settle(last, interval, window int64, beaten bool) (deadline, certain int64) {
 	deadline = last + window
 	gone := *a.list.Load()
 	first := len(gone)
@@ -135,15 +137,14 @@ func (a *absences) settle(last, interval, window int64) (deadline, certain int64
 		}
 	}
 	certain = deadline
-	if lost >= 0 && swallowed(gone, last, interval, window, deadline) {
+	if lost >= 0 && (!beaten || swallowed(gone, last, interval, window, deadline)) {
 		certain = max(certain, lost+window)
 	}
 	return deadline, certain
 }
 
 // swallowed reports whether the absences took every heartbeat that was expected
-// between last and deadline. Expectation goes by the wall clock, which saw the
-// suspends that the monotonic clock slept through.
+// between last and deadline.
 func swallowed(gone []absence, last, interval, window, deadline int64) bool {
 	if interval == 0 {
 		// Nothing was promised; a gap of up to half the window is usual, and only
@@ -155,18 +156,26 @@ func swallowed(gone []absence, last, interval, window, deadline int64) bool {
 		}
 		return false
 	}
+	// By the wall clock, which saw the suspends that the monotonic one slept
+	// through; and by the monotonic one, in case the other was set.
 	lastWall := gone[0].from.wall - (gone[0].from.mono - last)
 	end := gone[len(gone)-1].back
-	deadlineWall := end.wall + deadline - end.mono
-	tolerance := min(interval/20, int64(time.Minute))
+	return hidden(gone, lastWall, interval, window, end.wall+deadline-end.mono, func(i instant) int64 { return i.wall }) ||
+		hidden(gone, last, interval, window, deadline, func(i instant) int64 { return i.mono })
+}
+
+// hidden is swallowed on one clock, for a service that promised an interval.
+func hidden(gone []absence, last, interval, window, deadline int64, on func(instant) int64) bool {
+	tolerance := interval / 20 // the jitter of our own client
 	slack := min(interval/2, window-interval)
-	expected := lastWall + interval
+	expected := last + interval
 	for _, a := range gone {
-		if !a.lost || expected+tolerance < a.from.wall || expected-tolerance > a.back.wall {
+		from, back := on(a.from), on(a.back)
+		if !a.lost || expected+tolerance < from || expected-tolerance > back {
 			continue
 		}
 		// The first one expected after we were back.
-		expected += (max(0, a.back.wall+tolerance-expected)/interval + 1) * interval
+		expected += (max(0, back+tolerance-expected)/interval + 1) * interval
 	}
-	return expected+slack > deadlineWall && expected > lastWall+interval
+	return expected > last+interval && expected+slack > deadline
 }

@@ -47,7 +47,8 @@ func (j *judge) nextAfter(r *record, last int64) (deadline, certain int64) {
 	if window == noDeadline || !r.armed {
 		return noDeadline, noDeadline
 	}
-	return j.absences.settle(last, int64(r.reg.Interval), window)
+	beaten := last > r.armedAt || r.reported != StatusUnknown && r.reported != StatusShutdown
+	return j.absences.settle(last, int64(r.reg.Interval), window, beaten)
 }
 
 // admit takes a new record in: unknown, and silent from now on.

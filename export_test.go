@@ -1,0 +1,85 @@
+package laneswap
+
+import "time"
+
+// Court is the judge with its services and nothing around them: tests hand it
+// instants on both clocks, in nanoseconds.
+type Court struct {
+	j      *judge
+	recs   map[ServiceID]*record
+	Events []Event
+}
+
+// NewCourt makes a judge at an instant.
+func NewCourt(threshold time.Duration, mono, wall int64) *Court {
+	return &Court{j: newJudge(threshold, instant{mono, wall}), recs: map[ServiceID]*record{}}
+}
+
+// Start begins to watch; lost says that heartbeats before it found nobody, as
+// after a restart.
+func (c *Court) Start(mono, wall int64, lost bool) { c.j.absences.start(instant{mono, wall}, lost) }
+
+// Register admits a service.
+func (c *Court) Register(reg Registration, mono, wall int64) {
+	c.j.absences.observe(instant{mono, wall})
+	r := &record{id: reg.ID, reg: reg}
+	c.recs[reg.ID] = r
+	c.j.admit(r, instant{mono, wall})
+}
+
+// Beat is a heartbeat with something to say; an empty one takes the fast path.
+func (c *Court) Beat(id ServiceID, hb Heartbeat, mono, wall int64) {
+	r := c.recs[id]
+	now := instant{mono, wall}
+	if hb.Status == "" {
+		hb.Status = StatusHealthy // as the validator does
+	}
+	if hb.empty() {
+		prev, slow := r.cell.beat(mono)
+		if !slow {
+			return
+		}
+		c.j.absences.observe(now)
+		c.add(c.j.overdue(r, prev, now))
+	} else {
+		c.j.absences.observe(now)
+		c.add(c.j.look(r, now))
+		r.cell.beats.Add(1)
+	}
+	ev, _ := c.j.beat(r, hb, r.metadata, now)
+	c.add(ev)
+}
+
+// Tick observes and judges whoever is due.
+func (c *Court) Tick(mono, wall int64) {
+	now := instant{mono, wall}
+	c.j.absences.observe(now)
+	for r := c.j.agenda.due(mono); r != nil; r = c.j.agenda.due(mono) {
+		c.add(c.j.look(r, now))
+	}
+}
+
+// Next is the instant at which the judge wants to look next.
+func (c *Court) Next() int64 { return c.j.agenda.head.Load() }
+
+// Status is the effective status of a service.
+func (c *Court) Status(id ServiceID) Status { return c.recs[id].status }
+
+func (c *Court) add(ev *Event) {
+	if ev != nil {
+		c.Events = append(c.Events, *ev)
+	}
+}
+
+// CellAddress is where the cell of a handle lies.
+func (h *Handle) CellAddress() *cell { return h.r.Load().cell }
+
+// SetSpeechLimit lowers the bound of what all services said.
+func (m *Manager) SetSpeechLimit(n int) { m.speeches.limit = n }
+
+// SpeechBytes is what is kept of what all services said.
+func (m *Manager) SpeechBytes() int {
+	m.speeches.mu.Lock()
+	defer m.speeches.mu.Unlock()
+	return m.speeches.total
+}
