@@ -158,8 +158,9 @@ func (j *judge) beat(r *record, hb Heartbeat, merged map[string]any, now instant
 	enter := !r.armed || r.status == StatusStale || r.status == StatusUnknown
 	r.claimed = 0
 	r.reported, r.message, r.metadata = hb.Status, hb.Message, merged
+	// armedAt stays: a beat that ended a silence before this one came under the
+	// lock must still find where that silence began.
 	r.armed = hb.Status != StatusShutdown
-	r.armedAt = now.mono
 	if !r.armed {
 		r.endedAt = now.mono
 	}
