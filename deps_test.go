@@ -69,11 +69,11 @@ func list(t *testing.T, dir string, env []string, args ...string) []listed {
 	var out []listed
 	for {
 		var p listed
-		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+		err := dec.Decode(&p)
+		if errors.Is(err, io.EOF) {
 			return out
-		} else {
-			require.NoError(t, err)
 		}
+		require.NoError(t, err)
 		out = append(out, p)
 	}
 }
