@@ -1,0 +1,5 @@
+//go:build !race
+
+package laneswap_test
+
+const raceEnabled = false
