@@ -1,0 +1,93 @@
+package httpapi
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+)
+
+// The limits of bodies, in bytes.
+const (
+	MaxBodyBytes  = 64 << 10 // A registration or a heartbeat.
+	MaxBatchBytes = 8 << 20  // A batch of heartbeats.
+)
+
+// readBody returns the whole body. A larger one than limit is a 413; one of a
+// media type that cannot be JSON is a 415, unless it is empty.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength > limit {
+		// Known before it is sent: a client that waits for 100 Continue need not.
+		w.Header().Set("Connection", "close")
+		return nil, tooLarge("the body is %d bytes long, the limit is %d", r.ContentLength, limit)
+	}
+	var buf bytes.Buffer
+	if r.ContentLength > 0 && r.ContentLength <= MaxBodyBytes {
+		buf.Grow(int(r.ContentLength) + bytes.MinRead) // else ReadFrom grows once more to see the end
+	}
+	return fillBody(&buf, w, r, limit)
+}
+
+// fillBody reads on what is in buf already.
+func fillBody(buf *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	_, err := buf.ReadFrom(http.MaxBytesReader(bare(w), r.Body, limit-int64(buf.Len())))
+	var exceeded *http.MaxBytesError
+	switch {
+	case errors.As(err, &exceeded):
+		return nil, tooLarge("the body is longer than the limit of %d bytes", limit)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, badRequest("the body ends before its announced length")
+	case err != nil:
+		return nil, badRequest("the body could not be read")
+	}
+	if buf.Len() > 0 {
+		if err := checkMedia(r); err != nil {
+			return nil, err
+		}
+	}
+	return buf.Bytes(), nil
+}
+
+// checkMedia refuses bodies that are certainly not JSON. What curl -d sends
+// (form-urlencoded) and what says nothing is taken for JSON: scripts do that.
+func checkMedia(r *http.Request) error {
+	unsupported := func(name, value string) error {
+		return &requestError{http.StatusUnsupportedMediaType, "unsupported-media-type", name + " " + clip(value, 80) + " is not supported, send JSON"}
+	}
+	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return unsupported("Content-Encoding", enc)
+	}
+	given := r.Header.Get("Content-Type")
+	if given == "" {
+		return nil
+	}
+	media, params, err := mime.ParseMediaType(given)
+	if err != nil {
+		return unsupported("Content-Type", given)
+	}
+	switch strings.ToLower(params["charset"]) {
+	case "", "utf-8", "utf8", "us-ascii":
+	default:
+		return unsupported("Content-Type", given)
+	}
+	switch media {
+	case "application/x-www-form-urlencoded", "application/octet-stream", "text/plain":
+		return nil
+	}
+	if !strings.Contains(media, "json") { // application/json, x-ndjson, anything+json, text/json
+		return unsupported("Content-Type", given)
+	}
+	return nil
+}
+
+// isNDJSON reports whether the request says that each line is a JSON text.
+func isNDJSON(r *http.Request) bool {
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	switch media {
+	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines", "application/json-lines":
+		return true
+	}
+	return false
+}

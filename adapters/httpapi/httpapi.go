@@ -1,0 +1,133 @@
+// Package httpapi serves a laneswap.Manager over HTTP: the verbs of the Manager
+// as JSON under /api, the event stream, and the health routes.
+//
+//	h := httpapi.New(m)
+//	srv := httpapi.NewServer(h)      // with every timeout set
+//	mux.Handle("/monitor/", http.StripPrefix("/monitor", h)) // or in one's own
+//
+// Errors are problem details (RFC 9457) with the member "code", from which
+// package client makes the Manager's errors again. Bodies are parsed strictly:
+// keys match exactly as written, and what encoding/json would repair in silence
+// is refused.
+//
+// What is bounded: a body by MaxBodyBytes or MaxBatchBytes, the batches above
+// MaxBodyBytes that are held at once by 16, streams by MaxStreams, connections
+// by LimitListener, and every connection in time by NewServer.
+package httpapi
+
+import (
+	"context"
+	"crypto/rand"
+	"hash/maphash"
+	"iter"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/laneswap/laneswap"
+)
+
+// Manager is what New serves: the verbs of *laneswap.Manager that have a route.
+// All are called concurrently, with the context of their request.
+type Manager interface {
+	Register(ctx context.Context, reg laneswap.Registration) (laneswap.ServiceStatus, error)
+	Beat(ctx context.Context, id laneswap.ServiceID, hb laneswap.Heartbeat) error
+	Report(ctx context.Context, id laneswap.ServiceID, hb laneswap.Heartbeat) (laneswap.ServiceStatus, error)
+	Service(ctx context.Context, id laneswap.ServiceID) (laneswap.ServiceStatus, error)
+	Services(ctx context.Context, q laneswap.ServiceQuery) iter.Seq2[laneswap.ServiceStatus, error]
+	Heartbeats(ctx context.Context, id laneswap.ServiceID) iter.Seq2[laneswap.HeartbeatRecord, error]
+	Summary(ctx context.Context) (laneswap.Summary, error)
+	Remove(ctx context.Context, id laneswap.ServiceID) error
+	Events(ctx context.Context, q laneswap.EventQuery) iter.Seq2[laneswap.Event, error]
+	Watch(ctx context.Context, q laneswap.WatchQuery) (*laneswap.Watcher, error)
+	Unhealthy(ctx context.Context, ids ...laneswap.ServiceID) error
+}
+
+// BootHeader is the header of every answer that holds a random id of the
+// Handler. When it changes, the server was restarted: what it kept in memory,
+// and the sequence numbers of its events, began anew.
+const BootHeader = "LaneSwap-Boot"
+
+// Handler is the http.Handler of a Manager, made by New. It may be mounted in
+// any mux, under a prefix with http.StripPrefix.
+type Handler struct {
+	m      Manager
+	log    *slog.Logger
+	boot   string
+	cors   cors
+	health []laneswap.ServiceID
+
+	streams    atomic.Int64
+	bigBatches chan struct{} // a slot for each large batch that is held
+
+	// Registering what is unknown takes several steps; the locks keep them
+	// together for one id.
+	seed  maphash.Seed
+	locks [64]sync.Mutex
+
+	closing context.Context // ends with Close
+	close   context.CancelFunc
+}
+
+// Option changes a Handler while it is made.
+type Option func(*Handler)
+
+// WithCORSOrigins sets what pages of other origins may do in a browser. "*", the
+// default, lets every page read; an origin that is named, such as
+// "https://status.example.com", may read and write. No origins: pages of other
+// origins can do neither. Credentials are never allowed. What is not an origin
+// is logged and never matches.
+func WithCORSOrigins(origins ...string) Option {
+	return func(h *Handler) { h.cors = newCORS(origins) }
+}
+
+// WithHealthServices sets the services that /healthz answers for: it is 503
+// when one of them is error, critical, stale or not registered. None by
+// default: /healthz then says that the program runs.
+func WithHealthServices(ids ...laneswap.ServiceID) Option {
+	return func(h *Handler) { h.health = append([]laneswap.ServiceID(nil), ids...) }
+}
+
+// WithLogger sets where panics and internal errors are logged. Without it
+// nothing is.
+func WithLogger(l *slog.Logger) Option {
+	return func(h *Handler) {
+		if l != nil {
+			h.log = l
+		}
+	}
+}
+
+// New makes the Handler of a Manager. It starts nothing; close it when the
+// server shuts down, before the Manager is stopped.
+func New(m Manager, opts ...Option) *Handler {
+	h := &Handler{
+		m: m, log: slog.New(slog.DiscardHandler), boot: rand.Text(), cors: newCORS([]string{"*"}),
+		bigBatches: make(chan struct{}, 16), seed: maphash.MakeSeed(),
+	}
+	h.closing, h.close = context.WithCancel(context.Background())
+	for _, opt := range opts {
+		opt(h)
+	}
+	for _, origin := range h.cors.unusable {
+		h.log.Warn("not an origin, it never matches", "origin", clip(origin, 80))
+	}
+	return h
+}
+
+// Close ends the event streams and refuses new ones, and makes /readyz say that
+// the server is stopping; everything else is still answered. It does not wait,
+// may be called more than once, and is meant for http.Server.RegisterOnShutdown:
+// without it open streams keep Shutdown waiting.
+func (h *Handler) Close() { h.close() }
+
+// lock holds the steps of registering id together.
+func (h *Handler) lock(id laneswap.ServiceID) (unlock func()) {
+	mu := &h.locks[maphash.String(h.seed, string(id))%uint64(len(h.locks))]
+	mu.Lock()
+	return mu.Unlock
+}
+
+var _ http.Handler = (*Handler)(nil)
+var _ Manager = (*laneswap.Manager)(nil)

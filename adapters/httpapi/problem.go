@@ -1,0 +1,112 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/laneswap/laneswap"
+)
+
+// problem is the answer to a request that failed, as RFC 9457 has it.
+type problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	Code   string `json:"code"`
+	Field  string `json:"field,omitempty"`
+}
+
+// requestError is a failure of the request that no sentinel of the root stands for.
+type requestError struct {
+	status int
+	code   string
+	detail string
+}
+
+func (e *requestError) Error() string { return e.detail }
+
+func badRequest(format string, args ...any) error {
+	return &requestError{http.StatusBadRequest, "bad-request", fmt.Sprintf(format, args...)}
+}
+
+func tooLarge(format string, args ...any) error {
+	return &requestError{http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf(format, args...)}
+}
+
+// statuses maps the codes of the sentinels that are the caller's affair, or
+// time's; all others answer 500.
+var statuses = map[string]int{
+	laneswap.ErrorCode(laneswap.ErrServiceNotFound):     http.StatusNotFound,
+	laneswap.ErrorCode(laneswap.ErrInvalidServiceID):    http.StatusUnprocessableEntity,
+	laneswap.ErrorCode(laneswap.ErrInvalidRegistration): http.StatusUnprocessableEntity,
+	laneswap.ErrorCode(laneswap.ErrInvalidHeartbeat):    http.StatusUnprocessableEntity,
+	laneswap.ErrorCode(laneswap.ErrInvalidQuery):        http.StatusUnprocessableEntity,
+	laneswap.ErrorCode(laneswap.ErrTooManyServices):     http.StatusTooManyRequests,
+	laneswap.ErrorCode(laneswap.ErrNotStarted):          http.StatusServiceUnavailable,
+	laneswap.ErrorCode(laneswap.ErrStopped):             http.StatusServiceUnavailable,
+	laneswap.ErrorCode(laneswap.ErrSlowConsumer):        http.StatusServiceUnavailable,
+	laneswap.ErrorCode(laneswap.ErrGone):                http.StatusGone,
+}
+
+// problemOf turns an error into its answer. Errors that are not the caller's
+// affair keep their text: it may hold what is nobody else's business.
+func problemOf(err error) problem {
+	var request *requestError
+	if errors.As(err, &request) {
+		p := problem{Status: request.status, Code: request.code, Detail: request.detail}
+		return p.named(http.StatusText(p.Status))
+	}
+	if code := laneswap.ErrorCode(err); code != "" {
+		p := problem{Status: statuses[code], Code: code, Detail: strings.TrimPrefix(err.Error(), "laneswap: ")}
+		var invalid *laneswap.ValidationError
+		switch {
+		case p.Status == 0:
+			p.Status, p.Detail = http.StatusInternalServerError, "internal error"
+		case errors.As(err, &invalid):
+			p.Field, p.Detail = invalid.Field, invalid.Error()
+		}
+		return p.named(laneswap.ErrorFromCode(code).Error())
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: "the request was given up"}.named("service unavailable")
+	}
+	return problem{Status: http.StatusInternalServerError, Code: "internal", Detail: "internal error"}.named("internal server error")
+}
+
+func (p problem) named(title string) problem {
+	p.Type = "urn:laneswap:problem:" + p.Code
+	p.Title = strings.ToLower(title)
+	return p
+}
+
+// writeProblem answers with err, in place of whatever was prepared so far.
+func writeProblem(w http.ResponseWriter, err error) {
+	p := problemOf(err)
+	header := w.Header()
+	header.Del("Content-Length")
+	if p.Status == http.StatusServiceUnavailable {
+		header.Set("Retry-After", "1")
+	}
+	writeAs(w, p.Status, "application/problem+json", p)
+}
+
+// writeJSON answers with a value that can always be encoded.
+func writeJSON(w http.ResponseWriter, status int, v any) error {
+	writeAs(w, status, "application/json", v)
+	return nil
+}
+
+func writeAs(w http.ResponseWriter, status int, contentType string, v any) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("httpapi: encoding %T: %v", v, err)) // our own types only
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	_, _ = w.Write(append(data, '\n')) // a client that went away needs no answer
+}

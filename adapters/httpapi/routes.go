@@ -1,0 +1,195 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+
+	"github.com/laneswap/laneswap"
+)
+
+// action answers a request; an error that it returns becomes a problem.
+type action func(h *Handler, w http.ResponseWriter, r *http.Request, id laneswap.ServiceID) error
+
+// route is a path, in which "*" stands for a service's id, and what may be done
+// there. HEAD is answered wherever GET is.
+type route struct {
+	path    []string
+	methods []method
+}
+
+type method struct {
+	name string
+	do   action
+}
+
+var routes = []route{
+	{[]string{"api", "services", "*", "heartbeat"}, []method{{"POST", (*Handler).beat}}},
+	{[]string{"api", "heartbeats"}, []method{{"POST", (*Handler).beatMany}}},
+	{[]string{"api", "services"}, []method{{"GET", (*Handler).listServices}, {"POST", (*Handler).register}}},
+	{[]string{"api", "services", "*"}, []method{{"GET", (*Handler).getService}, {"DELETE", (*Handler).removeService}}},
+	{[]string{"api", "services", "*", "heartbeats"}, []method{{"GET", (*Handler).listHeartbeats}}},
+	{[]string{"api", "summary"}, []method{{"GET", (*Handler).summary}}},
+	{[]string{"api", "events"}, []method{{"GET", (*Handler).listEvents}}},
+	{[]string{"api", "events", "stream"}, []method{{"GET", (*Handler).stream}}},
+	{[]string{"api", "health"}, []method{{"GET", (*Handler).apiHealth}}},
+	{[]string{"healthz"}, []method{{"GET", (*Handler).healthz}}},
+	{[]string{"readyz"}, []method{{"GET", (*Handler).readyz}}},
+}
+
+// match reports whether the route is that of the segments, and returns the id in
+// them.
+func (rt *route) match(segments []string) (id laneswap.ServiceID, ok bool) {
+	if len(segments) != len(rt.path) {
+		return "", false
+	}
+	for i, want := range rt.path {
+		if want == "*" {
+			id = laneswap.ServiceID(segments[i])
+		} else if segments[i] != want {
+			return "", false
+		}
+	}
+	return id, true
+}
+
+func (rt *route) action(name string) action {
+	if name == http.MethodHead {
+		name = http.MethodGet
+	}
+	for _, m := range rt.methods {
+		if m.name == name {
+			return m.do
+		}
+	}
+	return nil
+}
+
+// allow is the value of the header Allow.
+func (rt *route) allow() string {
+	var names []string
+	for _, m := range rt.methods {
+		names = append(names, m.name)
+		if m.name == http.MethodGet {
+			names = append(names, http.MethodHead)
+		}
+	}
+	return strings.Join(append(names, http.MethodOptions), ", ")
+}
+
+// answer is a ResponseWriter that knows whether the answer has begun.
+type answer struct {
+	http.ResponseWriter
+	begun bool
+}
+
+func (a *answer) WriteHeader(status int) {
+	a.begun = true
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	a.begun = true
+	return a.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// bare is the ResponseWriter that the server gave us, which MaxBytesReader knows.
+func bare(w http.ResponseWriter) http.ResponseWriter {
+	if a, ok := w.(*answer); ok {
+		return a.ResponseWriter
+	}
+	return w
+}
+
+// ServeHTTP answers a request. Paths are taken as they are: nothing is cleaned
+// and nobody is redirected.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a := &answer{ResponseWriter: w}
+	defer h.rescue(a, r)
+	header := a.Header()
+	header.Set(BootHeader, h.boot)
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	if err := h.serve(a, r); err != nil {
+		h.fail(a, r, err)
+	}
+}
+
+func (h *Handler) serve(w *answer, r *http.Request) error {
+	h.cors.announce(w.Header(), r)
+	rt, id, err := find(r.URL)
+	if err != nil {
+		return err
+	}
+	if r.Method == http.MethodOptions {
+		return h.cors.preflight(w, r, rt)
+	}
+	do := rt.action(r.Method)
+	if do == nil {
+		w.Header().Set("Allow", rt.allow())
+		return &requestError{http.StatusMethodNotAllowed, "method-not-allowed", "allowed here: " + rt.allow()}
+	}
+	if err := h.cors.check(r); err != nil {
+		return err
+	}
+	return do(h, w, r, id)
+}
+
+// find returns the route of a URL. Its segments are unescaped one by one, so
+// that an escaped slash is never a separator.
+func find(u *url.URL) (*route, laneswap.ServiceID, error) {
+	notFound := &requestError{http.StatusNotFound, "not-found", "there is nothing at this path"}
+	path, ok := strings.CutPrefix(u.EscapedPath(), "/")
+	if !ok {
+		return nil, "", notFound
+	}
+	segments := strings.SplitN(path, "/", 6) // one more than the longest route has
+	for i, s := range segments {
+		plain, err := url.PathUnescape(s)
+		if err != nil {
+			return nil, "", badRequest("the path is not properly escaped")
+		}
+		segments[i] = plain
+	}
+	for i := range routes {
+		if id, ok := routes[i].match(segments); ok {
+			return &routes[i], id, nil
+		}
+	}
+	return nil, "", notFound
+}
+
+// fail answers with err; an answer that has begun can only be broken off.
+func (h *Handler) fail(w *answer, r *http.Request, err error) {
+	if errors.Is(err, http.ErrAbortHandler) {
+		panic(http.ErrAbortHandler)
+	}
+	if p := problemOf(err); p.Status == http.StatusInternalServerError {
+		h.log.Error("request failed", "method", r.Method, "path", clip(r.URL.EscapedPath(), 200), "err", err)
+	}
+	if w.begun {
+		panic(http.ErrAbortHandler)
+	}
+	writeProblem(w, err)
+}
+
+// rescue makes a panic a 500 that says nothing, and logs it.
+func (h *Handler) rescue(w *answer, r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler { // the server's own way of breaking off
+		panic(p)
+	}
+	h.log.Error("handler panicked", "method", r.Method, "path", clip(r.URL.EscapedPath(), 200), "err", p, "stack", string(debug.Stack()))
+	if w.begun {
+		panic(http.ErrAbortHandler)
+	}
+	writeProblem(w, &requestError{http.StatusInternalServerError, "internal", "internal error"})
+}

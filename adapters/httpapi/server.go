@@ -1,0 +1,90 @@
+package httpapi
+
+import (
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// The timeouts and limits of NewServer.
+const (
+	ReadHeaderTimeout = 5 * time.Second   // For the head of a request: half-open connections are cut.
+	ReadTimeout       = 30 * time.Second  // For a whole request.
+	WriteTimeout      = 30 * time.Second  // For an answer; streams and long lists set their own.
+	IdleTimeout       = 120 * time.Second // For a connection between two requests.
+	MaxHeaderBytes    = 32 << 10          // For the head of a request; more is a 431.
+)
+
+// NewServer makes an http.Server for the handler with every timeout and limit
+// set, which ends the handler's streams when it is shut down. Give it a listener
+// from LimitListener to bound its connections too.
+func NewServer(h *Handler) *http.Server {
+	srv := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: ReadHeaderTimeout,
+		ReadTimeout:       ReadTimeout,
+		WriteTimeout:      WriteTimeout,
+		IdleTimeout:       IdleTimeout,
+		MaxHeaderBytes:    MaxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelWarn),
+	}
+	srv.RegisterOnShutdown(h.Close)
+	return srv
+}
+
+// MaxConnections is the default of LimitListener.
+const MaxConnections = 10_000
+
+// LimitListener wraps a listener so that at most n connections are open at once,
+// MaxConnections when n is not positive. Further ones wait in the kernel until
+// one closes.
+func LimitListener(l net.Listener, n int) net.Listener {
+	if n <= 0 {
+		n = MaxConnections
+	}
+	return &limitListener{Listener: l, slots: make(chan struct{}, n), done: make(chan struct{})}
+}
+
+type limitListener struct {
+	net.Listener
+	slots chan struct{}
+	once  sync.Once
+	done  chan struct{}
+}
+
+// Accept waits for a slot, then for a connection.
+func (l *limitListener) Accept() (net.Conn, error) {
+	select {
+	case l.slots <- struct{}{}:
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.slots
+		return nil, err
+	}
+	return &limitConn{Conn: c, slots: l.slots}, nil
+}
+
+// Close closes the listener; connections stay open.
+func (l *limitListener) Close() error {
+	l.once.Do(func() { close(l.done) })
+	return l.Listener.Close()
+}
+
+// limitConn gives its slot back once.
+type limitConn struct {
+	net.Conn
+	once  sync.Once
+	slots chan struct{}
+}
+
+// Close closes the connection.
+func (c *limitConn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(func() { <-c.slots })
+	return err
+}
