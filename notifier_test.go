@@ -1,0 +1,139 @@
+package laneswap_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+)
+
+func TestNotifier_isToldInOrderAndNeverOfAFirstGoodBeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec := &recorder{}
+		m := started(t, laneswap.WithNotifier(rec))
+		h := register(t, m, laneswap.Registration{ID: "billing@web", Name: "Billing"})
+		h.Beat()
+		time.Sleep(window + 90*time.Second)
+		h.Beat()
+		require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusError, Message: "disk\nfull"}))
+		h.Beat()
+		synctest.Wait()
+		require.Equal(t, []string{
+			"Billing (billing@web) is stale, was healthy, silent since 2000-01-01T00:00:00Z",
+			"Billing (billing@web) recovered and is healthy after 1m30s, since 2000-01-01T00:01:00Z (it was: silent for longer than 1m0s)",
+			"Billing (billing@web) is error, was healthy: disk full",
+			"Billing (billing@web) recovered and is healthy after 0s, since 2000-01-01T00:02:30Z (it was: reported error: disk full)",
+		}, rec.texts())
+	})
+}
+
+func TestNotifier_thatBlocksTouchesNeitherBeatsNorOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var logged bytes.Buffer
+		stuck := laneswap.NotifierFunc(func(context.Context, laneswap.Notification) error { <-release; return nil })
+		panicking := laneswap.NotifierFunc(func(context.Context, laneswap.Notification) error { panic("oh no") })
+		failing := laneswap.NotifierFunc(func(context.Context, laneswap.Notification) error { return errors.New("refused") })
+		rec := &recorder{}
+		m := started(t, laneswap.WithNotifier(stuck), laneswap.WithNotifier(panicking), laneswap.WithNotifier(failing), laneswap.WithNotifier(rec),
+			laneswap.WithLogger(slog.New(slog.NewTextHandler(&logged, nil))))
+		h := register(t, m, laneswap.Registration{ID: "svc"})
+		before := time.Now()
+		flip(t, h, 1001)
+		require.Equal(t, before, time.Now(), "not a moment passed")
+		synctest.Wait()
+		require.Len(t, rec.kinds(), 1000)
+		require.Contains(t, logged.String(), "oh no")
+		require.Contains(t, logged.String(), "refused")
+		close(release)
+	})
+}
+
+func TestNotifier_addedToARunningManagerHearsWhatFollows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := started(t)
+		h := register(t, m, laneswap.Registration{ID: "svc"})
+		flip(t, h, 4)
+		rec := &recorder{}
+		require.NoError(t, m.AddNotifier(rec))
+		require.ErrorIs(t, m.AddNotifier(nil), laneswap.ErrNotifier)
+		h.Beat()
+		synctest.Wait()
+		require.Equal(t, []laneswap.EventKind{"recovered"}, rec.kinds())
+	})
+}
+
+func TestNotifier_stopDeliversWhatIsOwedWithinItsBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec := &recorder{}
+		slow := laneswap.NotifierFunc(func(ctx context.Context, n laneswap.Notification) error {
+			time.Sleep(100 * time.Millisecond)
+			return rec.Notify(ctx, n)
+		})
+		m := laneswap.NewManager(laneswap.WithNotifier(slow))
+		require.NoError(t, m.Start(t.Context()))
+		flip(t, register(t, m, laneswap.Registration{ID: "svc"}), 51)
+		require.NoError(t, m.Stop(context.Background()))
+		require.Len(t, rec.kinds(), 50)
+	})
+}
+
+func TestNotifier_thatIgnoresItsContextDoesNotHoldUpStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		defer close(release)
+		stuck := laneswap.NotifierFunc(func(context.Context, laneswap.Notification) error { <-release; return nil })
+		obedient := laneswap.NotifierFunc(func(ctx context.Context, _ laneswap.Notification) error { <-ctx.Done(); return ctx.Err() })
+		m := laneswap.NewManager(laneswap.WithNotifier(obedient), laneswap.WithNotifier(stuck))
+		require.NoError(t, m.Start(t.Context()))
+		flip(t, register(t, m, laneswap.Registration{ID: "svc"}), 2)
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		before := time.Now()
+		require.ErrorIs(t, m.Stop(ctx), laneswap.ErrNotifier)
+		require.LessOrEqual(t, time.Since(before), 5*time.Second)
+	})
+}
+
+func TestNotifier_contextEndsAfterHalfAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec := &recorder{}
+		var waited time.Duration
+		m := started(t, laneswap.WithNotifier(laneswap.NotifierFunc(func(ctx context.Context, n laneswap.Notification) error {
+			if waited == 0 {
+				before := time.Now()
+				<-ctx.Done()
+				waited = time.Since(before)
+				return ctx.Err()
+			}
+			return rec.Notify(ctx, n)
+		})))
+		flip(t, register(t, m, laneswap.Registration{ID: "svc"}), 3)
+		time.Sleep(time.Minute)
+		require.Equal(t, 30*time.Second, waited)
+		require.Equal(t, []laneswap.EventKind{"recovered"}, rec.kinds(), "the next notice follows")
+	})
+}
+
+// Silence before Start is not held against anybody: nobody was watching.
+func TestManager_startIsAnAbsence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := laneswap.NewManager()
+		register(t, m, laneswap.Registration{ID: "svc"}).Beat()
+		time.Sleep(10 * time.Minute)
+		require.NoError(t, m.Start(t.Context()))
+		time.Sleep(window)
+		require.Equal(t, laneswap.StatusHealthy, statusOf(t, m, "svc").Status)
+		time.Sleep(nap)
+		require.Equal(t, laneswap.StatusStale, statusOf(t, m, "svc").Status)
+		require.NoError(t, m.Stop(context.Background()))
+	})
+}
