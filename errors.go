@@ -3,6 +3,7 @@ package laneswap
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // ErrLaneSwap is matched, through errors.Is, by every error that this package
@@ -112,8 +113,8 @@ type ValidationError struct {
 	Err error
 }
 
-// Error returns the field and the problem.
-func (e *ValidationError) Error() string { return e.Field + " " + e.Problem }
+// Error returns the field, if there is one, and the problem.
+func (e *ValidationError) Error() string { return strings.TrimSpace(e.Field + " " + e.Problem) }
 
 // Unwrap returns the sentinel.
 func (e *ValidationError) Unwrap() error { return e.Err }
