@@ -113,15 +113,14 @@ func (p *parser) object(depth int) (any, error) {
 		if out[key], err = p.value(depth + 1); err != nil {
 			return nil, err
 		}
+		end := p.next()
+		if end != ',' && end != '}' {
+			return nil, p.unexpected(`"," or "}"`) // still under the key before it
+		}
+		p.pos++
 		p.path = p.path[:len(p.path)-1]
-		switch p.next() {
-		case ',':
-			p.pos++
-		case '}':
-			p.pos++
+		if end == '}' {
 			return out, nil
-		default:
-			return nil, p.unexpected(`"," or "}"`)
 		}
 	}
 }
@@ -148,15 +147,14 @@ func (p *parser) elements(each func() error) error {
 		if err := each(); err != nil {
 			return err
 		}
-		p.path = p.path[:len(p.path)-1]
-		switch p.next() {
-		case ',':
-			p.pos++
-		case ']':
-			p.pos++
-			return nil
-		default:
+		end := p.next()
+		if end != ',' && end != ']' {
 			return p.unexpected(`"," or "]"`)
+		}
+		p.pos++
+		p.path = p.path[:len(p.path)-1]
+		if end == ']' {
+			return nil
 		}
 	}
 }
