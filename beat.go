@@ -77,30 +77,76 @@ func (m *Manager) open(r *record) error {
 	return nil
 }
 
-// apply is any heartbeat: checked, intercepted, judged.
-func (m *Manager) apply(ctx context.Context, r *record, hb Heartbeat) (ServiceStatus, error) {
-	limits := m.opts.limits
-	hb, err := limits.heartbeat(hb)
+// Announce takes the heartbeat of a service that may not be registered yet: an
+// unknown id is registered first, a known one keeps its registration. It does
+// both or nothing. The errors are those of Register and Beat.
+func (m *Manager) Announce(ctx context.Context, reg Registration, hb Heartbeat) (ServiceStatus, error) {
+	st, err := m.announce(ctx, reg, hb)
+	return st, failed("announce", registrationID(reg), err)
+}
+
+func (m *Manager) announce(ctx context.Context, reg Registration, hb Heartbeat) (ServiceStatus, error) {
+	if err := m.writable(ctx); err != nil {
+		return ServiceStatus{}, err
+	}
+	if err := ValidateServiceID(reg.ID); err != nil {
+		return ServiceStatus{}, err
+	}
+	reg, err := m.opts.limits.registration(reg)
 	if err != nil {
 		return ServiceStatus{}, err
 	}
-	if m.interceptors != nil {
-		for _, intercept := range m.interceptors {
-			if hb, err = intercepted(ctx, intercept, r.id, hb); err != nil {
-				return ServiceStatus{}, err
-			}
-		}
-		if hb, err = limits.heartbeat(hb); err != nil {
-			return ServiceStatus{}, err
+	hb, err = m.prepare(ctx, reg.ID, hb)
+	if err != nil {
+		return ServiceStatus{}, err
+	}
+	if r := m.registry.get(reg.ID); r != nil {
+		return m.commit(r, hb)
+	}
+	if _, err := m.opts.limits.merge(ErrInvalidHeartbeat, reg.Metadata, hb.Metadata); err != nil {
+		return ServiceStatus{}, err
+	}
+	r, err := m.ensure(reg)
+	if err != nil {
+		return ServiceStatus{}, err
+	}
+	return m.commit(r, hb)
+}
+
+// apply is any heartbeat: checked, intercepted, judged.
+func (m *Manager) apply(ctx context.Context, r *record, hb Heartbeat) (ServiceStatus, error) {
+	hb, err := m.prepare(ctx, r.id, hb)
+	if err != nil {
+		return ServiceStatus{}, err
+	}
+	return m.commit(r, hb)
+}
+
+// prepare checks a heartbeat and shows it to the interceptors. It changes
+// nothing.
+func (m *Manager) prepare(ctx context.Context, id ServiceID, hb Heartbeat) (Heartbeat, error) {
+	limits := m.opts.limits
+	hb, err := limits.heartbeat(hb)
+	if err != nil || m.interceptors == nil {
+		return hb, err
+	}
+	for _, intercept := range m.interceptors {
+		if hb, err = m.intercepted(ctx, intercept, id, hb); err != nil {
+			return hb, err
 		}
 	}
+	return limits.heartbeat(hb)
+}
+
+// commit judges a heartbeat that was prepared and applies it.
+func (m *Manager) commit(r *record, hb Heartbeat) (ServiceStatus, error) {
 	m.observe(m.now())
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := m.open(r); err != nil {
 		return ServiceStatus{}, err
 	}
-	merged, err := limits.merge(ErrInvalidHeartbeat, r.metadata, hb.Metadata)
+	merged, err := m.opts.limits.merge(ErrInvalidHeartbeat, r.metadata, hb.Metadata)
 	if err != nil {
 		return ServiceStatus{}, err
 	}
@@ -119,11 +165,13 @@ func (m *Manager) apply(ctx context.Context, r *record, hb Heartbeat) (ServiceSt
 	return r.snapshot(m.judge, now, 0), nil
 }
 
-// intercepted calls one interceptor; a panic is a refusal.
-func intercepted(ctx context.Context, i Interceptor, id ServiceID, hb Heartbeat) (out Heartbeat, err error) {
+// intercepted calls one interceptor; a panic is a refusal. What it panicked with
+// is for the log: the error goes to whoever sent the heartbeat.
+func (m *Manager) intercepted(ctx context.Context, i Interceptor, id ServiceID, hb Heartbeat) (out Heartbeat, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: interceptor panicked: %v", ErrInvalidHeartbeat, p)
+			m.log.Error("interceptor panicked", "service", id, "err", p)
+			err = fmt.Errorf("%w: an interceptor panicked", ErrInvalidHeartbeat)
 		}
 	}()
 	out, err = i(ctx, id, hb)

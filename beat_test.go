@@ -128,12 +128,42 @@ func TestInterceptor_mayChangeAndRefuse(t *testing.T) {
 	require.NoError(t, h.Report(laneswap.Heartbeat{Metadata: map[string]any{"cpu": 93}}))
 	require.Equal(t, laneswap.StatusCritical, statusOf(t, m, "svc").Status)
 	before := statusOf(t, m, "svc")
-	for message, want := range map[string]string{"refuse": "not today", "panic": "oh", "spoil": "stale"} {
+	for message, want := range map[string]string{"refuse": "not today", "panic": "panicked", "spoil": "stale"} {
 		err := m.Beat(t.Context(), "svc", laneswap.Heartbeat{Message: message})
 		require.ErrorIs(t, err, laneswap.ErrInvalidHeartbeat)
 		require.ErrorContains(t, err, want)
 		require.Equal(t, before, statusOf(t, m, "svc"), "a refused beat is no sign of life")
 	}
+}
+
+func TestAnnounce_registersTheUnknownAndDoesBothOrNothing(t *testing.T) {
+	t.Parallel()
+	m := laneswap.NewManager(laneswap.WithLimits(laneswap.Limits{Services: 2, MetadataKeys: 2}))
+	st, err := m.Announce(t.Context(), laneswap.Registration{ID: "cron", Interval: time.Minute}, laneswap.Heartbeat{Message: "done"})
+	require.NoError(t, err)
+	require.Equal(t, laneswap.StatusHealthy, st.Status)
+	require.Equal(t, time.Minute, st.Interval)
+	st, err = m.Announce(t.Context(), laneswap.Registration{ID: "cron", Interval: time.Hour}, laneswap.Heartbeat{Status: laneswap.StatusError})
+	require.NoError(t, err)
+	require.Equal(t, time.Minute, st.Interval, "a known one keeps its registration")
+	require.Equal(t, laneswap.StatusError, st.Status)
+
+	for want, hb := range map[error]laneswap.Heartbeat{
+		laneswap.ErrInvalidHeartbeat: {Status: "fine"},
+		laneswap.ErrLaneSwap:         {Metadata: map[string]any{"a": 1, "b": 2, "c": 3}},
+	} {
+		_, err = m.Announce(t.Context(), laneswap.Registration{ID: "new"}, hb)
+		require.ErrorIs(t, err, want)
+	}
+	_, err = m.Announce(t.Context(), laneswap.Registration{ID: "new", Interval: -1}, laneswap.Heartbeat{})
+	require.ErrorIs(t, err, laneswap.ErrInvalidRegistration)
+	_, err = m.Announce(t.Context(), laneswap.Registration{Name: "no id"}, laneswap.Heartbeat{})
+	require.ErrorIs(t, err, laneswap.ErrInvalidServiceID)
+	_, err = m.Service(t.Context(), "new")
+	require.ErrorIs(t, err, laneswap.ErrServiceNotFound, "nothing was registered")
+	register(t, m, laneswap.Registration{ID: "second"})
+	_, err = m.Announce(t.Context(), laneswap.Registration{ID: "third"}, laneswap.Heartbeat{})
+	require.ErrorIs(t, err, laneswap.ErrTooManyServices)
 }
 
 func TestInterceptor_mayCallTheManager(t *testing.T) {

@@ -217,6 +217,12 @@ func (m *Manager) AddNotifier(n Notifier) error {
 	return nil
 }
 
+// Ready returns nil while the Manager takes heartbeats: else ErrNotStarted,
+// ErrStopped, or what is wrong with an option.
+func (m *Manager) Ready(ctx context.Context) error {
+	return failed("ready", "", m.writable(ctx))
+}
+
 // readable returns why nothing may be read, if so.
 func (m *Manager) readable(ctx context.Context) error {
 	if m.optErr != nil {

@@ -118,6 +118,7 @@ func TestNotifier_contextEndsAfterHalfAMinute(t *testing.T) {
 		})))
 		flip(t, register(t, m, laneswap.Registration{ID: "svc"}), 3)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		require.Equal(t, 30*time.Second, waited)
 		require.Equal(t, []laneswap.EventKind{"recovered"}, rec.kinds(), "the next notice follows")
 	})

@@ -47,7 +47,12 @@ func (m *Manager) register(ctx context.Context, reg Registration, made bool) (Se
 		r = m.takeOver(reg.Name, now)
 	}
 	if r == nil {
-		return m.admit(reg, made, now)
+		if r, err = m.admit(reg, made, now); err != nil {
+			return ServiceStatus{}, err
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.snapshot(m.judge, now, 0), nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -70,14 +75,24 @@ func (m *Manager) register(ctx context.Context, reg Registration, made bool) (Se
 	return r.snapshot(m.judge, now, maxStatusEvts), nil
 }
 
+// ensure returns the record of an id, and makes one where there is none.
+func (m *Manager) ensure(reg Registration) (*record, error) {
+	m.registry.mu.Lock()
+	defer m.registry.mu.Unlock()
+	if r := m.registry.byID[reg.ID]; r != nil {
+		return r, nil
+	}
+	return m.admit(reg, false, m.now())
+}
+
 // admit makes a new record; the registry is locked for writing.
-func (m *Manager) admit(reg Registration, made bool, now instant) (ServiceStatus, error) {
+func (m *Manager) admit(reg Registration, made bool, now instant) (*record, error) {
 	if n := len(m.registry.byID); n >= m.opts.limits.Services {
-		return ServiceStatus{}, fmt.Errorf("%w: there are %d, the limit is %d", ErrTooManyServices, n, m.opts.limits.Services)
+		return nil, fmt.Errorf("%w: there are %d, the limit is %d", ErrTooManyServices, n, m.opts.limits.Services)
 	}
 	merged, err := m.opts.limits.merge(ErrInvalidRegistration, nil, reg.Metadata)
 	if err != nil {
-		return ServiceStatus{}, err
+		return nil, err
 	}
 	r := &record{metadata: merged, made: made}
 	if reg.ID == "" {
@@ -93,7 +108,7 @@ func (m *Manager) admit(reg Registration, made bool, now instant) (ServiceStatus
 	defer r.mu.Unlock()
 	m.rouse(m.judge.admit(r, now))
 	m.registry.put(r)
-	return r.snapshot(m.judge, now, maxStatusEvts), nil
+	return r, nil
 }
 
 // takeOver finds the one dead service with a made-up id of that name; the
