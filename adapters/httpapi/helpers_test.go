@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"net"
@@ -60,11 +61,18 @@ func (a *api) do(method, target, body string, headers ...string) *reply {
 // chunked posts a body without announcing its length.
 func (a *api) chunked(target, body string) *reply {
 	a.t.Helper()
-	req := httptest.NewRequestWithContext(a.t.Context(), "POST", target, io.NopCloser(strings.NewReader(body)))
+	return &reply{a.t, a.post(target, strings.NewReader(body))}
+}
+
+// errCut is what a broken connection reads.
+var errCut = errors.New("connection reset")
+
+func (a *api) post(target string, body io.Reader) *httptest.ResponseRecorder {
+	req := httptest.NewRequestWithContext(a.t.Context(), "POST", target, io.NopCloser(body))
 	req.ContentLength = -1
 	rec := httptest.NewRecorder()
 	a.h.ServeHTTP(rec, req)
-	return &reply{a.t, rec}
+	return rec
 }
 
 // quote makes a string JSON.
