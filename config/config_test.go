@@ -133,6 +133,17 @@ func TestLoad_namesEverySettingThatIsWrong(t *testing.T) {
 	require.Equal(t, map[string]bool{"port": false, "debug": false, "log-level": true, "check-interval": true}, named)
 }
 
+func TestLoad_mayBeCalledConcurrently(t *testing.T) {
+	t.Parallel()
+	for range 8 {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			_, err := config.Load([]string{"LANESWAP_PORT=1"}, nil)
+			require.NoError(t, err)
+		})
+	}
+}
+
 func TestFields_areComplete(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"maps"
 	"reflect"
 	"strings"
 
@@ -39,7 +40,8 @@ func (l *loader) take(f Field) {
 // parse lets env fill in the struct, and says of its errors, which name Go's
 // fields, what the user calls them.
 func (l *loader) parse(c *Config) error {
-	err := env.ParseWithOptions(c, env.Options{Environment: l.raw, FuncMap: parsers})
+	// A copy, since env adds parsers of its own to what it is given.
+	err := env.ParseWithOptions(c, env.Options{Environment: l.raw, FuncMap: maps.Clone(parsers)})
 	if err == nil {
 		return nil
 	}

@@ -1,0 +1,184 @@
+// Package server makes a running LaneSwap server of settings: a Manager, its
+// notifiers, and the HTTP API in front of it. laneswapd and "laneswap server"
+// are this package behind flags.
+//
+//	s, err := server.Open(cfg) // listens
+//	err = s.Run(ctx)           // serves until ctx ends
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/adapters/httpapi"
+	"github.com/laneswap/laneswap/adapters/slognotify"
+	"github.com/laneswap/laneswap/config"
+)
+
+// How long stopping takes at most: requests that are being answered, then the
+// Manager. Together they stay below the 10 seconds that Run promises.
+const (
+	drainTimeout = 3 * time.Second
+	stopTimeout  = 4 * time.Second
+)
+
+// Server is a Manager that listens. It is made by Open; its methods may be
+// called concurrently.
+type Server struct {
+	cfg      config.Config
+	log      *slog.Logger
+	manager  *laneswap.Manager
+	http     *http.Server
+	listener net.Listener
+	debug    *debugServer // nil without Debug
+
+	ran  sync.Once
+	quit context.Context // ends with Close
+	end  context.CancelFunc
+	done chan struct{} // closed when everything has ended
+	err  error         // set before done is closed
+}
+
+// Open checks nothing twice: cfg is what config.Load or config.Default
+// returned, perhaps changed. It opens the listener, so that the address is known
+// and taken, and starts nothing. A server that is not Run must be closed.
+func Open(cfg config.Config, opts ...Option) (*Server, error) {
+	o := options{}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	s := &Server{cfg: cfg, log: o.logger(cfg), done: make(chan struct{})}
+	s.quit, s.end = context.WithCancel(context.Background())
+	s.manager = laneswap.NewManager(append([]laneswap.Option{
+		laneswap.WithStaleThreshold(cfg.StaleThreshold),
+		laneswap.WithCheckInterval(cfg.CheckInterval),
+		laneswap.WithLogger(s.log),
+		laneswap.WithNotifier(slognotify.New(s.log)),
+	}, o.manager...)...)
+	l, err := net.Listen("tcp", cfg.Address())
+	if err != nil {
+		return nil, fmt.Errorf("server: cannot listen on %s: %w", cfg.Address(), reason(err))
+	}
+	s.listener = httpapi.LimitListener(l, cfg.MaxConnections)
+	s.http = httpapi.NewServer(httpapi.New(s.manager,
+		httpapi.WithCORSOrigins(cfg.CORSOrigins...), httpapi.WithLogger(s.log)))
+	if cfg.Debug {
+		if s.debug, err = openDebug(s.log); err != nil {
+			return nil, errors.Join(fmt.Errorf("server: cannot listen for pprof: %w", reason(err)), l.Close())
+		}
+	}
+	return s, nil
+}
+
+// reason is what is left of a network error when the address, said already, is
+// taken off.
+func reason(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Err != nil {
+		return op.Err
+	}
+	return err
+}
+
+// Addr returns the address that the server listens on, with the port that was
+// picked.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// URL returns where the API is reached from this machine.
+func (s *Server) URL() string {
+	addr, ok := s.Addr().(*net.TCPAddr)
+	if !ok {
+		return "http://" + s.Addr().String()
+	}
+	at := *addr
+	switch {
+	case at.IP.Equal(net.IPv4zero):
+		at.IP = net.IPv4(127, 0, 0, 1)
+	case at.IP.IsUnspecified():
+		at.IP = net.IPv6loopback
+	}
+	return "http://" + at.String()
+}
+
+// Manager returns the Manager behind the API.
+func (s *Server) Manager() *laneswap.Manager { return s.manager }
+
+// Run serves until ctx ends or Close is called, then stops within 10 seconds:
+// event streams end, requests that are being answered are finished, then the
+// Manager delivers what it owes. It returns nil when all went well. Run again it
+// waits for the first call and returns the same.
+func (s *Server) Run(ctx context.Context) error {
+	s.ran.Do(func() {
+		s.err = s.run(ctx)
+		close(s.done)
+	})
+	<-s.done
+	return s.err
+}
+
+// Close ends Run and waits for it; without Run it gives the address back. It may
+// be called twice. The error is Run's.
+func (s *Server) Close() error {
+	s.end()
+	return s.Run(context.Background())
+}
+
+func (s *Server) run(ctx context.Context) error {
+	if s.quit.Err() != nil {
+		return errors.Join(s.listener.Close(), s.debug.close())
+	}
+	if err := s.manager.Start(context.WithoutCancel(ctx)); err != nil {
+		return errors.Join(err, s.listener.Close(), s.debug.close())
+	}
+	s.announce()
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(s.listener) }() // ended by Shutdown or Close below
+	s.debug.start()
+
+	var failure error
+	select {
+	case <-ctx.Done():
+	case <-s.quit.Done():
+	case failure = <-served:
+	}
+	s.log.Info("stopping")
+	err := s.stop()
+	if failure == nil {
+		<-served
+	}
+	if failure != nil {
+		failure = fmt.Errorf("server: cannot serve: %w", failure)
+	}
+	return errors.Join(failure, err)
+}
+
+// stop ends everything, each part within its time: the last words have a context
+// of their own.
+func (s *Server) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	if err := s.http.Shutdown(ctx); err != nil {
+		// A request that stands still is no failure of ours.
+		s.log.Warn("requests were cut off", "err", err)
+		_ = s.http.Close()
+	}
+	_ = s.debug.close()
+	ctx, cancel = context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	return s.manager.Stop(ctx)
+}
+
+// announce says in one line where the server listens and what it stores. It is
+// said at every log level: with port 0 nobody could know the address otherwise.
+func (s *Server) announce() {
+	r := slog.NewRecord(time.Now(), slog.LevelInfo, "listening", 0)
+	r.AddAttrs(slog.String("url", s.URL()), slog.String("address", s.Addr().String()), slog.String("storage", "memory"))
+	_ = s.log.Handler().Handle(context.Background(), r)
+}
