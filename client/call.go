@@ -1,0 +1,166 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/laneswap/laneswap"
+)
+
+const (
+	maxIDBytes      = 128
+	maxBodyBytes    = 64 << 10 // of a request: the server's limit
+	maxAnswerBytes  = 4 << 20  // of an answer about one service
+	maxListingBytes = 64 << 20 // of one page
+	maxProblemBytes = 64 << 10
+	drainBytes      = 64 << 10 // read off so that the connection can be used again
+)
+
+// request is one call.
+type request struct {
+	method string
+	path   []string // its segments behind /api
+	query  url.Values
+	body   []byte
+	prefer string
+	// repeat says that sending it twice does no harm, so that net/http may do
+	// it when it finds a kept connection closed.
+	repeat bool
+	limit  int64 // of the answer
+	kind   error // the sentinel of what is sent
+}
+
+// answer is a 2xx.
+type answer struct {
+	boot string // the id of the server's run
+	body []byte
+}
+
+// call sends a request and reads the whole answer. A status that is not 2xx
+// becomes a *ResponseError; the boot id is returned even then.
+func (c *Client) call(ctx context.Context, r request) (answer, error) {
+	if err := ctx.Err(); err != nil {
+		return answer{}, err
+	}
+	bounded, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	res, err := c.send(bounded, r)
+	if err == nil {
+		defer res.Body.Close()
+		a := answer{boot: res.Header.Get(headerBoot)}
+		if err = readAnswer(res, r, &a); err == nil || errors.As(err, new(*ResponseError)) {
+			return a, err
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return answer{}, ctx.Err()
+	case bounded.Err() != nil:
+		return answer{}, &transportError{
+			text: fmt.Sprintf("%v: no answer within %v", ErrUnreachable, c.timeout), cause: context.DeadlineExceeded,
+		}
+	}
+	return answer{}, c.unanswered(err)
+}
+
+// headerBoot carries the random id of the server's run.
+const headerBoot = "LaneSwap-Boot"
+
+// send sends a request and returns the answer's head.
+func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
+	var body io.Reader
+	if r.body != nil {
+		body = bytes.NewReader(r.body)
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, "http://server/", body)
+	if err != nil {
+		return nil, err
+	}
+	req.URL, req.Host = c.url(r), ""
+	req.Header.Set("User-Agent", c.agent)
+	req.Header.Set("Accept", "application/json")
+	if r.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if r.prefer != "" {
+		req.Header.Set("Prefer", r.prefer)
+	}
+	if r.repeat {
+		req.Header["Idempotency-Key"] = nil // known to net/http; not sent
+	}
+	return c.http.Do(req)
+}
+
+// url builds the address. Segments are escaped one by one: an id may hold what
+// has a meaning in a URL.
+func (c *Client) url(r request) *url.URL {
+	u := *c.base
+	raw := c.base.EscapedPath() + "/api"
+	u.Path += "/api"
+	for _, segment := range r.path {
+		u.Path += "/" + segment
+		raw += "/" + url.PathEscape(segment)
+	}
+	u.RawPath = raw
+	if len(r.query) > 0 {
+		query := u.Query()
+		for key, values := range r.query {
+			query[key] = values
+		}
+		u.RawQuery = query.Encode()
+	}
+	return &u
+}
+
+func readAnswer(res *http.Response, r request, a *answer) error {
+	limit := r.limit
+	if limit == 0 {
+		limit = maxAnswerBytes
+	}
+	ok := res.StatusCode >= 200 && res.StatusCode < 300
+	if !ok {
+		limit = maxProblemBytes
+	}
+	body, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
+	if !ok {
+		if int64(len(body)) > limit { // no problem details of ours
+			_, _ = io.CopyN(io.Discard, res.Body, drainBytes)
+			body = nil
+		}
+		return problemError(res.StatusCode, res.Header, body, r.kind)
+	}
+	if err != nil {
+		return err
+	}
+	if int64(len(body)) > limit {
+		return fmt.Errorf("the answer is longer than %d bytes", limit)
+	}
+	a.body = body
+	return nil
+}
+
+// decode reads an answer.
+func (c *Client) decode(a answer, into any) error {
+	if err := json.Unmarshal(a.body, into); err != nil {
+		return &ResponseError{StatusCode: http.StatusOK, Detail: "but not what a LaneSwap server answers", Err: laneswap.ErrLaneSwap}
+	}
+	return nil
+}
+
+// encode writes a request's body. Without escaping for HTML: it would take three
+// times the room under the server's limit.
+func encode(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimRight(buf.Bytes(), "\n"), nil
+}

@@ -1,0 +1,251 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/laneswap/laneswap"
+)
+
+// run is the agent's goroutine: it sends what is due until Close, then the last
+// words.
+func (a *Agent) run() {
+	defer close(a.done)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	owed := false // a beat is due and not delivered
+	for a.quit.Err() == nil {
+		now := time.Now()
+		if a.plan.ticks(now) {
+			owed = !a.watchdog || a.ticked.Swap(false)
+		}
+		a.tellLeft()
+		urgent, update := a.pending(owed)
+		if a.hurried.Swap(false) {
+			a.plan.hurry()
+			urgent = true
+		}
+		if a.plan.free(now) && (urgent || update && a.plan.calm(now)) {
+			err := a.deliver(a.quit, &owed)
+			if a.quit.Err() == nil {
+				a.settle(err)
+			}
+			continue
+		}
+		timer.Reset(time.Until(a.plan.wake(urgent, update)))
+		select {
+		case <-timer.C:
+		case <-a.nudge:
+		case <-a.quit.Done():
+		}
+	}
+	a.goodbye = failed("close", a.id, a.farewell())
+}
+
+// pending reports what there is to send: something urgent, or an update that
+// can wait a moment.
+func (a *Agent) pending(owed bool) (urgent, update bool) {
+	changes, dirty := a.reports.waiting()
+	if a.watchdog && !a.ticked.Load() {
+		dirty = false // it would look like a sign of life
+	}
+	return owed || changes > 0 || !a.known, dirty
+}
+
+// settle draws the conclusions from an attempt.
+func (a *Agent) settle(err error) {
+	a.mu.Lock()
+	a.err = err
+	a.mu.Unlock()
+	now := time.Now()
+	if err == nil {
+		a.plan.worked(now)
+		a.voice.well()
+		return
+	}
+	kind, asked := judge(err)
+	switch kind {
+	case kindDenied, kindRegistration:
+		a.plan.refused(now, max(slowest, asked))
+	case kindHeartbeat:
+		a.plan.refused(now, asked)
+	default:
+		a.plan.failed(now, asked)
+	}
+	a.voice.complain(kind, err, now)
+}
+
+// tellLeft tells OnError what Report left out.
+func (a *Agent) tellLeft() {
+	a.mu.Lock()
+	left, told := a.left, a.told
+	a.told = true
+	a.mu.Unlock()
+	if left != nil && !told {
+		a.voice.complain(kindReport, left, time.Now())
+	}
+}
+
+// deliver sends everything that waits, and the latest state if a beat is owed.
+// It registers where that is needed.
+func (a *Agent) deliver(ctx context.Context, owed *bool) (err error) {
+	defer func() {
+		if p := recover(); p != nil { // a transport of the host's, say
+			err = fmt.Errorf("laneswap: heartbeat %q: %w: panic: %v", a.id, laneswap.ErrLaneSwap, p)
+		}
+	}()
+	renewed := false
+	for {
+		if !a.known {
+			if err := a.register(ctx); err != nil {
+				return err
+			}
+		}
+		r, ok := a.reports.next(*owed)
+		if !ok {
+			return nil
+		}
+		boot, err := a.send(ctx, r)
+		if err != nil {
+			if !missing(err) || renewed {
+				return failed("heartbeat", a.id, err)
+			}
+			renewed = true
+			a.forgotten()
+			continue
+		}
+		if a.reports.sent(r) {
+			*owed = false
+		}
+		if boot != "" && a.boot != "" && boot != a.boot && !renewed {
+			// Another run of the server knows us only if it kept what the one
+			// before was told.
+			renewed = true
+			a.forgotten()
+		}
+	}
+}
+
+// forgotten notes that everything has to be told anew.
+func (a *Agent) forgotten() {
+	a.known = false
+	a.reports.renew()
+}
+
+func (a *Agent) register(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	ans, err := a.c.post(ctx, a.reg, true, "return=minimal")
+	if err != nil {
+		return failed("register", a.id, &registrationError{a.late(ctx, err)})
+	}
+	a.known, a.boot = true, ans.boot
+	a.reports.known()
+	return nil
+}
+
+// send sends one report; what the server finds invalid, once more with the
+// status alone. A change that it refuses even so is not tried again.
+func (a *Agent) send(ctx context.Context, r report) (boot string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	body := r.body()
+	if a.bare > 0 && a.bare == r.number {
+		body = r.bare()
+	}
+	ans, err := a.c.strike(ctx, a.id, body, "return=minimal")
+	if err != nil && invalid(err) {
+		a.refused(r, err)
+		ans, err = a.c.strike(ctx, a.id, r.bare(), "return=minimal")
+		if err != nil && invalid(err) && r.change {
+			return ans.boot, nil
+		}
+	}
+	return ans.boot, a.late(ctx, err)
+}
+
+// refused notes that the server found a report invalid.
+func (a *Agent) refused(r report, err error) {
+	a.bare = r.number
+	err = failed("heartbeat", a.id, err)
+	a.mu.Lock()
+	if a.reports.mark() == r.number {
+		a.left, a.told = err, true
+	}
+	a.mu.Unlock()
+	a.voice.complain(kindHeartbeat, err, time.Now())
+}
+
+// late makes the end of an attempt's own time what it is: no answer.
+func (a *Agent) late(ctx context.Context, err error) error {
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && !errors.Is(err, ErrUnreachable) {
+		return &transportError{text: ErrUnreachable.Error() + ": no answer in time", cause: err}
+	}
+	return err
+}
+
+// farewell delivers the last words, and before them what waits.
+func (a *Agent) farewell() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	changes, dirty := a.reports.waiting()
+	owed := true
+	if changes > 1 || changes == 1 && dirty {
+		half, cancel := context.WithTimeout(ctx, closeTimeout/2)
+		err := a.deliver(half, &owed)
+		cancel()
+		if err == nil {
+			a.settle(nil)
+			return nil
+		}
+		a.reports.drop()
+		owed = true
+	}
+	err := a.deliver(ctx, &owed)
+	a.settle(err)
+	return err
+}
+
+// registrationError marks what the server said to a registration.
+type registrationError struct{ error }
+
+func (e *registrationError) Unwrap() error { return e.error }
+
+// judge sorts a failure, and returns how long the server asked to be left alone.
+func judge(err error) (kind string, asked time.Duration) {
+	var refused *ResponseError
+	if !errors.As(err, &refused) {
+		return kindUnreachable, 0
+	}
+	switch {
+	case refused.StatusCode == http.StatusUnauthorized || refused.StatusCode == http.StatusForbidden:
+		return kindDenied, refused.RetryAfter
+	case invalid(err) && errors.As(err, new(*registrationError)):
+		return kindRegistration, refused.RetryAfter
+	case invalid(err):
+		return kindHeartbeat, refused.RetryAfter
+	}
+	return kindServer, refused.RetryAfter
+}
+
+// invalid reports whether the server will never take what was sent.
+func invalid(err error) bool {
+	var refused *ResponseError
+	if !errors.As(err, &refused) {
+		return false
+	}
+	switch refused.StatusCode {
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		return true
+	}
+	return false
+}
+
+// missing reports whether the server does not know the service.
+func missing(err error) bool {
+	var refused *ResponseError
+	return errors.As(err, &refused) && refused.StatusCode == http.StatusNotFound
+}

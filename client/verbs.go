@@ -1,0 +1,218 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"unicode/utf8"
+
+	"github.com/laneswap/laneswap"
+)
+
+// Register makes a service known, or updates it; see laneswap.Manager.Register.
+func (c *Client) Register(ctx context.Context, reg laneswap.Registration) (laneswap.ServiceStatus, error) {
+	st, err := c.register(ctx, reg)
+	if err != nil {
+		id := reg.ID
+		if id == "" {
+			id = laneswap.ServiceID(reg.Name)
+		}
+		return laneswap.ServiceStatus{}, failed("register", id, err)
+	}
+	return st, nil
+}
+
+func (c *Client) register(ctx context.Context, reg laneswap.Registration) (laneswap.ServiceStatus, error) {
+	var none laneswap.ServiceStatus
+	body, err := encodeRegistration(reg)
+	if err != nil {
+		return none, err
+	}
+	a, err := c.post(ctx, body, reg.ID != "", "return=representation")
+	if err != nil {
+		if is413(err) {
+			err = tooLargeRegistration(reg)
+		}
+		return none, err
+	}
+	var made struct {
+		ServiceID laneswap.ServiceID `json:"service_id"`
+		ID        laneswap.ServiceID `json:"id"`
+	}
+	if err := c.decode(a, &made); err != nil {
+		return none, err
+	}
+	if made.ID == "" { // a server that answers the id alone
+		return c.service(ctx, made.ServiceID)
+	}
+	var st laneswap.ServiceStatus
+	return st, c.decode(a, &st)
+}
+
+// post registers with a body that is made already.
+func (c *Client) post(ctx context.Context, body []byte, repeat bool, prefer string) (answer, error) {
+	return c.call(ctx, request{
+		method: http.MethodPost, path: []string{"services"}, body: body, repeat: repeat, prefer: prefer,
+		kind: laneswap.ErrInvalidRegistration,
+	})
+}
+
+// Beat sends a heartbeat; see laneswap.Manager.Beat. Unlike there it waits for
+// the server's answer: an Agent does not.
+func (c *Client) Beat(ctx context.Context, id laneswap.ServiceID, hb laneswap.Heartbeat) error {
+	_, err := c.heartbeat(ctx, id, hb, "return=minimal")
+	return failed("beat", id, err)
+}
+
+// Report sends a heartbeat and returns how the service stands with it; see
+// laneswap.Manager.Report.
+func (c *Client) Report(ctx context.Context, id laneswap.ServiceID, hb laneswap.Heartbeat) (laneswap.ServiceStatus, error) {
+	var st laneswap.ServiceStatus
+	a, err := c.heartbeat(ctx, id, hb, "")
+	if err == nil {
+		err = c.decode(a, &st)
+	}
+	if err != nil {
+		return laneswap.ServiceStatus{}, failed("report", id, err)
+	}
+	return st, nil
+}
+
+func (c *Client) heartbeat(ctx context.Context, id laneswap.ServiceID, hb laneswap.Heartbeat, prefer string) (answer, error) {
+	if err := checkSegment(id); err != nil {
+		return answer{}, err
+	}
+	body, err := encodeHeartbeat(hb)
+	if err != nil {
+		return answer{}, err
+	}
+	a, err := c.strike(ctx, id, body, prefer)
+	if err != nil && is413(err) {
+		err = tooLargeHeartbeat(hb)
+	}
+	return a, err
+}
+
+// strike sends a heartbeat whose body is made already; nil is the empty one.
+func (c *Client) strike(ctx context.Context, id laneswap.ServiceID, body []byte, prefer string) (answer, error) {
+	return c.call(ctx, request{
+		method: http.MethodPost, path: []string{"services", string(id), "heartbeat"}, body: body, prefer: prefer,
+		repeat: true, kind: laneswap.ErrInvalidHeartbeat,
+	})
+}
+
+// Service returns how a service stands now; see laneswap.Manager.Service.
+func (c *Client) Service(ctx context.Context, id laneswap.ServiceID) (laneswap.ServiceStatus, error) {
+	st, err := c.service(ctx, id)
+	if err != nil {
+		return laneswap.ServiceStatus{}, failed("service", id, err)
+	}
+	return st, nil
+}
+
+func (c *Client) service(ctx context.Context, id laneswap.ServiceID) (st laneswap.ServiceStatus, err error) {
+	if err := checkSegment(id); err != nil {
+		return st, err
+	}
+	a, err := c.call(ctx, request{method: http.MethodGet, path: []string{"services", string(id)}})
+	if err != nil {
+		return st, err
+	}
+	return st, c.decode(a, &st)
+}
+
+// Remove takes a service out; see laneswap.Manager.Remove.
+func (c *Client) Remove(ctx context.Context, id laneswap.ServiceID) error {
+	err := checkSegment(id)
+	if err == nil {
+		_, err = c.call(ctx, request{method: http.MethodDelete, path: []string{"services", string(id)}})
+	}
+	return failed("remove", id, err)
+}
+
+// Summary counts the services; see laneswap.Manager.Summary.
+func (c *Client) Summary(ctx context.Context) (laneswap.Summary, error) {
+	var sum laneswap.Summary
+	a, err := c.call(ctx, request{method: http.MethodGet, path: []string{"summary"}})
+	if err == nil {
+		err = c.decode(a, &sum)
+	}
+	if err != nil {
+		return laneswap.Summary{}, failed("summary", "", err)
+	}
+	if sum.Counts == nil {
+		sum.Counts = map[laneswap.Status]int{}
+	}
+	return sum, nil
+}
+
+// checkSegment refuses the ids that cannot travel in a path: nothing, what means
+// a directory, and what is far beyond every limit. All others are the server's
+// to judge.
+func checkSegment(id laneswap.ServiceID) error {
+	if id == "" || id == "." || id == ".." || len(id) > 4*maxIDBytes || !utf8.ValidString(string(id)) {
+		if err := laneswap.ValidateServiceID(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// is413 reports whether the server found a body too large.
+func is413(err error) bool {
+	var e *ResponseError
+	return errors.As(err, &e) && e.StatusCode == http.StatusRequestEntityTooLarge
+}
+
+// tooLargeRegistration is what the Manager would say of one that is larger than
+// the server takes: it names the largest field.
+func tooLargeRegistration(reg laneswap.Registration) error {
+	field, size := "metadata", sizeOf(reg.Metadata)
+	if len(reg.Name) > size {
+		field, size = "name", len(reg.Name)
+	}
+	tags, largest := 0, 0
+	for i, tag := range reg.Tags {
+		tags += len(tag)
+		if len(tag) > len(reg.Tags[largest]) {
+			largest = i
+		}
+	}
+	if tags > size {
+		field, size = "tags", tags
+		if len(reg.Tags) <= 32 {
+			field = fmt.Sprintf("tags[%d]", largest)
+		}
+	}
+	if len(reg.ID) > size {
+		return laneswap.ValidateServiceID(reg.ID)
+	}
+	return oversize(laneswap.ErrInvalidRegistration, field, size)
+}
+
+func tooLargeHeartbeat(hb laneswap.Heartbeat) error {
+	field, size := "metadata", sizeOf(hb.Metadata)
+	if len(hb.Message) > size {
+		field, size = "message", len(hb.Message)
+	}
+	if len(hb.Status) > size {
+		field, size = "status", len(hb.Status)
+	}
+	return oversize(laneswap.ErrInvalidHeartbeat, field, size)
+}
+
+func oversize(kind error, field string, size int) error {
+	return &laneswap.ValidationError{
+		Field: field, Err: kind,
+		Problem: fmt.Sprintf("is %d bytes long and makes the request larger than the server takes", size),
+	}
+}
+
+func sizeOf(metadata map[string]any) int {
+	if len(metadata) == 0 {
+		return 0
+	}
+	data, _ := encode(metadata) // it was encoded before
+	return len(data)
+}

@@ -1,0 +1,79 @@
+package apitest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/laneswap/laneswap"
+)
+
+// travelling holds what a network could do to values.
+var travelling = []test{
+	{"Durations and times come back exactly", func(r *run) {
+		for i, d := range []time.Duration{
+			laneswap.MinDuration, 33_333_333, 100 * time.Millisecond, time.Second + time.Nanosecond, 90*time.Second + 1500*time.Microsecond,
+			time.Hour, 366*24*time.Hour - time.Second, laneswap.MaxDuration - time.Millisecond,
+		} {
+			id := laneswap.ServiceID(fmt.Sprint("d", i))
+			st := r.register(laneswap.Registration{ID: id, Interval: d, StaleAfter: min(d+100*time.Millisecond, laneswap.MaxDuration)})
+			r.equal("interval", st.Interval, d)
+			r.equal("window", st.Window, min(d+100*time.Millisecond, laneswap.MaxDuration))
+			for _, at := range []time.Time{st.CreatedAt, st.Since, st.Deadline} {
+				if at.Location() != time.UTC || at != at.Truncate(time.Millisecond) {
+					r.Fatalf("%v is not UTC to the millisecond", at)
+				}
+			}
+		}
+	}},
+}
+
+// Same checks that what a far API says is what the near one says: open returns
+// both, over one Manager that is made without options and started. They are
+// compared whole.
+func Same(t *testing.T, open func(t *testing.T) (near, far API)) {
+	near, far := open(t)
+	n, f := &run{T: t, API: near, ctx: t.Context()}, &run{T: t, API: far, ctx: t.Context()}
+	compare := func(what string) {
+		t.Helper()
+		list := all(n, "services", n.Services(n.ctx, laneswap.ServiceQuery{Events: 10}))
+		n.equal(what+": services", all(f, "services", f.Services(f.ctx, laneswap.ServiceQuery{Events: 10})), list)
+		for _, st := range list {
+			n.equal(what+": service", f.service(st.ID), n.service(st.ID))
+			n.equal(what+": heartbeats", all(f, "heartbeats", f.Heartbeats(f.ctx, st.ID)), all(n, "heartbeats", n.Heartbeats(n.ctx, st.ID)))
+		}
+		n.equal(what+": events", all(f, "events", f.Events(f.ctx, laneswap.EventQuery{})), all(n, "events", n.Events(n.ctx, laneswap.EventQuery{})))
+		got, err := f.Summary(f.ctx)
+		f.ok("summary", err)
+		want, err := n.Summary(n.ctx)
+		n.ok("summary", err)
+		n.equal(what+": summary", got, want)
+	}
+	compare("nothing")
+	reg := laneswap.Registration{
+		ID: "full@host:1", Name: "Füll 💡 <x>", Interval: 1500 * time.Millisecond, StaleAfter: time.Hour, Tags: []string{"a", "b c"},
+		Metadata: map[string]any{"s": "x\ny", "n": 1.25, "b": false, "list": []any{1.0, "z", nil}, "o": map[string]any{"p": "q"}},
+		MustRun:  true, ForgetAfter: 90 * time.Minute,
+	}
+	n.equal("registered by both", f.register(reg), n.register(reg))
+	compare("registered")
+	for _, who := range []*run{n, f} {
+		for _, status := range laneswap.Statuses() {
+			if status == laneswap.StatusStale {
+				continue
+			}
+			who.beat(reg.ID, laneswap.Heartbeat{Status: status, Message: "now <" + string(status) + ">\t\"ü\"", Metadata: map[string]any{"last": string(status), "n": nil}})
+			compare(string(status))
+		}
+	}
+	f.stale(laneswap.Registration{ID: "silent"})
+	n.stale(laneswap.Registration{ID: "silent-too", Name: "silent"})
+	compare("stale")
+	for _, id := range []laneswap.ServiceID{"silent", "silent-too"} {
+		f.register(laneswap.Registration{ID: id, NoDeadline: true})
+		f.beat(id, laneswap.Heartbeat{})
+	}
+	compare("recovered")
+	f.ok("remove", f.Remove(f.ctx, reg.ID))
+	compare("removed")
+}
