@@ -187,6 +187,7 @@ func (m *Manager) judgeNow(r *record, now instant) {
 		return
 	}
 	if deadline, _ := m.judge.next(r); now.mono > deadline {
+		m.observe(now) // the process may have been stopped since the last look
 		m.publish(m.judge.look(r, now))
 	}
 }

@@ -129,7 +129,8 @@ func (j *judge) silence(r *record, last int64, now instant) *Event {
 		}
 		r.judged = last
 		return j.transit(r, StatusUnknown, instant{deadline, j.absences.wall(deadline)}, change{
-			message: r.message, cause: "a heartbeat was expected while LaneSwap could not hear",
+			message: r.message, cause: "its heartbeat was expected while LaneSwap could not hear",
+			silentSince: j.absences.wall(last) / int64(time.Millisecond),
 		})
 	}
 	r.judged, r.endedAt = last, certain
@@ -180,7 +181,8 @@ func (j *judge) beat(r *record, hb Heartbeat, merged map[string]any, now instant
 type change struct {
 	message string
 	cause   string
-	// silentSince is wall ms of the last beat, for stale; 0 when there was none.
+	// silentSince is wall ms of the last beat, for a change that silence made; 0
+	// when there was none.
 	silentSince int64
 }
 
@@ -219,13 +221,16 @@ func (j *judge) record(r *record, kind EventKind, from, to Status, at instant, c
 	if i := r.incident; i != nil {
 		ev.Incident, ev.StartedAt, ev.SilentSince, ev.Cause = i.id, wallTime(i.startedAt), wallTime(i.silentSince), i.cause
 		number = i.id
-		if to == StatusStale {
-			ev.SilentSince = wallTime(min(ms, ch.silentSince))
-		}
 		if kind == EventRecovered || kind == EventRemoved {
 			ev.Duration = time.Duration(ms-i.startedAt) * time.Millisecond
 			r.incident = nil
 		}
+	}
+	if ch.silentSince != 0 {
+		ev.SilentSince = wallTime(min(ms, ch.silentSince))
+	}
+	if ev.Cause == "" && kind == EventUnknown {
+		ev.Cause = ch.cause
 	}
 	ev.ID = number + "/" + strconv.FormatUint(r.transitions, 10)
 	r.keep(ev)

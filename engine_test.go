@@ -223,6 +223,8 @@ func TestJudge_dailyJobMissedDuringARestartIsUnknownOnce(t *testing.T) {
 	require.Equal(t, laneswap.StatusHealthy, l.Status("nightly"))
 	l.pass(2 * time.Second)
 	require.Equal(t, up(laneswap.EventUnknown), l.kinds())
+	require.Equal(t, time.Unix(0, int64(dawn)).UTC(), l.Events[1].SilentSince)
+	require.Contains(t, l.Events[1].Cause, "could not hear")
 	l.pass(20 * time.Hour)
 	require.Equal(t, up(laneswap.EventUnknown), l.kinds(), "said once")
 

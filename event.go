@@ -44,10 +44,11 @@ type Event struct {
 	Incident string
 	// StartedAt is when that incident began.
 	StartedAt time.Time
-	// SilentSince is the last heartbeat, when the event is stale or belongs to an
-	// incident that began with silence; else zero.
+	// SilentSince is the last heartbeat, when silence made the event or began its
+	// incident; else zero.
 	SilentSince time.Time
-	// Cause says, for people, what opened the incident.
+	// Cause says, for people, what opened the incident, or why the service became
+	// unknown outside of one.
 	Cause string
 	// Duration is how long the incident lasted, once it ended; else zero.
 	Duration time.Duration

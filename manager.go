@@ -154,20 +154,17 @@ func (m *Manager) drain(ctx context.Context) error {
 	}
 	stopped := context.AfterFunc(ctx, m.cancel)
 	defer stopped()
+	// Those that are told to end when ctx does get a moment to obey.
+	over, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stopGrace := context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, cancel) })
+	defer stopGrace()
 	for _, p := range posts {
 		select {
 		case <-p.done:
-			continue
-		case <-ctx.Done():
-		}
-		// It was told to end just now: one that listens does so at once.
-		grace := time.NewTimer(time.Second)
-		select {
-		case <-p.done:
-		case <-grace.C:
+		case <-over.Done():
 			errs = append(errs, fmt.Errorf("%w: %s did not return", ErrNotifier, p.name))
 		}
-		grace.Stop()
 	}
 	return errors.Join(errs...)
 }

@@ -14,8 +14,9 @@ import (
 // An error or a panic is logged, and the next notice follows. Notify may keep
 // the notification.
 //
-// Notices are made when a service turns bad, gets worse, better, recovers,
-// becomes unknown or is removed while bad; never for a first good heartbeat.
+// Notices are made when a service turns bad, gets worse, better, recovers, is
+// removed while bad, or becomes unknown because LaneSwap could not hear; never
+// for a first good heartbeat, nor when a service itself reports unknown.
 type Notifier interface {
 	Notify(ctx context.Context, n Notification) error
 }
@@ -37,7 +38,9 @@ type Notification struct {
 }
 
 // notable reports whether people are to be told of ev.
-func notable(ev *Event) bool { return ev.Kind != EventUp }
+func notable(ev *Event) bool {
+	return ev.Kind != EventUp && (ev.Kind != EventUnknown || !ev.SilentSince.IsZero())
+}
 
 // describe puts an event into words.
 func describe(ev *Event) string {
@@ -52,11 +55,11 @@ func describe(ev *Event) string {
 	case EventRemoved:
 		fmt.Fprintf(&b, " was removed while %s, bad for %s", ev.From, ev.Duration.Round(time.Second/10))
 	case EventUnknown:
-		fmt.Fprintf(&b, " is unknown, was %s", ev.From)
+		fmt.Fprintf(&b, " is unknown, was %s (%s)", ev.From, ev.Cause)
 	default:
 		fmt.Fprintf(&b, " is %s, was %s", ev.To, ev.From)
 	}
-	if ev.To == StatusStale && !ev.SilentSince.IsZero() {
+	if ev.Kind != EventRecovered && ev.Kind != EventRemoved && !ev.SilentSince.IsZero() {
 		fmt.Fprintf(&b, ", silent since %s", clock(ev.SilentSince))
 	}
 	if ev.Message != "" {

@@ -24,6 +24,8 @@ func TestNotifier_isToldInOrderAndNeverOfAFirstGoodBeat(t *testing.T) {
 		h.Beat()
 		require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusError, Message: "disk\nfull"}))
 		h.Beat()
+		require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusUnknown}))
+		h.Beat()
 		synctest.Wait()
 		require.Equal(t, []string{
 			"Billing (billing@web) is stale, was healthy, silent since 2000-01-01T00:00:00Z",

@@ -13,6 +13,13 @@ const (
 	restingPulse   = 20 * time.Second // between beats of a service without interval and deadline
 )
 
+// Beater is what Pulse, Wrap and Watchdog need. *Manager and the client have it.
+type Beater interface {
+	Register(ctx context.Context, reg Registration) (ServiceStatus, error)
+	Beat(ctx context.Context, id ServiceID, hb Heartbeat) error
+	Service(ctx context.Context, id ServiceID) (ServiceStatus, error)
+}
+
 // Pulse registers a service and beats for it until ctx ends; then it says
 // goodbye with StatusShutdown and returns nil. It beats every reg.Interval, or
 // three times in a window when there is none. It says only that the process

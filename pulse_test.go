@@ -22,7 +22,7 @@ func TestPulse_beatsUntilTheContextEndsAndSaysGoodbye(t *testing.T) {
 		} {
 			every.ID = id
 			ctx, cancel := context.WithCancel(t.Context())
-			done := make(chan error)
+			done := make(chan error, 1)
 			go func() { done <- laneswap.Pulse(ctx, m, every) }()
 			time.Sleep(59 * time.Second)
 			st := statusOf(t, m, id)
@@ -40,7 +40,7 @@ func TestPulse_registersAgainWhatWasRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
+		done := make(chan error, 1)
 		go func() {
 			done <- laneswap.Pulse(ctx, m, laneswap.Registration{Name: "made up", Interval: 10 * time.Second})
 		}()
@@ -62,7 +62,7 @@ func TestPulse_returnsWhatCannotGetBetter(t *testing.T) {
 		m := laneswap.NewManager()
 		require.NoError(t, m.Start(t.Context()))
 		require.ErrorIs(t, laneswap.Pulse(t.Context(), m, laneswap.Registration{}), laneswap.ErrInvalidRegistration)
-		done := make(chan error)
+		done := make(chan error, 1)
 		go func() { done <- laneswap.Pulse(t.Context(), m, laneswap.Registration{ID: "svc"}) }()
 		synctest.Wait()
 		require.NoError(t, m.Stop(t.Context()))
@@ -75,17 +75,18 @@ func TestWatchdog_beatsOnlyWhileTheLoopTicks(t *testing.T) {
 		m := started(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		dog := laneswap.NewWatchdog(m, laneswap.Registration{ID: "loop", Interval: 10 * time.Second})
-		done := make(chan error)
+		done := make(chan error, 1)
 		go func() { done <- dog.Run(ctx) }()
 		for range 100 {
 			dog.Tick()
 			time.Sleep(5 * time.Second)
 		}
+		synctest.Wait()
 		require.Equal(t, laneswap.StatusHealthy, statusOf(t, m, "loop").Status)
 		time.Sleep(window + 10*time.Second) // the loop hangs; the process lives
 		require.Equal(t, laneswap.StatusStale, statusOf(t, m, "loop").Status)
 		dog.Tick()
-		time.Sleep(10 * time.Second)
+		time.Sleep(11 * time.Second)
 		require.Equal(t, laneswap.StatusHealthy, statusOf(t, m, "loop").Status)
 		cancel()
 		require.NoError(t, <-done)

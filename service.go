@@ -150,10 +150,3 @@ type HeartbeatRecord struct {
 // been checked and cleaned before, and is again after. It may call the Manager.
 // A panic refuses the heartbeat.
 type Interceptor func(ctx context.Context, id ServiceID, hb Heartbeat) (Heartbeat, error)
-
-// Beater is what Pulse, Wrap and Watchdog need. *Manager and the client have it.
-type Beater interface {
-	Register(ctx context.Context, reg Registration) (ServiceStatus, error)
-	Beat(ctx context.Context, id ServiceID, hb Heartbeat) error
-	Service(ctx context.Context, id ServiceID) (ServiceStatus, error)
-}
