@@ -175,11 +175,12 @@ func TestBadIDs_areRefusedByNameAndChangeNothing(t *testing.T) {
 			require.Equal(t, "service_id", p["field"], name)
 			require.True(t, strings.HasPrefix(p["detail"].(string), "service_id "), "%s: %v", name, p)
 		}
-		for _, target := range []string{"/api/events?service=", "/api/events/stream?service=", "/api/services?after="} {
+		for _, target := range []string{"/api/events?service=", "/api/events/stream?service="} {
 			p := a.do("GET", target+url.QueryEscape(id), "").problem(422, "invalid-query")
-			require.Contains(t, []any{"service", "after"}, p["field"], name)
+			require.Equal(t, "service", p["field"], name)
 		}
 		if name == "bad UTF-8" {
+			require.Equal(t, "after", a.do("GET", "/api/services?after=%ff", "").problem(422, "invalid-query")["field"])
 			continue // in a body it is a 400, which badBodies has
 		}
 		body := `{"service_id":` + quote(id) + `,"name":"x"}`

@@ -38,7 +38,7 @@ func (h *Handler) beatMany(w http.ResponseWriter, r *http.Request, _ laneswap.Se
 	if err != nil {
 		return err
 	}
-	if err := h.running(r.Context()); err != nil {
+	if err := h.m.Ready(r.Context()); err != nil {
 		return err // else every single item would say so
 	}
 	body, release, err := h.readBatch(w, r)
@@ -185,12 +185,11 @@ func (b *batch) tell(v any) (laneswap.ServiceID, error) {
 	if f.err != nil {
 		return id, f.err
 	}
-	beat := func() error { return b.h.m.Beat(b.ctx, id, hb) }
-	err = beat()
+	err = b.h.m.Beat(b.ctx, id, hb)
 	if b.reg != nil && errors.Is(err, laneswap.ErrServiceNotFound) {
 		reg := *b.reg
 		reg.ID = id
-		err = b.h.create(b.ctx, reg, beat)
+		_, err = b.h.m.Announce(b.ctx, reg, hb)
 	}
 	return id, err
 }

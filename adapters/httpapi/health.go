@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -38,7 +37,7 @@ func (h *Handler) healthz(w http.ResponseWriter, r *http.Request, _ laneswap.Ser
 // readyz says whether requests should be sent here: not before the Manager was
 // started, and not while it stops.
 func (h *Handler) readyz(w http.ResponseWriter, r *http.Request, _ laneswap.ServiceID) error {
-	err := h.running(r.Context())
+	err := h.m.Ready(r.Context())
 	switch {
 	case h.closing.Err() != nil, errors.Is(err, laneswap.ErrStopped):
 		return writeJSON(w, http.StatusServiceUnavailable, health{"stopping", "no new work is taken"})
@@ -48,14 +47,4 @@ func (h *Handler) readyz(w http.ResponseWriter, r *http.Request, _ laneswap.Serv
 		return err
 	}
 	return writeJSON(w, http.StatusOK, health{Status: "ok"})
-}
-
-// running returns why the Manager takes no heartbeats at all, if so. It asks
-// with one that can belong to no service: reading would be answered after Stop.
-func (h *Handler) running(ctx context.Context) error {
-	err := h.m.Beat(ctx, "", laneswap.Heartbeat{})
-	if errors.Is(err, laneswap.ErrInvalidServiceID) {
-		return nil
-	}
-	return err
 }

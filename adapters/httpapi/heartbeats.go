@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"bytes"
-	"errors"
 	"net/http"
 	"strings"
 
@@ -23,19 +22,16 @@ func (h *Handler) beat(w http.ResponseWriter, r *http.Request, id laneswap.Servi
 	if err != nil {
 		return err
 	}
-	ctx, brief := r.Context(), prefersMinimal(r)
+	brief := prefers(r, "return", "minimal")
 	var st laneswap.ServiceStatus
-	tell := func() (err error) {
-		if brief {
-			return h.m.Beat(ctx, id, hb)
-		}
-		st, err = h.m.Report(ctx, id, hb)
-		return err
-	}
-	err = tell()
-	if reg != nil && errors.Is(err, laneswap.ErrServiceNotFound) {
+	switch {
+	case reg != nil:
 		reg.ID = id
-		err = h.create(ctx, *reg, tell)
+		st, err = h.m.Announce(r.Context(), *reg, hb)
+	case brief:
+		err = h.m.Beat(r.Context(), id, hb)
+	default:
+		st, err = h.m.Report(r.Context(), id, hb)
 	}
 	if err != nil {
 		return err
@@ -67,13 +63,13 @@ func (f *fields) heartbeat() laneswap.Heartbeat {
 	}
 }
 
-// prefersMinimal reports whether the client wants no body (RFC 7240).
-func prefersMinimal(r *http.Request) bool {
+// prefers reports whether the client asks for that preference (RFC 7240).
+func prefers(r *http.Request, name, value string) bool {
 	for _, line := range r.Header.Values("Prefer") {
 		for preference := range strings.SplitSeq(line, ",") {
 			preference, _, _ = strings.Cut(preference, ";")
-			name, value, _ := strings.Cut(preference, "=")
-			if strings.EqualFold(strings.TrimSpace(name), "return") && strings.Trim(value, ` "`) == "minimal" {
+			n, v, _ := strings.Cut(preference, "=")
+			if strings.EqualFold(strings.TrimSpace(n), name) && strings.Trim(v, ` "`) == value {
 				return true
 			}
 		}

@@ -18,11 +18,9 @@ package httpapi
 import (
 	"context"
 	"crypto/rand"
-	"hash/maphash"
 	"iter"
 	"log/slog"
 	"net/http"
-	"sync"
 	"sync/atomic"
 
 	"github.com/laneswap/laneswap"
@@ -34,6 +32,7 @@ type Manager interface {
 	Register(ctx context.Context, reg laneswap.Registration) (laneswap.ServiceStatus, error)
 	Beat(ctx context.Context, id laneswap.ServiceID, hb laneswap.Heartbeat) error
 	Report(ctx context.Context, id laneswap.ServiceID, hb laneswap.Heartbeat) (laneswap.ServiceStatus, error)
+	Announce(ctx context.Context, reg laneswap.Registration, hb laneswap.Heartbeat) (laneswap.ServiceStatus, error)
 	Service(ctx context.Context, id laneswap.ServiceID) (laneswap.ServiceStatus, error)
 	Services(ctx context.Context, q laneswap.ServiceQuery) iter.Seq2[laneswap.ServiceStatus, error]
 	Heartbeats(ctx context.Context, id laneswap.ServiceID) iter.Seq2[laneswap.HeartbeatRecord, error]
@@ -42,6 +41,7 @@ type Manager interface {
 	Events(ctx context.Context, q laneswap.EventQuery) iter.Seq2[laneswap.Event, error]
 	Watch(ctx context.Context, q laneswap.WatchQuery) (*laneswap.Watcher, error)
 	Unhealthy(ctx context.Context, ids ...laneswap.ServiceID) error
+	Ready(ctx context.Context) error
 }
 
 // BootHeader is the header of every answer that holds a random id of the
@@ -60,11 +60,6 @@ type Handler struct {
 
 	streams    atomic.Int64
 	bigBatches chan struct{} // a slot for each large batch that is held
-
-	// Registering what is unknown takes several steps; the locks keep them
-	// together for one id.
-	seed  maphash.Seed
-	locks [64]sync.Mutex
 
 	closing context.Context // ends with Close
 	close   context.CancelFunc
@@ -104,7 +99,7 @@ func WithLogger(l *slog.Logger) Option {
 func New(m Manager, opts ...Option) *Handler {
 	h := &Handler{
 		m: m, log: slog.New(slog.DiscardHandler), boot: rand.Text(), cors: newCORS([]string{"*"}),
-		bigBatches: make(chan struct{}, 16), seed: maphash.MakeSeed(),
+		bigBatches: make(chan struct{}, 16),
 	}
 	h.closing, h.close = context.WithCancel(context.Background())
 	for _, opt := range opts {
@@ -121,13 +116,6 @@ func New(m Manager, opts ...Option) *Handler {
 // may be called more than once, and is meant for http.Server.RegisterOnShutdown:
 // without it open streams keep Shutdown waiting.
 func (h *Handler) Close() { h.close() }
-
-// lock holds the steps of registering id together.
-func (h *Handler) lock(id laneswap.ServiceID) (unlock func()) {
-	mu := &h.locks[maphash.String(h.seed, string(id))%uint64(len(h.locks))]
-	mu.Lock()
-	return mu.Unlock
-}
 
 var _ http.Handler = (*Handler)(nil)
 var _ Manager = (*laneswap.Manager)(nil)

@@ -60,6 +60,21 @@ func (s *jsonStream) value(v any) error {
 	return nil
 }
 
+// joined writes the members of two values that encode as objects, neither empty,
+// as one object. Embedding would not do: a MarshalJSON hides the other members.
+func (s *jsonStream) joined(a, b any) error {
+	first, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	second, err := json.Marshal(b)
+	if err != nil {
+		return err
+	}
+	s.raw(string(first[:len(first)-1]) + "," + string(second[1:]))
+	return nil
+}
+
 // item writes v as the next of a list.
 func (s *jsonStream) item(v any) error {
 	s.separate()

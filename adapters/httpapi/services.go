@@ -1,8 +1,6 @@
 package httpapi
 
 import (
-	"context"
-	"errors"
 	"math"
 	"net/http"
 	"strings"
@@ -10,7 +8,8 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// register answers POST /api/services.
+// register answers POST /api/services: with the id, or where the client prefers
+// a representation with the whole status besides.
 func (h *Handler) register(w http.ResponseWriter, r *http.Request, _ laneswap.ServiceID) error {
 	body, err := readBody(w, r, MaxBodyBytes)
 	if err != nil {
@@ -20,16 +19,22 @@ func (h *Handler) register(w http.ResponseWriter, r *http.Request, _ laneswap.Se
 	if err != nil {
 		return err
 	}
-	if reg.ID != "" {
-		defer h.lock(reg.ID)()
-	}
 	st, err := h.m.Register(r.Context(), reg)
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, struct {
+	registered := struct {
 		ID laneswap.ServiceID `json:"service_id"`
-	}{st.ID})
+	}{st.ID}
+	if !prefers(r, "return", "representation") {
+		return writeJSON(w, http.StatusOK, registered)
+	}
+	w.Header().Set("Preference-Applied", "return=representation")
+	out := newJSONStream(w)
+	if err := out.joined(registered, st); err != nil {
+		return err
+	}
+	return out.end()
 }
 
 // parseRegistration reads the body of a registration. service_name, as the
@@ -77,24 +82,6 @@ func registrationOf(r *http.Request) (*laneswap.Registration, error) {
 	return &reg, nil
 }
 
-// create registers id when, and only when, it is unknown, and then calls beat. A
-// heartbeat that is refused leaves no service behind.
-func (h *Handler) create(ctx context.Context, reg laneswap.Registration, beat func() error) error {
-	defer h.lock(reg.ID)()
-	err := beat()
-	if !errors.Is(err, laneswap.ErrServiceNotFound) {
-		return err // another request was faster
-	}
-	if _, err := h.m.Register(ctx, reg); err != nil {
-		return err
-	}
-	if err = beat(); err != nil {
-		// Also when the client went away in between.
-		_ = h.m.Remove(context.WithoutCancel(ctx), reg.ID) // gone already: as wanted
-	}
-	return err
-}
-
 // getService answers GET /api/services/{id}.
 func (h *Handler) getService(w http.ResponseWriter, r *http.Request, id laneswap.ServiceID) error {
 	st, err := h.m.Service(r.Context(), id)
@@ -124,7 +111,7 @@ func (h *Handler) listServices(w http.ResponseWriter, r *http.Request, _ laneswa
 	p := parseParams(r, laneswap.ErrInvalidQuery)
 	q := laneswap.ServiceQuery{
 		Status: laneswap.Status(strings.ToLower(p.text("status"))), Tag: p.text("tag"), Name: p.text("name"),
-		After: p.id("after"), Limit: p.count("limit"), Events: p.count("events"),
+		After: laneswap.ServiceID(p.text("after")), Limit: p.count("limit"), Events: p.count("events"),
 	}
 	if p.err != nil {
 		return p.err

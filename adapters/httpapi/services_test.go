@@ -97,6 +97,22 @@ func TestRegister_takesWhatExistingClientsSend(t *testing.T) {
 	require.Zero(t, st.Window)
 }
 
+func TestRegister_answersTheWholeStatusWhenPreferred(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	r := a.do("POST", "/api/services", `{"service_id":"a","interval":60}`, "Prefer", "return=representation").want(200)
+	require.Equal(t, "return=representation", r.Header().Get("Preference-Applied"))
+	require.Equal(t, "application/json", r.Header().Get("Content-Type"))
+	got := r.object()
+	require.ElementsMatch(t, append([]string{"service_id"}, statusKeys...), keys(got))
+	require.Equal(t, "a", got["service_id"])
+	var st laneswap.ServiceStatus
+	require.NoError(t, json.Unmarshal(r.Body.Bytes(), &st))
+	require.Equal(t, laneswap.ServiceID("a"), st.ID)
+	require.Equal(t, time.Minute, st.Interval)
+	require.Empty(t, a.do("POST", "/api/services", `{"service_id":"a"}`).Header().Get("Preference-Applied"))
+}
+
 func TestRegister_answersTooManyServicesWhenTheLimitIsReached(t *testing.T) {
 	t.Parallel()
 	m := laneswap.NewManager(laneswap.WithLimits(laneswap.Limits{Services: 1}))

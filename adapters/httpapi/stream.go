@@ -106,8 +106,6 @@ func newSSE(w http.ResponseWriter, closing context.Context) *sse {
 
 // run writes until the watch ends, the client goes away or the handler closes.
 func (s *sse) run(ctx context.Context, watcher *laneswap.Watcher) {
-	// The server's ReadTimeout, still running, would end the request's context.
-	_ = s.rc.SetReadDeadline(time.Time{}) // not supported: then there is none of ours either
 	// A write that is under way when the handler closes must not hold it up.
 	hurried := make(chan struct{})
 	stop := context.AfterFunc(s.closing, func() {
@@ -117,6 +115,8 @@ func (s *sse) run(ctx context.Context, watcher *laneswap.Watcher) {
 	defer func() {
 		if !stop() {
 			<-hurried // the connection is not ours once the handler has returned
+		} else if s.closing.Err() != nil {
+			s.hurry() // the server has yet to write the end of the answer
 		}
 	}()
 

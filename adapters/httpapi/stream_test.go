@@ -193,6 +193,32 @@ func TestStream_shutdownEndsItPromptly(t *testing.T) {
 	})
 }
 
+func TestStream_shutdownIsNotHeldUpByEventsThatComeWithIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI(t)
+		srv, l, _ := a.serve()
+		a.register("a")
+		for range 200 { // each has its own order of the event and the end
+			conn, err := l.dial(t.Context())
+			require.NoError(t, err)
+			defer conn.Close()
+			_, err = io.WriteString(conn, "GET /api/events/stream HTTP/1.1\r\nHost: l\r\n\r\n")
+			require.NoError(t, err)
+			in := bufio.NewReader(conn)
+			for line := ""; !strings.HasPrefix(line, ": beat"); {
+				line, err = in.ReadString('\n')
+				require.NoError(t, err)
+			}
+		} // nobody reads on
+		synctest.Wait()
+		begin := time.Now()
+		a.h.Close()
+		flip(t, a.m, "a")
+		require.NoError(t, srv.Shutdown(t.Context()))
+		require.Less(t, time.Since(begin), 2*time.Second)
+	})
+}
+
 func TestStream_endsQuietlyWhenTheManagerStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI(t)
@@ -284,10 +310,14 @@ func TestStream_thereIsALimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI(t)
 		_, _, client := a.serve()
+		var last *reader
 		for range httpapi.MaxStreams {
-			open(t, t.Context(), client, "")
+			last = open(t, t.Context(), client, "")
 		}
-		a.do("GET", "/api/events/stream", "").problem(503, "busy")
+		a.do("HEAD", "/api/events/stream", "").problem(503, "busy")
 		a.do("GET", "/healthz", "").want(200)
+		require.NoError(t, last.resp.Body.Close())
+		synctest.Wait()
+		a.do("HEAD", "/api/events/stream", "").want(200)
 	})
 }
