@@ -1,7 +1,10 @@
 package httpapi_test
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -140,6 +143,26 @@ func TestBatch_ofManyIsAppliedWhole(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, n/100, st.Beats)
 }
+
+func TestBatch_isAppliedAlsoWhenTheClientDoesNotWait(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	a.register("a")
+	ctx, leave := context.WithCancel(t.Context())
+	body := io.MultiReader(strings.NewReader(`[{"service_id":"a"},{"service_id":"a"}]`), readerFunc(func([]byte) (int, error) {
+		leave()
+		return 0, io.EOF
+	}))
+	a.h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "POST", "/api/heartbeats", body))
+	st, err := a.m.Service(t.Context(), "a")
+	require.NoError(t, err)
+	require.EqualValues(t, 2, st.Beats)
+}
+
+// readerFunc makes a function an io.Reader.
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // blockedBody delivers its beginning, says so, and the rest when told to.
 type blockedBody struct {

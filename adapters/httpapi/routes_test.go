@@ -118,7 +118,7 @@ func TestHandler_bootIsItsOwn(t *testing.T) {
 	require.NotEqual(t, boot, newAPI(t).do("GET", "/healthz", "").Header().Get(httpapi.BootHeader))
 }
 
-// faulty is a Manager whose reads fail in the ways that only a broken one can.
+// faulty is a Manager whose reads go wrong where those of a real one hardly do.
 type faulty struct {
 	*laneswap.Manager
 	panics any
@@ -142,6 +142,17 @@ func (f *faulty) Services(context.Context, laneswap.ServiceQuery) iter.Seq2[lane
 		}
 		yield(laneswap.ServiceStatus{}, f.err)
 	}
+}
+
+func (f *faulty) Summary(context.Context) (laneswap.Summary, error) { return laneswap.Summary{}, nil }
+
+func TestListEvents_sequenceCoversEventsThatCameInBetween(t *testing.T) {
+	t.Parallel()
+	m := laneswap.NewManager()
+	a := &api{t: t, m: m, h: httpapi.New(&faulty{Manager: m})} // its summary is from before all events
+	a.register("a")
+	flip(t, m, "a")
+	require.Equal(t, 2.0, a.do("GET", "/api/events", "").want(200).object()["sequence"])
 }
 
 func TestHandler_panicIsA500WithoutInternals(t *testing.T) {
