@@ -246,8 +246,8 @@ func TestBodies_aboveTheirLimitAreRefused(t *testing.T) {
 	require.Equal(t, before, a.state())
 	a.do("POST", "/api/services", pad(`{"service_id":"new"}`, small)).want(200)
 	a.chunked("/api/services/known/heartbeat", pad(`{"status":"error"}`, small)).want(200)
-	require.Equal(t, 1.0, a.do("POST", "/api/heartbeats", pad(`[{"service_id":"known"}]`, large)).want(200).object()["accepted"])
-	require.Equal(t, 1.0, a.chunked("/api/heartbeats", pad(`[{"service_id":"known"}]`, large)).want(200).object()["accepted"])
+	require.EqualValues(t, 1, a.do("POST", "/api/heartbeats", pad(`[{"service_id":"known"}]`, large)).want(200).object()["accepted"])
+	require.EqualValues(t, 1, a.chunked("/api/heartbeats", pad(`[{"service_id":"known"}]`, large)).want(200).object()["accepted"])
 }
 
 func TestBodies_ofOtherMediaTypesAreRefused(t *testing.T) {

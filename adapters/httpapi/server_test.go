@@ -155,7 +155,7 @@ func TestServer_shutsDownOverLoopbackWithOpenStreams(t *testing.T) {
 	}}}
 	var streams []*reader
 	for range 10 {
-		streams = append(streams, open(t, t.Context(), client, ""))
+		streams = append(streams, open(t.Context(), t, client, ""))
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
