@@ -108,10 +108,9 @@ func (r *record) snapshot(j *judge, now instant, events int) ServiceStatus {
 		st.Window = time.Duration(window)
 		if deadline, _ := j.next(r); deadline != noDeadline && r.status != StatusStale {
 			st.Deadline = wallTime(j.absences.wall(deadline) / int64(time.Millisecond))
+			interval := int64(r.reg.Interval)
+			st.Late = interval > 0 && now.mono-max(last, r.armedAt) > interval+interval/2
 		}
-	}
-	if interval := int64(r.reg.Interval); interval > 0 && r.armed && r.status != StatusStale {
-		st.Late = now.mono-max(last, r.armedAt) > interval+interval/2
 	}
 	if i := r.incident; i != nil {
 		st.Incident = &Incident{ID: i.id, StartedAt: wallTime(i.startedAt), SilentSince: wallTime(i.silentSince), Cause: i.cause}
