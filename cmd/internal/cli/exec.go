@@ -109,12 +109,12 @@ func (r *remote) exec(reg laneswap.Registration, capture execwrap.Capture, args 
 		Args: args, Stdin: stdin, Stdout: stdout, Stderr: stderr, Capture: capture,
 		Ended: func(o execwrap.Outcome) {
 			if err := report(c, agent, reg, o); err != nil {
-				say(stderr, fmt.Sprintf("the end of %s was not reported: %v", reg.ID, err))
+				say(stderr, fmt.Sprintf("the end of %s was not reported: %s", reg.ID, oneLine(err)))
 			}
 		},
 	})
 	if o.OutputErr != nil {
-		say(stderr, fmt.Sprintf("not all output could be written: %v", o.OutputErr))
+		say(stderr, "not all output could be written: "+oneLine(o.OutputErr))
 	}
 	if o.Err != nil {
 		return &exitError{code: o.Code, err: o.Err}

@@ -135,11 +135,12 @@ func (p Process) execute(root *cobra.Command) int {
 	return code
 }
 
-// oneLine is what err says, joined errors one behind the other.
+// oneLine is what err says, joined errors one behind the other. The names of our
+// packages, which each boundary adds, say nothing to people.
 func oneLine(err error) string {
 	lines := strings.Split(err.Error(), "\n")
 	for i, line := range lines {
-		line = strings.TrimPrefix(strings.TrimPrefix(line, "laneswap: "), "server: ")
+		line = strings.TrimPrefix(strings.ReplaceAll(line, "laneswap: ", ""), "server: ")
 		lines[i] = strings.Join(strings.Fields(laneswap.Sanitize(line)), " ")
 	}
 	return strings.Join(slices.DeleteFunc(lines, func(line string) bool { return line == "" }), "; ")
