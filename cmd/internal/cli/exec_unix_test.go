@@ -57,7 +57,7 @@ func TestExec_reportsAFailureWithStatusAndOutput(t *testing.T) {
 	require.Equal(t, "job", st.Name)
 	require.Equal(t, core.StatusError, st.Status)
 	require.True(t, strings.HasPrefix(st.Message, "exit status 3\n"), st.Message)
-	require.Contains(t, st.Message, "working\n")
+	require.Contains(t, st.Message, "working")
 	require.Contains(t, st.Message, "no disk")
 	require.Equal(t, 10*time.Second, st.Interval)
 	require.Zero(t, st.Window, "it says what went wrong and does not go stale as well")
