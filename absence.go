@@ -15,6 +15,7 @@ const (
 	tick        = int64(250 * time.Millisecond) // the watching loop looks at least this often
 	tickLate    = int64(500 * time.Millisecond) // a tick this much later is an absence
 	clockJump   = int64(2 * time.Second)        // wall against monotonic off by this is one too
+	sameClock   = int64(100 * time.Millisecond) // wall against monotonic off by less is no change
 	settleMax   = int64(120 * time.Second)      // how much silence after an absence is forgiven at most
 	settleCount = 3                             // how many absences count since a service's last beat
 	shortPause  = int64(5 * time.Second)        // sockets hold what arrives in a pause no longer than this
@@ -96,10 +97,11 @@ func (a *absences) observe(now instant) (found absence, ok bool) {
 
 func (a *absences) see(now instant) {
 	a.seen = now
-	// The two clocks are read one after the other: what differs by less than a
-	// millisecond is the reading, not the clocks.
+	// The two clocks are read one after the other, and we may lose the processor
+	// in between: a small difference is the reading, not the clocks, and must not
+	// move the times that people see.
 	anchor := now.wall - now.mono
-	if off := anchor - a.anchor.Load(); off > int64(time.Millisecond) || off < -int64(time.Millisecond) {
+	if off := anchor - a.anchor.Load(); off > sameClock || off < -sameClock {
 		a.anchor.Store(anchor)
 	}
 }

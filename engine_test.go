@@ -179,6 +179,20 @@ func TestJudge_recordedTimeNeverGoesBackWhenTheClockDoes(t *testing.T) {
 	require.GreaterOrEqual(t, l.Events[2].Duration, time.Duration(0))
 }
 
+// A goroutine that loses the processor between reading one clock and the other
+// must not move what people see.
+func TestJudge_unevenReadingOfTheClocksMovesNoDeadline(t *testing.T) {
+	t.Parallel()
+	l := newTimeline(laneswap.Registration{ID: "svc"})
+	l.beat("svc")
+	for _, off := range []time.Duration{5 * time.Millisecond, -3 * time.Millisecond, 40 * time.Millisecond, 0} {
+		l.pass(time.Second)
+		l.Tick(int64(l.mono), int64(l.wall+off))
+	}
+	l.pass(time.Minute)
+	require.Equal(t, time.Unix(0, int64(dawn+time.Minute)).UTC(), l.Events[1].At)
+}
+
 func TestJudge_threeRestartsInARowCannotHideADeadService(t *testing.T) {
 	t.Parallel()
 	l := newTimeline(laneswap.Registration{ID: "lives", Interval: 20 * time.Second}, laneswap.Registration{ID: "dies", Interval: 20 * time.Second})
