@@ -147,14 +147,16 @@ func (s *Server) run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case <-s.quit.Done():
-	case failure = <-served:
+	case failure = <-served: // never nil
 	}
 	s.log.Info("stopping")
 	err := s.stop()
 	if failure == nil {
-		<-served
+		failure = <-served
 	}
-	if failure != nil {
+	if errors.Is(failure, http.ErrServerClosed) {
+		failure = nil
+	} else {
 		failure = fmt.Errorf("server: cannot serve: %w", failure)
 	}
 	return errors.Join(failure, err)

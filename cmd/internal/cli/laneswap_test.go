@@ -185,7 +185,7 @@ func TestLaneswap_exitCodesAndErrors(t *testing.T) {
 			t.Parallel()
 			r := laneswap(tc.url, tc.args...)
 			require.Equal(t, tc.code, r.code)
-			require.Regexp(t, regexp.MustCompile(`^laneswap: `+tc.stderr+`\n$`), r.stderr)
+			require.Regexp(t, `^laneswap: `+tc.stderr+`\n$`, r.stderr)
 			require.Empty(t, r.stdout)
 			require.NotContains(t, r.stderr, "secret")
 		})
