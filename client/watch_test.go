@@ -87,7 +87,7 @@ func TestWatch_survivesLostConnectionsWithoutGapOrDuplicate(t *testing.T) {
 		}
 		l.down()
 		flip(t, m, 1)
-		time.Sleep(24 * time.Hour)
+		time.Sleep(2 * time.Hour)
 		l.serve(server)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
