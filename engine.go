@@ -243,7 +243,9 @@ func kindOf(r *record, from, to Status) EventKind {
 	switch {
 	case r.bad(to) && r.incident == nil:
 		return EventDown
-	case r.bad(to) && to.rank() < from.rank():
+	case r.bad(to) && (to.rank() < from.rank() || to == StatusStale):
+		// Who was in trouble and falls silent is not better off, whatever the order
+		// of the statuses.
 		return EventWorse
 	case r.bad(to):
 		return EventBetter

@@ -315,7 +315,7 @@ func TestJudge_incidentTellsItsStory(t *testing.T) {
 	require.Equal(t, up(
 		laneswap.EventDown,      // warning
 		laneswap.EventWorse,     // critical
-		laneswap.EventBetter,    // stale is less urgent than critical
+		laneswap.EventWorse,     // silent on top of it
 		laneswap.EventBetter,    // degraded
 		laneswap.EventUnknown,   // neither good nor bad: the incident goes on
 		laneswap.EventWorse,     // degraded again
