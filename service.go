@@ -20,7 +20,8 @@ const Never time.Duration = math.MaxInt64
 type Registration struct {
 	// ID is the service's id. When it is empty a UUID is made up, unless Name is
 	// that of exactly one stale or shut down service with a made-up id, which is
-	// then taken over: restarts breed no dead services.
+	// then taken over: restarts breed no dead services. Every id in the form of a
+	// random UUID (version 4, lower case) counts as made up.
 	ID ServiceID
 	// Name is shown to people: 1 to 128 runes. When empty it is the ID; one of
 	// the two is required.
@@ -98,8 +99,8 @@ type ServiceStatus struct {
 	Incident *Incident
 	// Beats counts the heartbeats since the service was registered.
 	Beats uint64
-	// Events are the latest transitions, oldest first, at most 10. Services
-	// leaves them out unless asked.
+	// Events are the latest transitions, oldest first, at most 10, with messages
+	// cut to 512 bytes. Services leaves them out unless asked.
 	Events []Event
 }
 
