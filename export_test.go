@@ -113,19 +113,16 @@ func (m *Manager) CheckBooks() error {
 	defer m.registry.mu.RUnlock()
 	total := 0
 	for id, r := range m.registry.byID {
-		r.mu.Lock()
-		due := m.judge.due(r)
-		switch {
-		case due != noDeadline && r.status != StatusStale && r.slot < 0:
-			return fmt.Errorf("%s owes a heartbeat and is not in the agenda", id)
-		case r.status == StatusStale && r.slot >= 0:
-			return fmt.Errorf("%s is stale and in the agenda", id)
-		case r.slot >= 0 && (m.judge.agenda.entries[r.slot].r != r || due != noDeadline && m.judge.agenda.entries[r.slot].at > due+1):
-			return fmt.Errorf("%s is looked at too late", id)
-		case r.quiet() == r.cell.slow.Load():
-			return fmt.Errorf("%s: slow is %v", id, r.cell.slow.Load())
+		err := func() error {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			m.judge.agenda.mu.Lock()
+			defer m.judge.agenda.mu.Unlock()
+			return m.checkRecord(id, r)
+		}()
+		if err != nil {
+			return err
 		}
-		r.mu.Unlock()
 		total++
 	}
 	m.judge.mu.Lock()
@@ -135,6 +132,21 @@ func (m *Manager) CheckBooks() error {
 	}
 	if total != 0 {
 		return fmt.Errorf("the counts are off by %d", total)
+	}
+	return nil
+}
+
+func (m *Manager) checkRecord(id ServiceID, r *record) error {
+	due := m.judge.due(r)
+	switch {
+	case due != noDeadline && r.status != StatusStale && r.slot < 0:
+		return fmt.Errorf("%s owes a heartbeat and is not in the agenda", id)
+	case r.status == StatusStale && r.slot >= 0:
+		return fmt.Errorf("%s is stale and in the agenda", id)
+	case r.slot >= 0 && (m.judge.agenda.entries[r.slot].r != r || due != noDeadline && m.judge.agenda.entries[r.slot].at > due+1):
+		return fmt.Errorf("%s is looked at too late", id)
+	case r.quiet() == r.cell.slow.Load():
+		return fmt.Errorf("%s: slow is %v", id, r.cell.slow.Load())
 	}
 	return nil
 }
