@@ -9,7 +9,7 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// A worker beats once, hangs, and goes on.
+// A worker beats, hangs, and goes on. This is the program of the README.
 func Example() {
 	ctx := context.Background()
 	m := laneswap.NewManager()
@@ -17,16 +17,14 @@ func Example() {
 	defer m.Stop(ctx)
 	_, _ = m.Register(ctx, laneswap.Registration{ID: "worker", StaleAfter: time.Second})
 	worker, _ := m.Handle("worker")
-	worker.Beat() // from the worker's loop: no lock, no allocation; now it hangs
+	worker.Beat() // from the worker's loop: no lock, no allocation
 	w, _ := m.Watch(ctx, laneswap.WatchQuery{})
 	for ev := range w.Events() {
 		fmt.Println(ev.Name, "was", ev.From, "and is", ev.To)
-		switch ev.Kind {
-		case laneswap.EventDown:
-			worker.Beat() // it goes on
-		case laneswap.EventRecovered:
-			return
+		if ev.Kind == laneswap.EventRecovered {
+			break
 		}
+		worker.Beat() // once more, and then it hangs
 	}
 	// Output:
 	// worker was unknown and is healthy
@@ -85,6 +83,17 @@ func ExampleManager_Report() {
 	// Output:
 	// warning queue is long map[queued:1200 zone:eu] <nil>
 	// reported warning: queue is long
+}
+
+func ExampleManager_Announce() {
+	ctx, m := context.Background(), laneswap.NewManager()
+	for range 2 { // registers the first time only
+		st, err := m.Announce(ctx, laneswap.Registration{ID: "cron", Interval: 24 * time.Hour}, laneswap.Heartbeat{})
+		fmt.Println(st.Beats, st.Status, err)
+	}
+	// Output:
+	// 1 healthy <nil>
+	// 2 healthy <nil>
 }
 
 func ExampleManager_Service() {
@@ -192,7 +201,7 @@ func ExampleManager_Unhealthy() {
 	fmt.Println(m.Unhealthy(ctx))
 	// Output:
 	// <nil>
-	// laneswap: billing is critical
+	// laneswap: unhealthy: billing is critical
 }
 
 func ExampleManager_AddNotifier() {
