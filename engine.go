@@ -201,7 +201,7 @@ func (j *judge) beat(r *record, hb Heartbeat, merged map[string]any, now instant
 	enter := !r.armed || r.status == StatusStale || r.status == StatusUnknown
 	r.claimed = 0
 	r.reported, r.message, r.metadata = hb.Status, hb.Message, merged
-	r.armed = hb.Status != StatusShutdown
+	r.armed = hb.Status != StatusShutdown && !hb.Final
 	if !r.armed {
 		r.endedAt = now.mono
 	}

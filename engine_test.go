@@ -415,3 +415,17 @@ func TestJudge_deadlineOfAnUnheardServiceIsAhead(t *testing.T) {
 	l.beat("svc")
 	require.Equal(t, up(laneswap.EventUnheard, laneswap.EventUp), l.kinds())
 }
+
+func TestJudge_finalHeartbeatEndsTheDeadlineUntilTheNextOne(t *testing.T) {
+	t.Parallel()
+	l := newTimeline(laneswap.Registration{ID: "job"})
+	l.beat("job")
+	l.pass(time.Second)
+	l.Beat("job", laneswap.Heartbeat{Status: laneswap.StatusError, Final: true}, int64(l.mono), int64(l.wall))
+	l.pass(24 * time.Hour)
+	require.Equal(t, up(laneswap.EventDown), l.kinds(), "error, and not stale on top")
+	require.True(t, l.Snapshot("job", int64(l.mono), int64(l.wall)).Deadline.IsZero())
+	l.beat("job")
+	l.pass(2 * time.Minute)
+	require.Equal(t, up(laneswap.EventDown, laneswap.EventRecovered, laneswap.EventDown), l.kinds(), "watched again")
+}

@@ -58,11 +58,16 @@ type Heartbeat struct {
 	// Metadata is merged into the service's; a nil value removes its key. Values
 	// are what JSON can hold; numbers become float64.
 	Metadata map[string]any `json:"metadata,omitempty"`
+	// Final says that no heartbeat is expected after this one, as after a goodbye:
+	// the service is not held to its deadline until it beats or registers again.
+	// It is for the last words of a job that failed. StatusShutdown is always
+	// final.
+	Final bool `json:"final,omitempty"`
 }
 
 // empty reports whether the beat says nothing but "alive".
 func (hb Heartbeat) empty() bool {
-	return (hb.Status == "" || hb.Status == StatusHealthy) && hb.Message == "" && len(hb.Metadata) == 0
+	return (hb.Status == "" || hb.Status == StatusHealthy) && hb.Message == "" && len(hb.Metadata) == 0 && !hb.Final
 }
 
 // ServiceStatus is how a service stands at the moment of asking. It is a copy:

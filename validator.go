@@ -380,7 +380,7 @@ func sanitize(s string, lines bool) string {
 				return r
 			}
 			return -1
-		case r == 0x200b, r == 0x2060, r == 0xfeff:
+		case r == 0x200b, 0x2060 <= r && r <= 0x2064, r == 0xfeff, 0xe0000 <= r && r <= 0xe007f:
 			return -1
 		case r < ' ', 0x7f <= r && r <= 0x9f, r == 0x2028, r == 0x2029,
 			r == 0x061c, r == 0x200e, r == 0x200f, 0x202a <= r && r <= 0x202e, 0x2066 <= r && r <= 0x2069:
