@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,9 +13,6 @@ import (
 	"github.com/laneswap/laneswap/client"
 	"github.com/laneswap/laneswap/internal/execwrap"
 )
-
-// lastReport bounds telling the server how the program ended.
-const lastReport = 2 * time.Second
 
 // messageBytes is the limit of a message.
 const messageBytes = 4 << 10
@@ -108,7 +104,7 @@ func (r *remote) exec(reg laneswap.Registration, capture execwrap.Capture, args 
 	o := execwrap.Run(execwrap.Command{
 		Args: args, Stdin: stdin, Stdout: stdout, Stderr: stderr, Capture: capture,
 		Ended: func(o execwrap.Outcome) {
-			if err := report(c, agent, reg, o); err != nil {
+			if err := report(agent, o); err != nil {
 				say(stderr, fmt.Sprintf("the end of %s was not reported: %s", reg.ID, oneLine(err)))
 			}
 		},
@@ -125,23 +121,14 @@ func (r *remote) exec(reg laneswap.Registration, capture execwrap.Capture, args 
 	return nil
 }
 
-// report tells the server how the program ended. After a failure nobody will
-// beat any more, and nobody should: without its deadline the service keeps
-// saying what went wrong instead of going stale as well. In this order: a server
-// that hears the first half only still notices the silence.
-func report(c *client.Client, agent *client.Agent, reg laneswap.Registration, o execwrap.Outcome) error {
+// report tells the server how the program ended. Last words are final, so that a
+// failure keeps saying what went wrong instead of going stale as well; another
+// wrapper under the same id is watched again with its next beat.
+func report(agent *client.Agent, o execwrap.Outcome) error {
 	if o.Good() {
 		return agent.Close()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), lastReport)
-	defer cancel()
-	hb := laneswap.Heartbeat{Status: laneswap.StatusError, Message: o.Message(messageBytes)}
-	if err := agent.CloseWith(hb); err != nil {
-		return err
-	}
-	reg.NoDeadline, reg.StaleAfter = true, 0
-	_, _ = c.Register(ctx, reg) // the failure has been told, which is what counts
-	return nil
+	return agent.CloseWith(laneswap.Heartbeat{Status: laneswap.StatusError, Message: o.Message(messageBytes)})
 }
 
 // say writes a line of our own among the program's.

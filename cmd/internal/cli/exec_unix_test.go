@@ -60,7 +60,45 @@ func TestExec_reportsAFailureWithStatusAndOutput(t *testing.T) {
 	require.Contains(t, st.Message, "working")
 	require.Contains(t, st.Message, "no disk")
 	require.Equal(t, 10*time.Second, st.Interval)
-	require.Zero(t, st.Window, "it says what went wrong and does not go stale as well")
+	require.Equal(t, time.Minute, st.Window, "its registration stays as it was")
+	require.Zero(t, st.Deadline, "it says what went wrong and does not go stale as well")
+}
+
+func TestExec_failureLeavesAnotherWrapperUnderItsIDWatched(t *testing.T) {
+	t.Parallel()
+	url := startServer(t).URL()
+	start := func() *exec.Cmd {
+		cmd, _, _ := wrapper(t, url, "--id", "job", "--interval", "200ms", "--stale-after", "2s", "--", "/bin/sh", "-c", "echo ready; read x")
+		cmd.Stdout = nil
+		_, err := cmd.StdinPipe() // held open: the program ends with its wrapper
+		require.NoError(t, err)
+		stdout, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, cmd.Start())
+		line, err := bufio.NewReader(stdout).ReadString('\n')
+		require.NoError(t, err)
+		require.Equal(t, "ready\n", line)
+		return cmd
+	}
+	c, err := client.New(url)
+	require.NoError(t, err)
+	defer c.Close()
+	reached := func(status core.Status) {
+		require.Eventually(t, func() bool {
+			st, err := c.Service(t.Context(), "job")
+			return err == nil && st.Status == status && !st.Deadline.IsZero() == (status == core.StatusHealthy)
+		}, 20*time.Second, 10*time.Millisecond, status)
+	}
+	older := start()
+	reached(core.StatusHealthy)
+	newer := start() // a rolling restart: both live for a while
+	require.NoError(t, older.Process.Signal(syscall.SIGTERM))
+	require.Error(t, older.Wait())
+	require.Equal(t, 143, older.ProcessState.ExitCode())
+	reached(core.StatusHealthy) // the newer one beats on
+	require.NoError(t, newer.Process.Kill())
+	require.Error(t, newer.Wait())
+	reached(core.StatusStale)
 }
 
 func TestExec_messageIsFourKibibytesAtMost(t *testing.T) {
