@@ -103,6 +103,34 @@ func TestHeartbeat_registersWhenAsked(t *testing.T) {
 	require.Equal(t, core.StatusHealthy, st.Status)
 }
 
+func TestHeartbeat_refusedOneLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	r := laneswap(s.URL(), "services", "heartbeat", "backup", "--create", "--status", "fine")
+	require.Equal(t, cli.CodeUsage, r.code)
+	require.Regexp(t, "^laneswap: announce \"backup\": status .*\n$", r.stderr)
+	r = laneswap(s.URL(), "services", "heartbeat", "backup", "--interval", "10s")
+	require.Equal(t, cli.CodeUsage, r.code)
+	require.Equal(t, "laneswap: --interval needs --create: a heartbeat does not change what is registered\n", r.stderr)
+	sum, err := s.Manager().Summary(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, sum.Total)
+}
+
+func TestHeartbeat_finalOneIsTheLastThatIsExpected(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	require.Zero(t, laneswap(s.URL(), "services", "heartbeat", "job", "--create", "--interval", "10s", "--status", "error", "--final").code)
+	st, err := s.Manager().Service(t.Context(), "job")
+	require.NoError(t, err)
+	require.Equal(t, core.StatusError, st.Status)
+	require.Zero(t, st.Deadline)
+	require.Zero(t, laneswap(s.URL(), "services", "heartbeat", "job").code)
+	st, err = s.Manager().Service(t.Context(), "job")
+	require.NoError(t, err)
+	require.NotZero(t, st.Deadline)
+}
+
 func TestEvents_areListed(t *testing.T) {
 	t.Parallel()
 	url := startServer(t).URL()

@@ -119,32 +119,36 @@ func (r *remote) registerCommand() *cobra.Command {
 func (r *remote) heartbeatCommand() *cobra.Command {
 	var hb laneswap.Heartbeat
 	var create bool
-	var interval laneswap.Registration
+	var reg laneswap.Registration
 	cmd := &cobra.Command{
 		Use: "heartbeat ID", Aliases: []string{"beat"}, Short: "Send one heartbeat",
 		Long:    "Send one heartbeat. Without flags it says that all is well.",
 		Example: "  laneswap services heartbeat backup --create --interval 24h --message 'copied 12 GB'",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: r.completeIDs(false),
-		RunE: r.asking(func(ctx context.Context, c *client.Client, args []string) error {
-			id := laneswap.ServiceID(args[0])
-			st, err := c.Report(ctx, id, hb)
-			if create && errors.Is(err, laneswap.ErrServiceNotFound) {
-				interval.ID = id
-				if _, err = c.Register(ctx, interval); err == nil {
-					st, err = c.Report(ctx, id, hb)
-				}
-			}
-			if err != nil || !r.json() {
-				return err
-			}
-			return r.writeJSON(st)
-		}),
 	}
+	cmd.RunE = r.asking(func(ctx context.Context, c *client.Client, args []string) error {
+		if cmd.Flags().Changed("interval") && !create {
+			return usage(errors.New("--interval needs --create: a heartbeat does not change what is registered"))
+		}
+		reg.ID = laneswap.ServiceID(args[0])
+		var st laneswap.ServiceStatus
+		var err error
+		if create {
+			st, err = c.Announce(ctx, reg, hb)
+		} else {
+			st, err = c.Report(ctx, reg.ID, hb)
+		}
+		if err != nil || !r.json() {
+			return err
+		}
+		return r.writeJSON(st)
+	})
 	cmd.Flags().StringVar((*string)(&hb.Status), "status", "", "how it is; healthy unless set")
 	cmd.Flags().StringVar(&hb.Message, "message", "", "a word for people")
 	cmd.Flags().Var((*metadata)(&hb.Metadata), "metadata", "KEY=VALUE to keep with the service; again for more")
+	cmd.Flags().BoolVar(&hb.Final, "final", false, "expect no heartbeat after this one")
 	cmd.Flags().BoolVar(&create, "create", false, "register the service when it is not known")
-	cmd.Flags().Var(&duration{&interval.Interval, false}, "interval", "with --create: how often it will beat")
+	cmd.Flags().Var(&duration{&reg.Interval, false}, "interval", "with --create: how often it will beat")
 	_ = cmd.RegisterFlagCompletionFunc("status", completeStatuses(false))
 	return cmd
 }
