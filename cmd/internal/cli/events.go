@@ -3,7 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -67,7 +67,8 @@ var errStopped = errors.New("stopped")
 
 // followEvents writes events until it is told to stop or the server refuses. When
 // the server has forgotten what comes next, it says so and goes on with the
-// oldest that there is: none of those was written before.
+// oldest that there is: none of those was written before. A server that is away
+// then is waited for, as the watch waits by itself while it knows what comes next.
 func (r *remote) followEvents(ctx context.Context, c *client.Client, q laneswap.WatchQuery) error {
 	stop, end := r.p.stopping()
 	defer end()
@@ -80,37 +81,88 @@ func (r *remote) followEvents(ctx context.Context, c *client.Client, q laneswap.
 		case <-ctx.Done():
 		}
 	}()
+	f := &follower{remote: r, c: c, q: q}
 	for {
-		err := r.followOnce(ctx, c, q)
-		if errors.Is(context.Cause(ctx), errStopped) {
+		err := f.once(ctx)
+		if err == nil || errors.Is(context.Cause(ctx), errStopped) {
 			return nil
 		}
-		if !errors.Is(err, laneswap.ErrGone) && !errors.Is(err, laneswap.ErrSlowConsumer) {
+		switch {
+		case errors.Is(err, laneswap.ErrGone):
+			say(r.p.Stderr, "some events are missing here: the server was restarted or no longer has them")
+			f.q.After = 0
+		case errors.Is(err, laneswap.ErrSlowConsumer):
+			// Behind the last one; if that has gone meanwhile, we are told.
+		case f.connected && away(err):
+			if !f.said {
+				say(r.p.Stderr, "the server is away, trying on: "+oneLine(err))
+				f.said = true
+			}
+		default:
 			return err
 		}
-		fmt.Fprintln(r.p.Stderr, "laneswap: some events are missing here: the server was restarted or no longer has them")
-		q.After = 0
+		if !f.pause(ctx) {
+			return nil
+		}
 	}
 }
 
-func (r *remote) followOnce(ctx context.Context, c *client.Client, q laneswap.WatchQuery) error {
-	w, err := c.Watch(ctx, q)
+// away reports whether a server that answers so may soon answer otherwise.
+func away(err error) bool {
+	var refused *client.ResponseError
+	return errors.Is(err, client.ErrUnreachable) || errors.As(err, &refused) && refused.StatusCode >= 500
+}
+
+// How long a follower waits before it connects again.
+const (
+	followFirst = 500 * time.Millisecond
+	followMost  = 8 * time.Second
+)
+
+// follower is one "events --follow". It belongs to one goroutine.
+type follower struct {
+	*remote
+	c         *client.Client
+	q         laneswap.WatchQuery
+	connected bool          // once at least
+	said      bool          // that the server is away
+	wait      time.Duration // the latest pause; 0 after an event
+}
+
+// once writes events until the watch ends.
+func (f *follower) once(ctx context.Context) error {
+	w, err := f.c.Watch(ctx, f.q)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
+	f.connected, f.said = true, false
 	for ev, err := range w.Events() {
 		if err != nil {
 			return err
 		}
-		if r.json() {
-			err = r.writeLine(ev)
+		if f.json() {
+			err = f.writeLine(ev)
 		} else {
-			err = table.Event(r.p.Stdout, ev, r.table())
+			err = table.Event(f.p.Stdout, ev, f.table())
 		}
 		if err != nil {
 			return err
 		}
+		f.q.After, f.wait = ev.Sequence, 0
 	}
 	return nil
+}
+
+// pause waits, longer each time; false when ctx ended meanwhile.
+func (f *follower) pause(ctx context.Context) bool {
+	f.wait = min(max(2*f.wait, followFirst), followMost)
+	timer := time.NewTimer(f.wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
