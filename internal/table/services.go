@@ -11,7 +11,7 @@ import (
 
 // Services writes one row for each service.
 func Services(w io.Writer, services []laneswap.ServiceStatus, opts Options) error {
-	g := newGrid(opts)
+	g := newGrid(opts, 1, 2)
 	g.row("STATUS", "ID", "NAME", "SINCE", "LAST BEAT", "MESSAGE")
 	for _, st := range services {
 		g.row(status(st), string(st.ID), st.Name, opts.age(st.Since), opts.age(st.LastHeartbeat), st.Message)

@@ -3,13 +3,10 @@
 package table
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
-	"unicode/utf8"
 
 	"github.com/laneswap/laneswap"
 )
@@ -19,57 +16,92 @@ import (
 type Options struct {
 	// Now is what ages are counted from.
 	Now time.Time
-	// Width is where lines are cut, in characters; 0 means nowhere.
+	// Width is where lines are cut, in cells of a terminal; 0 means nowhere.
 	Width int
 }
+
+const (
+	gap         = 2  // cells between two columns
+	mostFree    = 32 // cells of an id or a name, where lines are cut
+	leastFree   = 8  // that a narrow terminal leaves of them
+	leastOfLast = 20 // cells of the last column before others give way to it
+)
 
 // grid gathers rows and writes them aligned.
 type grid struct {
 	opts Options
-	buf  bytes.Buffer
-	tab  *tabwriter.Writer
+	free []int // the columns of free text that may be cut, by number
+	rows [][]string
 }
 
-func newGrid(opts Options) *grid {
-	g := &grid{opts: opts}
-	g.tab = tabwriter.NewWriter(&g.buf, 0, 0, 2, ' ', 0)
-	return g
-}
+func newGrid(opts Options, free ...int) *grid { return &grid{opts: opts, free: free} }
 
 // row adds a row; each cell is cleaned here, once.
-func (g *grid) row(cells ...string) {
-	for i, cell := range cells {
-		if i > 0 {
-			fmt.Fprint(g.tab, "\t")
+func (g *grid) row(texts ...string) {
+	row := make([]string, len(texts))
+	for i, text := range texts {
+		if row[i] = laneswap.Sanitize(text); row[i] == "" {
+			row[i] = "-"
 		}
-		if cell = laneswap.Sanitize(cell); cell == "" {
-			cell = "-"
-		}
-		fmt.Fprint(g.tab, cell)
 	}
-	fmt.Fprint(g.tab, "\n")
+	g.rows = append(g.rows, row)
 }
 
 // flush writes all rows to w.
 func (g *grid) flush(w io.Writer) error {
-	if err := g.tab.Flush(); err != nil {
-		return err
-	}
-	for line := range strings.Lines(g.buf.String()) {
-		if _, err := fmt.Fprintln(w, cut(strings.TrimRight(line, " \n"), g.opts.Width)); err != nil {
+	widths := g.widths()
+	for _, row := range g.rows {
+		var line strings.Builder
+		for i, cell := range row {
+			if i == len(row)-1 {
+				line.WriteString(cell)
+				break
+			}
+			line.WriteString(pad(cut(cell, widths[i]), widths[i]+gap))
+		}
+		if _, err := fmt.Fprintln(w, cut(strings.TrimRight(line.String(), " "), g.opts.Width)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// cut returns at most width characters of s; the last one says that there was
-// more.
-func cut(s string, width int) string {
-	if width <= 0 || utf8.RuneCountInString(s) <= width {
-		return s
+// widths returns the width of each column. Where lines are cut, free text gives
+// way, the widest first, until something of the last column is seen.
+func (g *grid) widths() []int {
+	if len(g.rows) == 0 {
+		return nil
 	}
-	return string([]rune(s)[:width-1]) + "…"
+	widths := make([]int, len(g.rows[0]))
+	for _, row := range g.rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], cells(cell))
+		}
+	}
+	if g.opts.Width <= 0 {
+		return widths
+	}
+	for _, i := range g.free {
+		widths[i] = min(widths[i], mostFree)
+	}
+	last := len(widths) - 1
+	need := min(widths[last], leastOfLast) + gap*last - g.opts.Width
+	for _, width := range widths[:last] {
+		need += width
+	}
+	for ; need > 0; need-- {
+		widest := -1
+		for _, i := range g.free {
+			if widths[i] > leastFree && (widest < 0 || widths[i] > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			break
+		}
+		widths[widest]--
+	}
+	return widths
 }
 
 // age says in a few letters how long ago t was; "" for the zero time.

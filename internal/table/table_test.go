@@ -47,13 +47,69 @@ func write(t *testing.T, f func(*strings.Builder) error) string {
 
 func TestServices_areAlignedAndClean(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, `STATUS          ID             NAME                SINCE   LAST BEAT  MESSAGE
-stale           billing@web-1  billing             3m20s   4m20s      queue drained well
+	require.Equal(t, `STATUS          ID             NAME                 SINCE   LAST BEAT  MESSAGE
+stale           billing@web-1  billing              3m20s   4m20s      queue drained well
 healthy (late)  mail           mail[31m]0;owned 魚  5h00m   0s         -
-unknown         new            new                 30d00h  -          -
+unknown         new            new                  30d00h  -          -
 `, write(t, func(b *strings.Builder) error {
 		return table.Services(b, services(), table.Options{Now: now})
 	}))
+}
+
+func TestServices_longNameHidesNoOtherColumn(t *testing.T) {
+	t.Parallel()
+	list := services()
+	list[0].ID = laneswap.ServiceID(strings.Repeat("i", 128))
+	list[0].Name = strings.Repeat("\u9b5a", 128)
+	list[2].Message = "what it says " + strings.Repeat("\U0001f41f", 200)
+	for _, width := range []int{80, 160} {
+		out := write(t, func(b *strings.Builder) error {
+			return table.Services(b, list, table.Options{Now: now, Width: width})
+		})
+		lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+		require.Len(t, lines, 4)
+		at := 0
+		for i, message := range []string{"MESSAGE", "queue drained well", "-", "what it says"} {
+			require.LessOrEqual(t, inCells(lines[i]), width, lines[i])
+			end := strings.LastIndex(lines[i], "  "+message)
+			require.Positive(t, end, lines[i])
+			if at == 0 {
+				at = inCells(lines[i][:end])
+			}
+			require.Equal(t, at, inCells(lines[i][:end]), "aligned")
+		}
+		require.Contains(t, lines[1], "3m20s")
+		require.Contains(t, lines[1], "4m20s")
+		require.GreaterOrEqual(t, width-at-2, 20, "something of the message is seen")
+	}
+	out := write(t, func(b *strings.Builder) error { return table.Services(b, list, table.Options{Now: now}) })
+	require.Contains(t, out, list[0].Name, "nothing is cut for a program that reads it")
+}
+
+func TestEvents_longIDHidesNoOtherColumn(t *testing.T) {
+	t.Parallel()
+	list := events()
+	list[0].Service = laneswap.ServiceID(strings.Repeat("i", 128))
+	out := write(t, func(b *strings.Builder) error {
+		return table.Events(b, list, table.Options{Now: now, Width: 160})
+	})
+	require.Contains(t, out, strings.Repeat("i", 31)+"…  healthy  stale    -      queue drained\n")
+	line := write(t, func(b *strings.Builder) error {
+		return table.Event(b, list[0], table.Options{Now: now, Width: 160})
+	})
+	require.Contains(t, line, strings.Repeat("i", 31)+"…  queue drained\n")
+}
+
+// inCells is the width of s where all that is not Latin takes two cells.
+func inCells(s string) int {
+	n := 0
+	for _, r := range s {
+		n++
+		if r > 0x2fff {
+			n++
+		}
+	}
+	return n
 }
 
 func TestServices_areCutToTheWidth(t *testing.T) {
@@ -64,7 +120,7 @@ func TestServices_areCutToTheWidth(t *testing.T) {
 	for line := range strings.Lines(out) {
 		require.LessOrEqual(t, len([]rune(line)), 41)
 	}
-	require.Contains(t, out, "stale           billing@web-1  billing …\n")
+	require.Contains(t, out, "stale           billing…  billing   3m2…\n")
 }
 
 func TestService_showsEverything(t *testing.T) {
