@@ -98,7 +98,8 @@ func (h *Handler) beatMany(w http.ResponseWriter, r *http.Request, _ laneswap.Se
 }
 
 // readBatch reads the body of a batch. What is above MaxBodyBytes is held only
-// while there is a slot for it, which release gives back.
+// while there is a slot for it, which release gives back, and must arrive as
+// steadily as steadyBody has it.
 func (h *Handler) readBatch(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
 	release = func() {}
 	if r.ContentLength > MaxBatchBytes {
@@ -106,11 +107,14 @@ func (h *Handler) readBatch(w http.ResponseWriter, r *http.Request) (body []byte
 		return nil, nil, err
 	}
 	var buf bytes.Buffer
+	var steady *steadyBody
 	switch _, err := io.CopyN(&buf, r.Body, MaxBodyBytes); {
 	case err == nil:
 		select {
 		case h.bigBatches <- struct{}{}:
 			release = func() { <-h.bigBatches }
+			steady = newSteadyBody(w, r)
+			r.Body = steady
 		default:
 			w.Header().Set("Connection", "close")
 			return nil, nil, &requestError{http.StatusServiceUnavailable, "busy", "too many large batches at once, try again"}
@@ -122,6 +126,9 @@ func (h *Handler) readBatch(w http.ResponseWriter, r *http.Request) (body []byte
 	if err != nil {
 		release()
 		return nil, nil, err
+	}
+	if steady != nil {
+		steady.done()
 	}
 	return body, release, nil
 }
@@ -202,7 +209,8 @@ func itemTooLarge(n int) error {
 	return tooLarge("the heartbeat is %d bytes long, the limit is %d", n, MaxBodyBytes)
 }
 
-// apply applies one item, or lists why not. The error ends the batch: the client
+// apply applies one item, or lists (and where it is our fault logs) why not, the
+// first maxFailures times. The error ends the batch: the client
 // takes no more of the answer.
 func (b *batch) apply(i int, v any, err error) error {
 	var id laneswap.ServiceID
