@@ -25,6 +25,14 @@ and the last 4 KiB of output; when it ends well, it says shutdown. When this
 wrapper is killed, the service goes stale. A server that is away neither delays
 nor harms the program.
 
+The flags are the service's whole registration: one that was made before under
+the same id is replaced, except for its metadata, which is added to.
+
+Ctrl-C and Ctrl-\ reach the program from the terminal itself. While this wrapper
+is in the terminal's foreground it therefore sends SIGINT and SIGQUIT on to
+nobody, else the program got each twice: who signals the wrapper alone, as kill
+does, stops it with SIGTERM or SIGHUP, or signals the program.
+
 An output that is a terminal is left to the program and not kept, unless
 --capture always. Other outputs are read and passed on until nobody holds them
 any more, which includes what the program leaves behind in the background; with

@@ -130,6 +130,20 @@ func TestExec_saysGoodbyeWhenAllWentWell(t *testing.T) {
 	require.Nil(t, st.Incident)
 }
 
+func TestExec_registersAllThatItsFlagsSay(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	_, err := s.Manager().Register(t.Context(), core.Registration{ID: "job", Tags: []string{"old"}, Metadata: map[string]any{"zone": "eu"}})
+	require.NoError(t, err)
+	cmd, _, _ := wrapper(t, s.URL(), "--id", "job", "--must-run", "--forget-after", "never", "--metadata", "n=3", "--", "/bin/echo")
+	require.NoError(t, cmd.Run())
+	st := service(t, s.URL(), "job")
+	require.Empty(t, st.Tags, "it replaces what was registered before")
+	require.Equal(t, map[string]any{"zone": "eu", "n": 3.0}, st.Metadata)
+	require.Equal(t, core.StatusShutdown, st.Status)
+	require.NotNil(t, st.Incident, "it must run")
+}
+
 func TestExec_reportsTheSignalThatKilled(t *testing.T) {
 	t.Parallel()
 	url := startServer(t).URL()

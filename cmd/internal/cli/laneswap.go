@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -67,12 +68,28 @@ func (r *remote) asking(run func(ctx context.Context, c *client.Client, args []s
 	}
 }
 
+// mostCompletions is how many ids are offered at most.
+const mostCompletions = 50
+
+// behind returns what a listing continues behind to begin with the ids that have
+// the prefix, itself a valid id: it is below them, and above all before them.
+func behind(prefix string) laneswap.ServiceID {
+	if prefix == "" {
+		return ""
+	}
+	last := len(prefix) - 1
+	return laneswap.ServiceID(prefix[:last] + string(rune(prefix[last]-1)) + "~") // greater than all that ids hold
+}
+
 // completeIDs completes the ids of services, asked from the server; nothing when
 // it does not answer at once.
 func (r *remote) completeIDs(many bool) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 && !many {
 			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		if prefix != "" && laneswap.ValidateServiceID(laneswap.ServiceID(prefix)) != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp // no id begins so
 		}
 		c, err := client.New(r.server, client.WithTimeout(completionTimeout))
 		if err != nil {
@@ -82,13 +99,11 @@ func (r *remote) completeIDs(many bool) cobra.CompletionFunc {
 		ctx, cancel := context.WithTimeout(context.Background(), completionTimeout)
 		defer cancel()
 		var ids []string
-		for st, err := range c.Services(ctx, laneswap.ServiceQuery{}) {
-			if err != nil {
+		for st, err := range c.Services(ctx, laneswap.ServiceQuery{After: behind(prefix), Limit: mostCompletions}) {
+			if err != nil || !strings.HasPrefix(string(st.ID), prefix) {
 				break
 			}
-			if id := string(st.ID); len(id) >= len(prefix) && id[:len(prefix)] == prefix {
-				ids = append(ids, cobra.CompletionWithDesc(id, string(st.Status)))
-			}
+			ids = append(ids, cobra.CompletionWithDesc(string(st.ID), string(st.Status)))
 		}
 		return ids, cobra.ShellCompDirectiveNoFileComp
 	}

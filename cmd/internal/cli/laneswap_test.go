@@ -2,16 +2,21 @@ package cli_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	core "github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/adapters/httpapi"
 	"github.com/laneswap/laneswap/cmd/internal/cli"
 )
 
@@ -245,9 +250,51 @@ func TestCompletion_asksTheServerForIDs(t *testing.T) {
 	require.Equal(t, ":4\n", laneswap(url, "__complete", "services", "get", "billing", "").stdout, "one id is all that get takes")
 	require.Equal(t, "json\ntable\n:4\n", sorted(laneswap(url, "__complete", "events", "-o", "").stdout))
 
+	require.Equal(t, ":4\n", laneswap(url, "__complete", "services", "get", "a/").stdout)
+
 	begun := time.Now()
 	require.Equal(t, ":4\n", laneswap(hanging(t), "__complete", "services", "get", "").stdout)
 	require.Less(t, time.Since(begun), 5*time.Second)
+}
+
+func TestCompletion_asksForFiftyIDsBehindThePrefixAtMost(t *testing.T) {
+	t.Parallel()
+	m := core.NewManager()
+	for i := range 1000 {
+		_, err := m.Register(t.Context(), core.Registration{ID: core.ServiceID(fmt.Sprintf("job-%03d", i))})
+		require.NoError(t, err)
+	}
+	for _, id := range []core.ServiceID{"job", "job-", "joc", "a.b", "a.b.c", "a-z", "Z"} {
+		_, err := m.Register(t.Context(), core.Registration{ID: id})
+		require.NoError(t, err)
+	}
+	var asked atomic.Int64
+	api := httpapi.New(m)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		if limit := r.URL.Query().Get("limit"); limit != "50" {
+			t.Errorf("limit is %q", limit)
+		}
+		api.ServeHTTP(w, r)
+	}))
+	defer s.Close()
+	complete := func(prefix string) []string {
+		asked.Store(0)
+		out := laneswap(s.URL, "__complete", "services", "get", prefix).stdout
+		require.EqualValues(t, 1, asked.Load(), "one page")
+		lines := strings.Split(strings.ReplaceAll(strings.TrimSuffix(out, ":4\n"), "\tunknown", ""), "\n")
+		return lines[:len(lines)-1]
+	}
+	require.Equal(t, []string{"job-990", "job-991", "job-992", "job-993", "job-994", "job-995", "job-996", "job-997", "job-998", "job-999"}, complete("job-99"))
+	require.Equal(t, []string{"job-500"}, complete("job-500"))
+	require.Equal(t, []string{"a.b", "a.b.c"}, complete("a."))
+	require.Equal(t, []string{"joc"}, complete("joc"))
+	require.Equal(t, []string{"Z"}, complete("Z"))
+	require.Empty(t, complete("k"))
+	require.Len(t, complete(""), 50)
+	jobs := complete("job")
+	require.Len(t, jobs, 50)
+	require.Equal(t, []string{"job", "job-", "job-000"}, jobs[:3])
 }
 
 // sorted orders the words of a completion; its last line stays last.

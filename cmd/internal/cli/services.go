@@ -109,10 +109,7 @@ func (r *remote) registerCommand() *cobra.Command {
 		}),
 	}
 	reg.flags(cmd)
-	cmd.Flags().Var(&duration{&reg.ForgetAfter, true}, "forget-after", "forget it this long after it went stale or shut down, or never")
 	cmd.Flags().BoolVar(&reg.NoDeadline, "no-deadline", false, "its silence means nothing")
-	cmd.Flags().BoolVar(&reg.MustRun, "must-run", false, "its goodbye is a bad sign")
-	cmd.Flags().Var((*metadata)(&reg.Metadata), "metadata", "KEY=VALUE to keep with it; again for more")
 	return cmd
 }
 
@@ -173,6 +170,9 @@ func (r *registration) flags(cmd *cobra.Command) {
 	cmd.Flags().Var(&duration{&r.Interval, false}, "interval", "how often it will beat")
 	cmd.Flags().Var(&duration{&r.StaleAfter, false}, "stale-after", "the silence after which it is stale")
 	cmd.Flags().StringArrayVar(&r.Tags, "tag", nil, "a tag; again for more")
+	cmd.Flags().Var(&duration{&r.ForgetAfter, true}, "forget-after", "forget it this long after it went stale or shut down, or never")
+	cmd.Flags().BoolVar(&r.MustRun, "must-run", false, "its goodbye is a bad sign")
+	cmd.Flags().Var((*metadata)(&r.Metadata), "metadata", "KEY=VALUE to keep with it; again for more")
 }
 
 // nameOf is what a service is called when nobody said.
