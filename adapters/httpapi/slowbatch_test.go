@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/laneswap/laneswap"
 	"github.com/laneswap/laneswap/adapters/httpapi"
 )
 
@@ -112,6 +114,33 @@ func TestBatch_steadyUploadHasTheTimeThatItNeeds(t *testing.T) {
 			_, err = io.Copy(io.Discard, resp.Body)
 			require.NoError(t, err)
 		}
+	})
+}
+
+func TestBatch_uploadDeadlineEndsWithTheUpload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(_ context.Context, _ laneswap.ServiceID, hb laneswap.Heartbeat) (laneswap.Heartbeat, error) {
+			time.Sleep(10 * time.Second) // virtual
+			return hb, nil
+		}
+		a := withManager(t, laneswap.NewManager(laneswap.WithInterceptor(slow)))
+		a.register("a")
+		srv, l, _ := a.serve()
+		left := make(chan error, 1)
+		srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			a.h.ServeHTTP(w, r)
+			left <- r.Context().Err()
+		})
+		body := `[{"service_id":"a"}` + strings.Repeat(" ", 100<<10) + `]`
+		conn := upload(t, l, len(body))
+		_, err := io.WriteString(conn, body)
+		require.NoError(t, err)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err)
+		require.Equal(t, 200, resp.StatusCode)
+		_, err = io.Copy(io.Discard, resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, <-left, "while the batch was applied the client seemed to hang up")
 	})
 }
 
