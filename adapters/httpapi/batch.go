@@ -107,14 +107,12 @@ func (h *Handler) readBatch(w http.ResponseWriter, r *http.Request) (body []byte
 		return nil, nil, err
 	}
 	var buf bytes.Buffer
-	var steady *steadyBody
 	switch _, err := io.CopyN(&buf, r.Body, MaxBodyBytes); {
 	case err == nil:
 		select {
 		case h.bigBatches <- struct{}{}:
 			release = func() { <-h.bigBatches }
-			steady = newSteadyBody(w, r)
-			r.Body = steady
+			r.Body = newSteadyBody(w, r)
 		default:
 			w.Header().Set("Connection", "close")
 			return nil, nil, &requestError{http.StatusServiceUnavailable, "busy", "too many large batches at once, try again"}
@@ -126,9 +124,6 @@ func (h *Handler) readBatch(w http.ResponseWriter, r *http.Request) (body []byte
 	if err != nil {
 		release()
 		return nil, nil, err
-	}
-	if steady != nil {
-		steady.done()
 	}
 	return body, release, nil
 }

@@ -132,7 +132,7 @@ func TestBatch_uploadDeadlineEndsWithTheUpload(t *testing.T) {
 			left <- r.Context().Err()
 		})
 		body := `[{"service_id":"a"}` + strings.Repeat(" ", 100<<10) + `]`
-		conn := upload(t, l, len(body))
+		conn, begin := upload(t, l, len(body)), time.Now()
 		_, err := io.WriteString(conn, body)
 		require.NoError(t, err)
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -140,6 +140,7 @@ func TestBatch_uploadDeadlineEndsWithTheUpload(t *testing.T) {
 		require.Equal(t, 200, resp.StatusCode)
 		_, err = io.Copy(io.Discard, resp.Body)
 		require.NoError(t, err)
+		require.GreaterOrEqual(t, time.Since(begin), 10*time.Second)
 		require.NoError(t, <-left, "while the batch was applied the client seemed to hang up")
 	})
 }

@@ -15,7 +15,8 @@ const (
 
 // steadyBody is a body that must arrive at a least rate. Who sends a large batch
 // keeps others from sending theirs, and must not do so for a server's whole
-// ReadTimeout by sending nothing.
+// ReadTimeout by sending nothing. At the end of a body net/http lifts the
+// deadline by itself.
 type steadyBody struct {
 	io.ReadCloser
 	rc      *http.ResponseController
@@ -43,7 +44,3 @@ func (b *steadyBody) Read(p []byte) (int, error) {
 	b.arrived += int64(n)
 	return n, err
 }
-
-// done lifts the deadline: the server watches the connection while the batch is
-// applied, and sets its own for the next request.
-func (b *steadyBody) done() { _ = b.rc.SetReadDeadline(b.latest) }
