@@ -311,7 +311,7 @@ func (j *judge) dismiss(r *record, why fate, now instant) *Event {
 	if r.incident == nil {
 		return nil
 	}
-	reason := "removed"
+	reason := ""
 	if why == forgotten {
 		reason = fmt.Sprintf("forgotten after %v", r.forgetAfter())
 	}
