@@ -232,6 +232,25 @@ func TestRun_diesOfABrokenPipeAsTheProgramWould(t *testing.T) {
 	require.Equal(t, 128+int(syscall.SIGPIPE), o.Code)
 }
 
+func TestRun_brokenPipeAtTheWrappersOwnOutputsDoesNotKillIt(t *testing.T) {
+	t.Parallel()
+	for name, script := range map[string]string{"stdout": "while :; do echo y; done", "stderr": "while :; do echo y >&2; done"} {
+		args := self(t, "as-wrapper", "/bin/sh", "-c", script)
+		cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
+		r, w, err := os.Pipe()
+		require.NoError(t, err)
+		require.NoError(t, r.Close())
+		if name == "stdout" {
+			cmd.Stdout = w
+		} else {
+			cmd.Stderr = w
+		}
+		require.Error(t, cmd.Run())
+		require.NoError(t, w.Close())
+		require.Equal(t, 128+int(syscall.SIGPIPE), cmd.ProcessState.ExitCode(), "%s: it ends by itself, and says how the program did", name)
+	}
+}
+
 func TestRun_tellsTheEndWhileAGrandchildStillWrites(t *testing.T) {
 	t.Parallel()
 	stdinR, stdinW, err := os.Pipe()

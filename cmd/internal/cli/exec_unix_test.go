@@ -163,6 +163,27 @@ func TestExec_reportsTheSignalThatKilled(t *testing.T) {
 	require.Equal(t, "killed by signal 15 (terminated)\nready", st.Message)
 }
 
+func TestExec_reportsTheEndAlsoWhenNobodyReadsItsOutput(t *testing.T) {
+	t.Parallel()
+	url := startServer(t).URL()
+	cmd, _, stderr := wrapper(t, url, "--id", "yes", "--", "/bin/sh", "-c", "while :; do echo y; done")
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	cmd.Stdout = w
+	require.NoError(t, cmd.Start())
+	require.NoError(t, w.Close())
+	line, err := bufio.NewReader(r).ReadString('\n') // as head -1 does
+	require.NoError(t, err)
+	require.Equal(t, "y\n", line)
+	require.NoError(t, r.Close())
+	require.Error(t, cmd.Wait())
+	require.Equal(t, 141, cmd.ProcessState.ExitCode(), stderr)
+	st := service(t, url, "yes")
+	require.Equal(t, core.StatusError, st.Status)
+	require.True(t, strings.HasPrefix(st.Message, "killed by signal 13 (broken pipe)"), st.Message)
+}
+
 func TestExec_reportsWhatCannotRun(t *testing.T) {
 	t.Parallel()
 	url := startServer(t).URL()
