@@ -135,6 +135,7 @@ type rawPage struct {
 	count int
 	pages uint64 // 1 and the overflow
 	data  []byte // all of it, header included
+	stray bool   // it says that it is another: it was changed, or written to the wrong place
 }
 
 // readPage reads a page below limit. A page that is not what it should be is
@@ -151,6 +152,7 @@ func (im *image) readPage(id, limit uint64) (rawPage, error) {
 	p := parseHeader(data)
 	var err error
 	if p.id != id {
+		p.stray = true
 		err = fmt.Errorf("page %d says that it is another", id)
 	}
 	if p.pages > limit-id {

@@ -28,3 +28,9 @@ func openFile(path string, readOnly bool) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// releaseFile unlocks and closes a file. Closing alone does not unlock one that is
+// still mapped into memory.
+func releaseFile(f *os.File) error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
+}

@@ -12,3 +12,6 @@ func openFile(path string, readOnly bool) (*os.File, error) {
 	}
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
 }
+
+// releaseFile closes a file, and unlocks it by that.
+func releaseFile(f *os.File) error { return f.Close() }

@@ -30,3 +30,6 @@ func openFile(path string, readOnly bool) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(handle), path), nil
 }
+
+// releaseFile closes a file, and unlocks it by that.
+func releaseFile(f *os.File) error { return f.Close() }

@@ -51,10 +51,12 @@ func decodePack(key, value []byte) ([]laneswap.Seen, error) {
 	}
 	base := timeOf(d.rest).UnixMilli()
 	d.rest = d.rest[timeSize:]
+	names := string(d.rest) // one piece of memory for all of them
 	pack := make([]laneswap.Seen, 0, n+1)
 	for range n {
-		service := string(d.bytes())
-		pack = append(pack, laneswap.Seen{Service: service, At: time.UnixMilli(base + int64(d.uvarint())).UTC()}) //nolint:gosec // as it was packed
+		length := len(d.bytes())
+		end := len(names) - len(d.rest)
+		pack = append(pack, laneswap.Seen{Service: names[end-length : end], At: time.UnixMilli(base + int64(d.uvarint())).UTC()}) //nolint:gosec // as it was packed
 	}
 	if d.failed {
 		return nil, errors.New("a pack of last-seen times is cut")

@@ -63,6 +63,7 @@ func WithOnDamage(fn func(Damage)) Option {
 // Store is a laneswap.Storage in a file. It is safe for concurrent use.
 type Store struct {
 	path string
+	file *os.File // the one that db has
 	db   *bbolt.DB
 	// writing holds one token while a transaction writes. bbolt has a lock of its
 	// own, but nobody can leave that one when their context ends.
@@ -75,7 +76,8 @@ type Store struct {
 }
 
 // Open opens the store in a file, which is made with mode 0600 when it is not
-// there; the mode of one that is there stays. Open reads the whole file once to
+// there; the mode of one that is there stays, and an empty one is as good as none.
+// Its folder has to be there. Open reads the whole file once to
 // see that it is sound. When another process has it, Open waits for a second and
 // returns ErrInUse.
 func Open(path string, opts ...Option) (*Store, error) {
@@ -113,7 +115,7 @@ func open(path string, steps []step) (*Store, *Damage, error) {
 					_ = db.Close()
 					return nil, damage, err
 				}
-				return &Store{path: path, db: db, writing: make(chan struct{}, 1)}, damage, nil
+				return &Store{path: path, file: f, db: db, writing: make(chan struct{}, 1)}, damage, nil
 			}
 			if !errors.Is(err, ErrDamaged) {
 				_ = f.Close()
@@ -128,7 +130,7 @@ func open(path string, steps []step) (*Store, *Damage, error) {
 		if err == nil {
 			damage, err = replace(f, path, found, steps)
 		}
-		_ = f.Close()
+		_ = releaseFile(f)
 		if err != nil {
 			return nil, damage, err
 		}
@@ -190,6 +192,11 @@ func (s *Store) Close() error {
 	// It ends with the process when the system never gives the write back.
 	go func() {
 		s.active.Wait()
+		if s.failure() != nil {
+			// bbolt may have died with its locks held, and would wait for itself.
+			done <- releaseFile(s.file)
+			return
+		}
 		done <- guard(s.db.Close)
 	}()
 	timer := time.NewTimer(closeWait)
@@ -200,6 +207,13 @@ func (s *Store) Close() error {
 	case <-timer.C:
 		return failed("close", s.path, errors.New("a write hangs, the file stays locked until the process ends"))
 	}
+}
+
+// failure is what a transaction has died of, nil as long as none has.
+func (s *Store) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.broken
 }
 
 // begin counts a transaction, or says why there is none any more.

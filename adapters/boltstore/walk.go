@@ -214,11 +214,13 @@ func (w *walk) readFree() {
 
 // rest visits the entries of the leaves that no tree leads to any more, if any of
 // a tree is lost. Where it is not known which pages are free, free ones are among
-// them, with rows as they were before: it returns false then.
+// them, with rows as they were before: it returns false then, as it does when a page
+// says that it is another one, which may be such an outdated one.
 func (w *walk) rest() bool {
 	if w.meta != nil && !w.lost {
 		return true
 	}
+	strays := 0
 	for id := uint64(2); id < w.pages(); id++ {
 		if w.state[id] == pageRead || w.state[id] == pageFree && w.freeKnown {
 			continue
@@ -229,12 +231,15 @@ func (w *walk) rest() bool {
 		}
 		elements, err2 := p.elements()
 		w.orphans(elements)
+		if p.stray && len(elements) > 0 {
+			strays++
+		}
 		if err == nil && err2 == nil {
 			// What a page runs over to is no page, whatever it looks like.
 			id += p.pages - 1
 		}
 	}
-	return w.meta != nil && w.freeKnown
+	return w.meta != nil && w.freeKnown && strays == 0
 }
 
 func (w *walk) orphans(elements []element) {

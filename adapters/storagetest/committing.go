@@ -183,7 +183,7 @@ var committing = []test{
 	{"Commit_ofThousandsOfRows", func(r *run) {
 		var rows []laneswap.Row
 		for i := range 3000 {
-			row := event(fmt.Sprintf("%x", i*2654435761), fmt.Sprint("s", i%7), i%100)
+			row := event(fmt.Sprintf("%x", uint32(i)*2654435761), fmt.Sprint("s", i%7), i%100)
 			row.Data = bytes.Repeat([]byte{'1'}, i%300)
 			rows = append(rows, row)
 		}
