@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,10 +56,9 @@ func owned(b laneswap.Batch) laneswap.Batch {
 		}
 		return out
 	}
-	return laneswap.Batch{
-		Epoch: b.Epoch, Insert: clone(b.Insert), Put: clone(b.Put),
-		Delete: append([]laneswap.Key(nil), b.Delete...), Seen: append([]laneswap.Seen(nil), b.Seen...),
-	}
+	// In order already here, where nobody waits for it.
+	seen := slices.SortedFunc(slices.Values(b.Seen), byService)
+	return laneswap.Batch{Epoch: b.Epoch, Insert: clone(b.Insert), Put: clone(b.Put), Delete: slices.Clone(b.Delete), Seen: seen}
 }
 
 // validate refuses what would not be found again in the order of its keys.
@@ -111,7 +111,7 @@ func (t *trees) stored(id string) (*record, error) {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	if !ok {
-		return nil, nil //nolint:nilnil // none is an answer
+		return nil, nil
 	}
 	r, err := t.get(p.tag, orderKey(p.at, id))
 	if err != nil {

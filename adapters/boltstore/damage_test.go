@@ -149,8 +149,7 @@ func TestOpen_ofADamagedFileGoesOn(t *testing.T) {
 // openDamaged opens a file, looks at what is in it, and works on with it.
 func openDamaged(t *testing.T, file []byte, was *content) (found bool, saved int) {
 	t.Helper()
-	dir, err := os.MkdirTemp(t.TempDir(), "")
-	require.NoError(t, err)
+	dir := t.TempDir()
 	path := filepath.Join(dir, "laneswap.db")
 	require.NoError(t, os.WriteFile(path, file, 0o600))
 	var damage *boltstore.Damage

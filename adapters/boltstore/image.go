@@ -126,7 +126,7 @@ func (im *image) guessPageSize() int {
 }
 
 // wholePages is how many pages the file has room for.
-func (im *image) wholePages() uint64 { return uint64(im.size) / uint64(im.pageSize) } //nolint:gosec // sizes are positive
+func (im *image) wholePages() uint64 { return uint64(im.size) / uint64(im.pageSize) }
 
 // rawPage is one page with those that it runs over to.
 type rawPage struct {
@@ -146,7 +146,7 @@ func (im *image) readPage(id, limit uint64) (rawPage, error) {
 		return rawPage{}, fmt.Errorf("page %d is beyond the end", id)
 	}
 	data := make([]byte, im.pageSize)
-	if _, err := im.r.ReadAt(data, int64(id)*int64(im.pageSize)); err != nil { //nolint:gosec // below the size
+	if _, err := im.r.ReadAt(data, int64(id)*int64(im.pageSize)); err != nil {
 		return rawPage{}, fmt.Errorf("page %d cannot be read", id)
 	}
 	p := parseHeader(data)
@@ -160,8 +160,8 @@ func (im *image) readPage(id, limit uint64) (rawPage, error) {
 		p.pages = 1
 	}
 	if p.pages > 1 {
-		p.data = make([]byte, p.pages*uint64(im.pageSize))                       //nolint:gosec // not above the size of the file
-		if _, e := im.r.ReadAt(p.data, int64(id)*int64(im.pageSize)); e != nil { //nolint:gosec // see above
+		p.data = make([]byte, p.pages*uint64(im.pageSize))
+		if _, e := im.r.ReadAt(p.data, int64(id)*int64(im.pageSize)); e != nil {
 			p.data, err = data, fmt.Errorf("page %d cannot be read", id)
 		}
 	}
@@ -217,8 +217,8 @@ func (p *rawPage) elements() ([]element, error) {
 		} else {
 			pos, key, e.child = uint64(native.Uint32(h)), uint64(native.Uint32(h[4:])), native.Uint64(h[8:])
 		}
-		from := uint64(at) + pos  //nolint:gosec // small
-		if from != uint64(next) { //nolint:gosec // small
+		from := uint64(at) + pos
+		if from != uint64(next) {
 			fail("page %d has entries that are not one behind another")
 		}
 		if from+key+value > uint64(len(p.data)) || key == 0 {
@@ -226,7 +226,7 @@ func (p *rawPage) elements() ([]element, error) {
 			continue
 		}
 		e.key, e.value = p.data[from:from+key], p.data[from+key:from+key+value]
-		next = int(from + key + value) //nolint:gosec // within the page
+		next = int(from + key + value)
 		if len(out) > 0 && bytes.Compare(out[len(out)-1].key, e.key) >= 0 {
 			fail("page %d is out of order")
 		}
@@ -265,7 +265,7 @@ func (p *rawPage) freelist() ([]uint64, error) {
 	if p.flags != flagFreelist {
 		return nil, fmt.Errorf("page %d is no list of free pages", p.id)
 	}
-	rest, n := p.data[pageHeader:], uint64(p.count) //nolint:gosec // not negative
+	rest, n := p.data[pageHeader:], uint64(p.count)
 	if p.count == 0xFFFF {
 		n = native.Uint64(rest)
 		rest = rest[8:]

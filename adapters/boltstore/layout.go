@@ -99,7 +99,7 @@ func layoutOf(tx *bbolt.Tx) (int, error) {
 }
 
 func encodeLayout(version int) []byte {
-	return seal(bucketMeta, keyLayout, binary.AppendUvarint(make([]byte, checksumSize), uint64(version))) //nolint:gosec // never negative
+	return seal(bucketMeta, keyLayout, binary.AppendUvarint(make([]byte, checksumSize), uint64(version)))
 }
 
 func decodeLayout(value []byte) (int, error) {

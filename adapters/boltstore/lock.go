@@ -57,7 +57,7 @@ func syncFolder(path string) error {
 	}
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
-		return nil //nolint:nilerr // a folder that may be entered but not read cannot be synced
+		return nil // a folder that may be entered but not read cannot be synced
 	}
 	defer func() { _ = dir.Close() }()
 	_ = dir.Sync() // not every file system knows how to

@@ -61,11 +61,11 @@ const timeSize = 8
 // appendTime appends a time so that bytes are in the order of times, those before
 // 1970 included.
 func appendTime(b []byte, at time.Time) []byte {
-	return binary.BigEndian.AppendUint64(b, uint64(at.UnixMilli())^1<<63) //nolint:gosec // the sign is turned on purpose
+	return binary.BigEndian.AppendUint64(b, uint64(at.UnixMilli())^1<<63)
 }
 
 func timeOf(b []byte) time.Time {
-	return time.UnixMilli(int64(binary.BigEndian.Uint64(b) ^ 1<<63)).UTC() //nolint:gosec // see appendTime
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(b) ^ 1<<63)).UTC()
 }
 
 // orderKey is the place of a row among those of its kind: its time, then its id.

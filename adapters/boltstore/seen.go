@@ -34,7 +34,7 @@ func encodePack(key []byte, pack []laneswap.Seen) []byte {
 	b = appendTime(b, base)
 	for _, seen := range pack {
 		b = appendString(b, seen.Service)
-		b = binary.AppendUvarint(b, uint64(seen.At.UnixMilli()-base.UnixMilli())) //nolint:gosec // base is the least
+		b = binary.AppendUvarint(b, uint64(seen.At.UnixMilli()-base.UnixMilli()))
 	}
 	return seal(bucketSeen, key, b)
 }
@@ -56,7 +56,7 @@ func decodePack(key, value []byte) ([]laneswap.Seen, error) {
 	for range n {
 		length := len(d.bytes())
 		end := len(names) - len(d.rest)
-		pack = append(pack, laneswap.Seen{Service: names[end-length : end], At: time.UnixMilli(base + int64(d.uvarint())).UTC()}) //nolint:gosec // as it was packed
+		pack = append(pack, laneswap.Seen{Service: names[end-length : end], At: time.UnixMilli(base + int64(d.uvarint())).UTC()})
 	}
 	if d.failed {
 		return nil, errors.New("a pack of last-seen times is cut")
@@ -64,12 +64,14 @@ func decodePack(key, value []byte) ([]laneswap.Seen, error) {
 	return pack, nil
 }
 
+func byService(a, b laneswap.Seen) int { return strings.Compare(a.Service, b.Service) }
+
 // note forgets services and then notes others: the fields of a batch, in order.
 func note(tx *bbolt.Tx, seen []laneswap.Seen, forgotten []string) error {
 	if len(seen)+len(forgotten) == 0 {
 		return nil
 	}
-	slices.SortFunc(seen, func(a, b laneswap.Seen) int { return strings.Compare(a.Service, b.Service) })
+	slices.SortFunc(seen, byService)
 	slices.Sort(forgotten)
 	bucket := tx.Bucket([]byte(bucketSeen))
 	for len(seen)+len(forgotten) > 0 {

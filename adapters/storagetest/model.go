@@ -100,10 +100,10 @@ var guessing = []test{
 	{"Random_operationsDoAsTheModel", func(r *run) {
 		seed := r.seed
 		if seed == 0 {
-			seed = rand.Uint64() | 1 //nolint:gosec // a seed that is printed, not a secret
+			seed = rand.Uint64() | 1
 		}
 		r.Logf("repeat with storagetest.WithSeed(%d)", seed)
-		g := &guesser{run: r, random: rand.New(rand.NewPCG(seed, 0)), model: newModel()} //nolint:gosec
+		g := &guesser{run: r, random: rand.New(rand.NewPCG(seed, 0)), model: newModel()}
 		for g.step = range 400 {
 			g.next()
 		}
@@ -141,7 +141,7 @@ func (g *guesser) row() laneswap.Row {
 }
 
 func (g *guesser) batch() laneswap.Batch {
-	b := laneswap.Batch{Epoch: uint64(1 + g.random.IntN(3))} //nolint:gosec // 1 to 3
+	b := laneswap.Batch{Epoch: uint64(1 + g.random.IntN(3))}
 	for range g.random.IntN(3) {
 		b.Insert = append(b.Insert, g.row())
 	}
