@@ -1,6 +1,8 @@
 package laneswap
 
 import (
+	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,12 +17,11 @@ const (
 	tick        = int64(250 * time.Millisecond) // the watching loop looks at least this often
 	tickLate    = int64(500 * time.Millisecond) // a tick this much later is an absence
 	clockJump   = int64(2 * time.Second)        // wall against monotonic off by this is one too
+	sameReading = int64(time.Millisecond)       // two readings of the clocks this close agree
 	settleMax   = int64(120 * time.Second)      // how much silence after an absence is forgiven at most
 	settleCount = 3                             // how many absences count since a service's last beat
 	shortPause  = int64(5 * time.Second)        // sockets hold what arrives in a pause no longer than this
-	// absenceKept is enough for any judgement: two absences are at least
-	// tick+tickLate apart, so this many reach back further than settleMax.
-	absenceKept = 256
+	absenceKept = 256                           // the oldest are dropped
 )
 
 // absence is a time in which LaneSwap itself could not hear.
@@ -38,24 +39,40 @@ func (a absence) length() int64 {
 // absences is the machine that doubts the monitor before the services. Every
 // judgement observes first. It has no clock; observe and start are given one.
 type absences struct {
-	anchor atomic.Int64              // wall minus mono, as last seen
-	list   atomic.Pointer[[]absence] // oldest first, replaced as a whole
+	anchor atomic.Int64            // wall minus mono, as it is now
+	past   atomic.Pointer[history] // replaced as a whole
 
 	mu       sync.Mutex // guards what follows
 	seen     instant
-	watching bool // a loop is promised: a late tick means something
+	doubtful int64 // an anchor that was read once, and counts when it is read again
+	watching bool  // a loop is promised: a late tick means something
+}
+
+// history is the absences so far, oldest first.
+type history struct {
+	gone    []absence
+	dropped int64 // mono: when we were back from the latest one that is no longer in gone
 }
 
 func newAbsences(now instant) *absences {
-	a := &absences{seen: now}
+	a := &absences{seen: now, doubtful: now.wall - now.mono}
 	a.anchor.Store(now.wall - now.mono)
-	a.list.Store(new([]absence))
+	a.past.Store(&history{dropped: math.MinInt64})
 	return a
 }
 
-// wall is when an instant of the monotonic clock was, by the wall clock as it
-// goes now.
-func (a *absences) wall(mono int64) int64 { return mono + a.anchor.Load() }
+// wall is when an instant of the monotonic clock was, by the wall clock of that
+// time: before a suspend the two stood to each other as they did then.
+func (a *absences) wall(mono int64) int64 {
+	anchor := a.anchor.Load()
+	for _, g := range slices.Backward(a.past.Load().gone) {
+		if mono > g.from.mono {
+			break
+		}
+		anchor = g.from.wall - g.from.mono
+	}
+	return mono + anchor
+}
 
 // start begins the watching. Who was not watching was absent. lost says that
 // heartbeats found nobody; they did find a Manager that was merely not started.
@@ -84,34 +101,43 @@ func (a *absences) observe(now instant) (found absence, ok bool) {
 	}
 	jump := now.wall - a.seen.wall - mono
 	late := a.watching && mono > tick+tickLate
-	if late || jump > clockJump || jump < -clockJump {
+	jumped := jump > clockJump || jump < -clockJump
+	if late || jumped {
 		found = absence{from: a.seen, back: now}
 		found.lost = found.length() > shortPause
 		ok = true
 		a.add(found)
 	}
+	if jumped {
+		a.anchor.Store(now.wall - now.mono)
+	}
 	a.see(now)
 	return found, ok
 }
 
+// see remembers an observation. The two clocks are read one after the other, and
+// we may lose the processor in between: only what is read twice is believed, so
+// that an uneven reading does not move the times that people see.
 func (a *absences) see(now instant) {
 	a.seen = now
-	// The two clocks are read one after the other: what differs by less than a
-	// millisecond is the reading, not the clocks.
 	anchor := now.wall - now.mono
-	if off := anchor - a.anchor.Load(); off > int64(time.Millisecond) || off < -int64(time.Millisecond) {
+	again := anchor-a.doubtful < sameReading && a.doubtful-anchor < sameReading
+	if off := anchor - a.anchor.Load(); again && (off >= sameReading || off <= -sameReading) {
 		a.anchor.Store(anchor)
 	}
+	a.doubtful = anchor
 }
 
 func (a *absences) add(found absence) {
-	old := *a.list.Load()
-	if len(old) >= absenceKept {
-		old = old[len(old)-absenceKept+1:]
+	old := a.past.Load()
+	next := &history{dropped: old.dropped}
+	kept := old.gone
+	if len(kept) >= absenceKept {
+		next.dropped = kept[0].back.mono
+		kept = kept[1:]
 	}
-	list := make([]absence, 0, len(old)+1)
-	list = append(append(list, old...), found)
-	a.list.Store(&list)
+	next.gone = append(append(make([]absence, 0, len(kept)+1), kept...), found)
+	a.past.Store(next)
 }
 
 // settle returns when a service that was last heard at last, and may be silent
@@ -122,7 +148,11 @@ func (a *absences) add(found absence) {
 // counts from there.
 func (a *absences) settle(last, interval, window int64, beaten bool) (deadline, certain int64) {
 	deadline = last + window
-	gone := *a.list.Load()
+	past := a.past.Load()
+	if last < past.dropped {
+		return deadline, deadline // the few that count are long over
+	}
+	gone := past.gone
 	first := len(gone)
 	for first > 0 && gone[first-1].back.mono > last {
 		first--

@@ -43,25 +43,26 @@ func (m *Manager) Report(ctx context.Context, id ServiceID, hb Heartbeat) (Servi
 // strike is an empty beat.
 func (m *Manager) strike(r *record) error {
 	mono := int64(time.Since(m.base))
-	if prev, slow := r.cell.beat(mono); slow {
-		return m.strikeSlow(r, prev, mono)
+	if r.cell.beat(mono) {
+		return m.strikeSlow(r, mono)
 	}
 	return nil
 }
 
-// strikeSlow is the rest of an empty beat that the cell has counted already.
-func (m *Manager) strikeSlow(r *record, prev, mono int64) error {
+// strikeSlow is the rest of an empty beat of the instant mono that the cell has
+// counted already.
+func (m *Manager) strikeSlow(r *record, mono int64) error {
 	m.observe(m.now())
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := m.open(r); err != nil {
 		return err
 	}
-	m.publish(m.judge.overdue(r, prev, instant{mono: mono}))
+	m.publish(r, m.judge.overdue(r, instant{mono: mono}))
 	// Read again under the lock: a verdict may have been given since mono, and
 	// no recovery is dated before its stale.
 	ev, earlier := m.judge.beat(r, Heartbeat{Status: StatusHealthy}, r.metadata, m.now())
-	m.publish(ev)
+	m.publish(r, ev)
 	m.rouse(earlier)
 	return nil
 }
@@ -100,18 +101,27 @@ func (m *Manager) announce(ctx context.Context, reg Registration, hb Heartbeat) 
 	if err != nil {
 		return ServiceStatus{}, err
 	}
-	if r := m.registry.get(reg.ID); r != nil {
-		return m.commit(r, hb)
+	for range announceTries {
+		r := m.registry.get(reg.ID)
+		if r == nil {
+			if _, err := m.opts.limits.merge(ErrInvalidHeartbeat, reg.Metadata, hb.Metadata); err != nil {
+				return ServiceStatus{}, err
+			}
+			if r, err = m.ensure(reg); err != nil {
+				return ServiceStatus{}, err
+			}
+		}
+		st, err := m.commit(r, hb)
+		if !errors.Is(err, ErrServiceNotFound) {
+			return st, err
+		}
 	}
-	if _, err := m.opts.limits.merge(ErrInvalidHeartbeat, reg.Metadata, hb.Metadata); err != nil {
-		return ServiceStatus{}, err
-	}
-	r, err := m.ensure(reg)
-	if err != nil {
-		return ServiceStatus{}, err
-	}
-	return m.commit(r, hb)
+	return ServiceStatus{}, ErrServiceNotFound
 }
+
+// announceTries bounds how often Announce begins anew because the service was
+// removed between its two steps.
+const announceTries = 10
 
 // apply is any heartbeat: checked, intercepted, judged.
 func (m *Manager) apply(ctx context.Context, r *record, hb Heartbeat) (ServiceStatus, error) {
@@ -160,7 +170,7 @@ func (m *Manager) commit(r *record, hb Heartbeat) (ServiceStatus, error) {
 		m.speeches.hear(r.spoke, hb, r.stamp(m.judge.absences.wall(now.mono)))
 	}
 	ev, earlier := m.judge.beat(r, hb, merged, now)
-	m.publish(ev)
+	m.publish(r, ev)
 	m.rouse(earlier)
 	return r.snapshot(m.judge, now, 0), nil
 }
@@ -188,6 +198,6 @@ func (m *Manager) judgeNow(r *record, now instant) {
 	}
 	if deadline, _ := m.judge.next(r); now.mono > deadline {
 		m.observe(now) // the process may have been stopped since the last look
-		m.publish(m.judge.look(r, now))
+		m.publish(r, m.judge.look(r, now))
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/laneswap/laneswap"
@@ -356,4 +357,85 @@ func TestManager_concurrentUseKeepsTheCountsRight(t *testing.T) {
 		}
 		last[ev.Service] = ev
 	}
+}
+
+// panicky cannot be written as JSON.
+type panicky struct{}
+
+func (panicky) MarshalJSON() ([]byte, error) { panic("oops") }
+
+func TestBeat_metadataIsMeasuredByWhatItCosts(t *testing.T) {
+	t.Parallel()
+	m := laneswap.NewManager()
+	register(t, m, laneswap.Registration{ID: "x"})
+	say := func(v any) error {
+		return m.Beat(t.Context(), "x", laneswap.Heartbeat{Metadata: map[string]any{"v": v}})
+	}
+	require.NoError(t, say(strings.Repeat("<", 8000)), "not by the escapes that are for HTML")
+	many := make([]any, 2000)
+	for i := range many {
+		many[i] = map[string]any{}
+	}
+	require.ErrorIs(t, say(many), laneswap.ErrInvalidHeartbeat, "6 kB of JSON, 100 kB of memory")
+	require.ErrorIs(t, say(make([]byte, 1<<30)), laneswap.ErrInvalidHeartbeat)
+	require.ErrorIs(t, say(panicky{}), laneswap.ErrInvalidHeartbeat)
+}
+
+func TestAnnounce_findsAlwaysSomethingToBeatFor(t *testing.T) {
+	t.Parallel()
+	m := laneswap.NewManager()
+	quit := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-quit:
+				return
+			default:
+				_ = m.Remove(t.Context(), "x")
+			}
+		}
+	})
+	for range 20_000 {
+		_, err := m.Announce(t.Context(), laneswap.Registration{ID: "x"}, laneswap.Heartbeat{Message: "x"})
+		if !assert.NoError(t, err) {
+			break
+		}
+	}
+	close(quit)
+	wg.Wait()
+}
+
+func TestEvents_haveIDsThatNeverRepeatHoweverFastServicesFollowEachOther(t *testing.T) {
+	t.Parallel()
+	m := laneswap.NewManager()
+	for range 20 {
+		h := register(t, m, laneswap.Registration{ID: "x"})
+		require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusError}))
+		require.NoError(t, m.Remove(t.Context(), "x"))
+	}
+	seen := map[string]bool{}
+	for _, ev := range eventsOf(t, m, laneswap.EventQuery{}) {
+		require.False(t, seen[ev.ID], ev.ID)
+		seen[ev.ID] = true
+	}
+}
+
+func TestSummary_totalIsSteadyWhileStatusesChange(t *testing.T) {
+	t.Parallel()
+	m := laneswap.NewManager()
+	h := register(t, m, laneswap.Registration{ID: "x"})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for range 5000 {
+			_ = h.Report(laneswap.Heartbeat{Status: laneswap.StatusError})
+			h.Beat()
+		}
+	})
+	for range 20_000 {
+		sum, err := m.Summary(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 1, sum.Total)
+	}
+	wg.Wait()
 }

@@ -8,8 +8,10 @@ import "sync/atomic"
 //
 // The handshake of beat and verdict: a beat raises last and then loads slow; a
 // verdict sets slow and then reads last. Whichever comes second sees the other,
-// so an acknowledged beat is never overlooked. Orders that look simpler lose
-// beats.
+// so an acknowledged beat is never overlooked. A beat that ends a silence above
+// the window raises nothing: that silence is judged first, under the record's
+// lock, before any younger beat can be acknowledged. Orders that look simpler
+// lose beats or verdicts.
 type cell struct {
 	last   atomic.Int64  // monotonic ns of the latest beat, or of the registration before the first; never decreases
 	window atomic.Int64  // silence allowed, in ns; noDeadline when there is none
@@ -18,22 +20,29 @@ type cell struct {
 	_      [36]byte
 }
 
-// beat counts an empty beat heard at now. It returns the instant of the beat
-// before it, and whether the caller must take the slow path: because slow is
-// set, or because the silence that this beat ends was longer than the window
-// and may not have been judged yet.
-func (c *cell) beat(now int64) (prev int64, slow bool) {
-	prev = c.raise(now)
-	c.beats.Add(1)
-	return prev, c.slow.Load() || now-prev > c.window.Load()
+// beat counts an empty beat heard at now, and reports whether the caller must
+// take the slow path: because slow is set, or because the beat ends a silence
+// longer than the window.
+func (c *cell) beat(now int64) (slow bool) {
+	for {
+		prev := c.last.Load()
+		if now-prev > c.window.Load() {
+			c.beats.Add(1)
+			return true
+		}
+		if prev >= now || c.last.CompareAndSwap(prev, now) {
+			c.beats.Add(1)
+			return c.slow.Load()
+		}
+	}
 }
 
-// raise lifts last to now unless it is there already, and returns what it was.
-func (c *cell) raise(now int64) int64 {
+// raise lifts last to now unless it is there already.
+func (c *cell) raise(now int64) {
 	for {
 		prev := c.last.Load()
 		if prev >= now || c.last.CompareAndSwap(prev, now) {
-			return prev
+			return
 		}
 	}
 }

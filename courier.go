@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	noticesKept   = 100_000          // owed to one notifier; the oldest go first
+	noticesBytes  = 64 << 20         // owed to one notifier; the oldest go first
+	noticeFrame   = 500              // what a notice costs besides its text, about
 	notifyTimeout = 30 * time.Second // for one call of Notify
 )
 
@@ -18,6 +19,7 @@ const (
 type courier struct {
 	mu      sync.Mutex // guards what follows
 	owed    []*Event
+	bytes   int // of owed
 	dropped int // since the last step
 	closed  bool
 	wake    chan struct{} // holds one token when there is something to do
@@ -32,13 +34,39 @@ func (c *courier) offer(ev *Event) {
 	if c.closed {
 		return
 	}
-	if len(c.owed) >= noticesKept {
-		c.owed[0] = nil
-		c.owed = c.owed[1:]
+	c.owed = append(c.owed, ev)
+	c.bytes += weight(ev)
+	for c.bytes > noticesBytes {
+		c.take()
 		c.dropped++
 	}
-	c.owed = append(c.owed, ev)
 	c.nudge()
+}
+
+func weight(ev *Event) int { return noticeFrame + len(ev.Message) }
+
+// take removes the first notice; mu is held.
+func (c *courier) take() *Event {
+	ev := c.owed[0]
+	c.owed[0] = nil
+	c.owed = c.owed[1:]
+	c.bytes -= weight(ev)
+	return ev
+}
+
+// undo owes a notice again whose delivery was cut off.
+func (c *courier) undo(ev *Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.owed = append([]*Event{ev}, c.owed...)
+	c.bytes += weight(ev)
+}
+
+// left is how many notices are owed.
+func (c *courier) left() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.owed)
 }
 
 // close lets the worker end when nothing is owed any more.
@@ -64,11 +92,8 @@ func (c *courier) step() (ev *Event, dropped int, over bool) {
 	if len(c.owed) == 0 {
 		return nil, 0, c.closed
 	}
-	ev, dropped = c.owed[0], c.dropped
-	c.owed[0] = nil
-	c.owed = c.owed[1:]
-	c.dropped = 0
-	return ev, dropped, false
+	dropped, c.dropped = c.dropped, 0
+	return c.take(), dropped, false
 }
 
 // post is a notifier with its courier and the goroutine between them, which
@@ -85,7 +110,12 @@ func newPost(n Notifier) *post {
 }
 
 // notifierName is what a notifier is called in logs: its own Name, or its type.
-func notifierName(n Notifier) string {
+func notifierName(n Notifier) (name string) {
+	defer func() {
+		if recover() != nil { // a nil pointer with a Name, say
+			name = fmt.Sprintf("%T", n)
+		}
+	}()
 	if named, ok := n.(interface{ Name() string }); ok {
 		return named.Name()
 	}
@@ -94,11 +124,20 @@ func notifierName(n Notifier) string {
 
 // work delivers until the courier is closed and nothing is owed, or ctx ends.
 func (m *Manager) work(ctx context.Context, p *post) {
-	defer close(p.done)
-	for ctx.Err() == nil {
-		ev, dropped, over := p.courier.step()
+	over := false
+	defer func() {
 		if over {
+			close(p.done)
 			return
+		}
+		// The notifier has ended this goroutine by runtime.Goexit, as a failing
+		// test does. The next notices are not its.
+		go m.work(ctx, p) // ended by Stop
+	}()
+	for ctx.Err() == nil {
+		ev, dropped, closed := p.courier.step()
+		if closed {
+			break
 		}
 		if dropped > 0 {
 			m.log.Error("notices dropped: the notifier is too slow", "notifier", p.name, "dropped", dropped)
@@ -111,9 +150,13 @@ func (m *Manager) work(ctx context.Context, p *post) {
 			continue
 		}
 		if err := deliver(ctx, p.notifier, ev); err != nil {
+			if ctx.Err() != nil {
+				p.courier.undo(ev)
+			}
 			m.log.Error("notice not delivered", "notifier", p.name, "service", ev.Service, "event", ev.ID, "err", err)
 		}
 	}
+	over = true
 }
 
 // deliver calls the notifier; a panic becomes an error.

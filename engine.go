@@ -3,7 +3,8 @@ package laneswap
 import (
 	"fmt"
 	"strconv"
-	"sync/atomic"
+	"strings"
+	"sync"
 	"time"
 )
 
@@ -14,7 +15,10 @@ type judge struct {
 	threshold int64 // the global stale threshold, ns
 	absences  *absences
 	agenda    *agenda
-	counts    [len(statusOrder)]atomic.Int64 // services per effective status
+	born      int64 // wall ms that names the latest record; guarded by the registry's lock
+
+	mu     sync.Mutex            // guards counts
+	counts [len(statusOrder)]int // services per effective status
 }
 
 func newJudge(threshold time.Duration, now instant) *judge {
@@ -59,36 +63,69 @@ func (j *judge) admit(r *record, now instant) (earlier bool) {
 	r.cell.window.Store(j.window(r.reg))
 	r.cell.slow.Store(true)
 	r.created = r.stamp(j.absences.wall(now.mono))
+	// Records follow each other faster than the clock ticks, and the clock may be
+	// set back: two of them never have the same event ids.
+	j.born = max(j.born+1, r.created)
+	r.born = j.born
 	r.since = r.created
 	r.reported, r.status = StatusUnknown, StatusUnknown
 	r.armed, r.armedAt = true, now.mono
 	r.judged = now.mono - 1
-	j.counts[r.status.rank()].Add(1)
+	j.count("", r.status)
 	return j.schedule(r)
 }
 
+// count moves one service from a status to another; "" is neither.
+func (j *judge) count(from, to Status) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if from != "" {
+		j.counts[from.rank()]--
+	}
+	if to != "" {
+		j.counts[to.rank()]++
+	}
+}
+
 // rearm applies a changed registration. Who said goodbye and registers again is
-// expected to beat from now on; nobody gains time by registering.
+// expected to beat from now on. Nobody gains time by registering, nor is a
+// silence that was allowed held against a shorter window: that counts from now,
+// or from where it ends together with the old one.
 func (j *judge) rearm(r *record, reg Registration, now instant) (earlier bool) {
 	r.reg = reg
 	r.reg.Metadata = nil
-	r.cell.window.Store(j.window(reg))
-	if !r.armed {
-		r.armed, r.armedAt, r.endedAt = true, now.mono, now.mono
+	before, window := r.cell.window.Load(), j.window(reg)
+	if r.armed && window < before && r.status != StatusStale {
+		from := now.mono
+		if before != noDeadline {
+			from = min(from, max(r.cell.last.Load(), r.armedAt)+before-window)
+		}
+		r.armedAt = max(r.armedAt, from)
 	}
+	r.cell.window.Store(window)
+	if !r.armed {
+		r.armed, r.armedAt = true, now.mono
+	}
+	r.endedAt = now.mono // it is about to beat: not the time to forget it
+	r.claimed = now.mono + min(window, 10*j.threshold)
 	r.cell.slow.Store(!r.quiet())
 	return j.schedule(r)
+}
+
+// due is when the record is judged next; noDeadline when it is not.
+func (j *judge) due(r *record) int64 {
+	deadline, certain := j.next(r)
+	if r.status == StatusUnknown && r.judged == max(r.cell.last.Load(), r.armedAt) {
+		return certain // that nothing is known was said already
+	}
+	return deadline
 }
 
 // schedule enters the record's next instant; a stale one has none.
 func (j *judge) schedule(r *record) (earlier bool) {
 	at := int64(noDeadline)
 	if r.status != StatusStale && r.gone == alive {
-		deadline, certain := j.next(r)
-		if r.status == StatusUnknown && r.judged == max(r.cell.last.Load(), r.armedAt) {
-			deadline = certain // that nothing is known was said already
-		}
-		if deadline != noDeadline {
+		if deadline := j.due(r); deadline != noDeadline {
 			at = deadline + 1 // at the deadline itself a service still lives
 		}
 	}
@@ -128,9 +165,9 @@ func (j *judge) silence(r *record, last int64, now instant) *Event {
 			return nil // said already
 		}
 		r.judged = last
-		return j.transit(r, StatusUnknown, instant{deadline, j.absences.wall(deadline)}, change{
+		return j.transit(r, StatusUnknown, deadline, change{
 			message: r.message, cause: "its heartbeat was expected while LaneSwap could not hear",
-			silentSince: j.absences.wall(last) / int64(time.Millisecond),
+			unheard: true, silentSince: j.lastBeat(r),
 		})
 	}
 	r.judged, r.endedAt = last, certain
@@ -138,15 +175,20 @@ func (j *judge) silence(r *record, last int64, now instant) *Event {
 	ch := change{message: r.message, cause: "no heartbeat within " + window.String() + " of its registration"}
 	if r.reported != StatusUnknown || r.cell.beats.Load() > 0 {
 		ch.cause = "silent for longer than " + window.String()
-		ch.silentSince = j.absences.wall(last) / int64(time.Millisecond)
+		ch.silentSince = j.lastBeat(r)
 	}
-	return j.transit(r, StatusStale, instant{certain, j.absences.wall(certain)}, ch)
+	return j.transit(r, StatusStale, certain, ch)
+}
+
+// lastBeat is when r last beat, in wall ms.
+func (j *judge) lastBeat(r *record) int64 {
+	return j.absences.wall(r.cell.last.Load()) / int64(time.Millisecond)
 }
 
 // overdue judges a silence that a beat of the fast path ended at until before
 // anybody had judged it.
-func (j *judge) overdue(r *record, last int64, until instant) *Event {
-	return j.silence(r, max(last, r.armedAt), until)
+func (j *judge) overdue(r *record, until instant) *Event {
+	return j.silence(r, max(r.cell.last.Load(), r.armedAt), until)
 }
 
 // beat applies a heartbeat that was heard at now; merged is the service's
@@ -159,9 +201,7 @@ func (j *judge) beat(r *record, hb Heartbeat, merged map[string]any, now instant
 	enter := !r.armed || r.status == StatusStale || r.status == StatusUnknown
 	r.claimed = 0
 	r.reported, r.message, r.metadata = hb.Status, hb.Message, merged
-	// armedAt stays: a beat that ended a silence before this one came under the
-	// lock must still find where that silence began.
-	r.armed = hb.Status != StatusShutdown
+	r.armed = hb.Status != StatusShutdown && !hb.Final
 	if !r.armed {
 		r.endedAt = now.mono
 	}
@@ -169,7 +209,7 @@ func (j *judge) beat(r *record, hb Heartbeat, merged map[string]any, now instant
 	if hb.Message != "" {
 		ch.cause += ": " + hb.Message
 	}
-	ev = j.transit(r, hb.Status, now, ch)
+	ev = j.transit(r, hb.Status, now.mono, ch)
 	r.cell.slow.Store(!r.quiet())
 	if enter {
 		earlier = j.schedule(r)
@@ -181,31 +221,35 @@ func (j *judge) beat(r *record, hb Heartbeat, merged map[string]any, now instant
 type change struct {
 	message string
 	cause   string
+	unheard bool // nothing is known because we could not hear
 	// silentSince is wall ms of the last beat, for a change that silence made; 0
 	// when there was none.
 	silentSince int64
 }
 
-// transit moves r to a status as of at. It returns the event, or nil where
+// transit moves r to a status as of an instant. It returns the event, or nil where
 // there was no transition or it was from good to good.
-func (j *judge) transit(r *record, to Status, at instant, ch change) *Event {
+func (j *judge) transit(r *record, to Status, mono int64, ch change) *Event {
 	from := r.status
 	if from == to {
 		return nil
 	}
-	j.counts[from.rank()].Add(-1)
-	j.counts[to.rank()].Add(1)
+	j.count(from, to)
 	r.status = to
 	// An incident outlives a change of registration that makes its cause good.
-	if r.good(from) && r.good(to) && r.incident == nil {
+	if from.Good() && r.good(to) && r.incident == nil {
 		return nil
 	}
-	return j.record(r, kindOf(r, from, to), from, to, at, ch)
+	kind := kindOf(r, from, to)
+	if ch.unheard {
+		kind = EventUnheard
+	}
+	return j.record(r, kind, from, to, mono, ch)
 }
 
 // record makes the event of a transition, and opens or closes its incident.
-func (j *judge) record(r *record, kind EventKind, from, to Status, at instant, ch change) *Event {
-	ms := r.stamp(at.wall)
+func (j *judge) record(r *record, kind EventKind, from, to Status, mono int64, ch change) *Event {
+	ms := r.stamp(j.absences.wall(mono))
 	r.since = ms
 	r.transitions++
 	ev := &Event{
@@ -214,7 +258,7 @@ func (j *judge) record(r *record, kind EventKind, from, to Status, at instant, c
 	}
 	if kind == EventDown {
 		r.incidents++
-		r.incident = &incident{id: r.incidentID(r.incidents), start: at, startedAt: ms, cause: cutBytes(ch.cause, 500)}
+		r.incident = &incident{id: r.incidentID(r.incidents), start: mono, startedAt: ms, cause: strings.Clone(cutBytes(ch.cause, 500))}
 		r.incident.silentSince = min(ms, ch.silentSince)
 	}
 	number := r.incidentID(r.incidents)
@@ -222,18 +266,19 @@ func (j *judge) record(r *record, kind EventKind, from, to Status, at instant, c
 		ev.Incident, ev.StartedAt, ev.SilentSince, ev.Cause = i.id, wallTime(i.startedAt), wallTime(i.silentSince), i.cause
 		number = i.id
 		if kind == EventRecovered || kind == EventRemoved {
-			ev.Duration = time.Duration(ms-i.startedAt) * time.Millisecond
+			// The wall clock saw suspends, the monotonic one is not set back. A clock
+			// that was set forward cannot be told from a suspend.
+			ev.Duration = max(time.Duration(ms-i.startedAt)*time.Millisecond, time.Duration(mono-i.start)).Truncate(time.Millisecond)
 			r.incident = nil
 		}
 	}
 	if ch.silentSince != 0 {
 		ev.SilentSince = wallTime(min(ms, ch.silentSince))
 	}
-	if ev.Cause == "" && kind == EventUnknown {
+	if ev.Cause == "" && kind == EventUnheard {
 		ev.Cause = ch.cause
 	}
 	ev.ID = number + "/" + strconv.FormatUint(r.transitions, 10)
-	r.keep(ev)
 	return ev
 }
 
@@ -243,7 +288,9 @@ func kindOf(r *record, from, to Status) EventKind {
 	switch {
 	case r.bad(to) && r.incident == nil:
 		return EventDown
-	case r.bad(to) && to.rank() < from.rank():
+	case r.bad(to) && (to.rank() < from.rank() || to == StatusStale):
+		// Who was in trouble and falls silent is not better off, whatever the order
+		// of the statuses.
 		return EventWorse
 	case r.bad(to):
 		return EventBetter
@@ -260,7 +307,7 @@ func (j *judge) dismiss(r *record, why fate, now instant) *Event {
 	r.gone = why
 	r.cell.slow.Store(true)
 	j.agenda.set(r, noDeadline)
-	j.counts[r.status.rank()].Add(-1)
+	j.count(r.status, "")
 	if r.incident == nil {
 		return nil
 	}
@@ -268,7 +315,7 @@ func (j *judge) dismiss(r *record, why fate, now instant) *Event {
 	if why == forgotten {
 		reason = fmt.Sprintf("forgotten after %v", r.forgetAfter())
 	}
-	return j.record(r, EventRemoved, r.status, StatusUnknown, instant{now.mono, j.absences.wall(now.mono)}, change{message: reason})
+	return j.record(r, EventRemoved, r.status, StatusUnknown, now.mono, change{message: reason})
 }
 
 // forgetAfter is how long r is kept once it is stale or shut down.

@@ -179,6 +179,20 @@ func TestJudge_recordedTimeNeverGoesBackWhenTheClockDoes(t *testing.T) {
 	require.GreaterOrEqual(t, l.Events[2].Duration, time.Duration(0))
 }
 
+// A goroutine that loses the processor between reading one clock and the other
+// must not move what people see.
+func TestJudge_unevenReadingOfTheClocksMovesNoDeadline(t *testing.T) {
+	t.Parallel()
+	l := newTimeline(laneswap.Registration{ID: "svc"})
+	l.beat("svc")
+	for _, off := range []time.Duration{5 * time.Millisecond, -3 * time.Millisecond, 40 * time.Millisecond, 0} {
+		l.pass(time.Second)
+		l.Tick(int64(l.mono), int64(l.wall+off))
+	}
+	l.pass(time.Minute)
+	require.Equal(t, time.Unix(0, int64(dawn+time.Minute)).UTC(), l.Events[1].At)
+}
+
 func TestJudge_threeRestartsInARowCannotHideADeadService(t *testing.T) {
 	t.Parallel()
 	l := newTimeline(laneswap.Registration{ID: "lives", Interval: 20 * time.Second}, laneswap.Registration{ID: "dies", Interval: 20 * time.Second})
@@ -222,14 +236,14 @@ func TestJudge_dailyJobMissedDuringARestartIsUnknownOnce(t *testing.T) {
 	l.pass(119 * time.Second)
 	require.Equal(t, laneswap.StatusHealthy, l.Status("nightly"))
 	l.pass(2 * time.Second)
-	require.Equal(t, up(laneswap.EventUnknown), l.kinds())
+	require.Equal(t, up(laneswap.EventUnheard), l.kinds())
 	require.Equal(t, time.Unix(0, int64(dawn)).UTC(), l.Events[1].SilentSince)
 	require.Contains(t, l.Events[1].Cause, "could not hear")
 	l.pass(20 * time.Hour)
-	require.Equal(t, up(laneswap.EventUnknown), l.kinds(), "said once")
+	require.Equal(t, up(laneswap.EventUnheard), l.kinds(), "said once")
 
 	l.beat("nightly")
-	require.Equal(t, up(laneswap.EventUnknown, laneswap.EventUp), l.kinds(), "a beat settles it without an alarm")
+	require.Equal(t, up(laneswap.EventUnheard, laneswap.EventUp), l.kinds(), "a beat settles it without an alarm")
 }
 
 func TestJudge_unknownDailyJobThatStaysSilentGoesStale(t *testing.T) {
@@ -240,7 +254,7 @@ func TestJudge_unknownDailyJobThatStaysSilentGoesStale(t *testing.T) {
 	l.skip(4 * time.Hour)
 	l.Start(int64(l.mono), int64(l.wall), true)
 	l.pass(25*time.Hour + time.Second)
-	require.Equal(t, up(laneswap.EventUnknown, laneswap.EventDown), l.kinds())
+	require.Equal(t, up(laneswap.EventUnheard, laneswap.EventDown), l.kinds())
 	require.Equal(t, time.Unix(0, int64(dawn+52*time.Hour)).UTC(), l.Events[2].At)
 	require.Equal(t, time.Unix(0, int64(dawn)).UTC(), l.Events[2].SilentSince)
 }
@@ -301,7 +315,7 @@ func TestJudge_incidentTellsItsStory(t *testing.T) {
 	require.Equal(t, up(
 		laneswap.EventDown,      // warning
 		laneswap.EventWorse,     // critical
-		laneswap.EventBetter,    // stale is less urgent than critical
+		laneswap.EventWorse,     // silent on top of it
 		laneswap.EventBetter,    // degraded
 		laneswap.EventUnknown,   // neither good nor bad: the incident goes on
 		laneswap.EventWorse,     // degraded again
@@ -350,4 +364,68 @@ func TestJudge_thousandServicesSilentWithinAMinuteMakeAThousandEventsInOrder(t *
 		require.Equal(t, laneswap.EventDown, ev.Kind)
 		require.Equal(t, ev.SilentSince.Add(time.Minute), ev.At)
 	}
+}
+
+func TestJudge_silentSinceIsTheLastHeartbeatAlsoAcrossASuspend(t *testing.T) {
+	t.Parallel()
+	l := newTimeline(laneswap.Registration{ID: "svc"})
+	l.beat("svc")
+	l.pass(10 * time.Second)
+	l.suspend(8 * time.Hour)
+	l.pass(2 * time.Minute)
+	require.Equal(t, laneswap.StatusStale, l.Status("svc"))
+	require.Equal(t, time.Unix(0, int64(dawn)).UTC(), l.Events[1].SilentSince)
+	require.Equal(t, time.Unix(0, int64(dawn)).UTC(), l.Snapshot("svc", int64(l.mono), int64(l.wall)).LastHeartbeat)
+}
+
+func TestJudge_incidentLastsAsLongAsItDidWhenTheClockIsSetBackInIt(t *testing.T) {
+	t.Parallel()
+	l := newTimeline(laneswap.Registration{ID: "svc", NoDeadline: true})
+	l.Beat("svc", laneswap.Heartbeat{Status: laneswap.StatusError}, int64(l.mono), int64(l.wall))
+	l.pass(time.Second)
+	l.wall -= time.Hour
+	l.pass(30 * time.Minute)
+	l.beat("svc")
+	require.Equal(t, 30*time.Minute+time.Second, l.Events[1].Duration)
+}
+
+// More absences than are remembered: those that count are long over.
+func TestJudge_countlessAbsencesCannotHideADeadService(t *testing.T) {
+	t.Parallel()
+	l := newTimeline(laneswap.Registration{ID: "monthly", StaleAfter: 30 * 24 * time.Hour})
+	for range 400 { // a laptop that sleeps ten times a day for a minute
+		l.skip(144 * time.Minute)
+		l.Doze(int64(l.mono), int64(l.wall))
+		l.suspend(time.Minute)
+		l.Tick(int64(l.mono), int64(l.wall))
+	}
+	require.Equal(t, laneswap.StatusStale, l.Status("monthly"))
+}
+
+func TestJudge_deadlineOfAnUnheardServiceIsAhead(t *testing.T) {
+	t.Parallel()
+	l := newTimeline(laneswap.Registration{ID: "svc", Interval: 10 * time.Minute})
+	l.beat("svc")
+	l.pass(9 * time.Minute)
+	l.skip(14 * time.Minute)
+	l.pass(3 * time.Minute)
+	require.Equal(t, laneswap.StatusUnknown, l.Status("svc"))
+	st := l.Snapshot("svc", int64(l.mono), int64(l.wall))
+	require.True(t, st.Deadline.After(time.Unix(0, int64(l.wall))))
+	l.beat("svc")
+	require.Equal(t, up(laneswap.EventUnheard, laneswap.EventUp), l.kinds())
+}
+
+func TestJudge_finalHeartbeatEndsTheDeadlineUntilTheNextOne(t *testing.T) {
+	t.Parallel()
+	l := newTimeline(laneswap.Registration{ID: "job"})
+	l.beat("job")
+	l.pass(time.Second)
+	l.Beat("job", laneswap.Heartbeat{Status: laneswap.StatusError, Final: true}, int64(l.mono), int64(l.wall))
+	l.pass(24 * time.Hour)
+	require.Equal(t, up(laneswap.EventDown), l.kinds(), "error, and not stale on top")
+	require.True(t, l.Snapshot("job", int64(l.mono), int64(l.wall)).Deadline.IsZero())
+	l.beat("job")
+	l.pass(2 * time.Minute)
+	require.Equal(t, up(laneswap.EventDown, laneswap.EventRecovered, laneswap.EventDown), l.kinds(), "watched again")
 }

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// ErrLaneSwap is matched, through errors.Is, by every error that this package
-// makes, so that a program can tell a LaneSwap failure from its own.
+// ErrLaneSwap is matched, through errors.Is, by every error that the Manager and
+// the client make, so that a program can tell a LaneSwap failure from its own.
+// The errors of ended contexts and of encoding/json stay what they are.
 var ErrLaneSwap = errors.New("laneswap error")
 
 // The sentinels. Each also matches ErrLaneSwap. They survive the trip over the
@@ -37,6 +38,9 @@ var (
 	// ErrTooManyServices is returned when a registration would exceed
 	// Limits.Services.
 	ErrTooManyServices error = &sentinel{"too-many-services", "too many services"}
+
+	// ErrUnhealthy is matched by the error of Manager.Unhealthy.
+	ErrUnhealthy error = &sentinel{"unhealthy", "unhealthy"}
 
 	// ErrStorage is returned when the storage failed.
 	ErrStorage error = &sentinel{"storage", "storage failed"}
@@ -74,7 +78,7 @@ var (
 // sentinels lists every code that travels over the network.
 var sentinels = []error{
 	ErrServiceNotFound, ErrInvalidServiceID, ErrInvalidRegistration, ErrInvalidHeartbeat,
-	ErrInvalidQuery, ErrInvalidOption, ErrTooManyServices, ErrStorage, ErrExists, ErrFenced, ErrNotifier,
+	ErrInvalidQuery, ErrInvalidOption, ErrTooManyServices, ErrUnhealthy, ErrStorage, ErrExists, ErrFenced, ErrNotifier,
 	ErrNotStarted, ErrAlreadyStarted, ErrStopped, ErrSlowConsumer, ErrGone,
 }
 
@@ -126,6 +130,9 @@ func (e *ValidationError) Error() string { return strings.TrimSpace(e.Field + " 
 
 // Unwrap returns the sentinel.
 func (e *ValidationError) Unwrap() error { return e.Err }
+
+// Is makes every ValidationError match ErrLaneSwap.
+func (e *ValidationError) Is(target error) bool { return target == ErrLaneSwap }
 
 // invalid makes a ValidationError.
 func invalid(kind error, field, format string, args ...any) *ValidationError {

@@ -16,9 +16,11 @@ const (
 	EventBetter EventKind = "better"
 	// EventRecovered ends an incident: the service is good again.
 	EventRecovered EventKind = "recovered"
-	// EventUnknown says that nothing can be said, because the service reported
-	// so, or because its heartbeat was expected while LaneSwap could not hear.
+	// EventUnknown says that the service itself reports unknown.
 	EventUnknown EventKind = "unknown"
+	// EventUnheard says that the status is unknown because a heartbeat was
+	// expected while LaneSwap could not hear.
+	EventUnheard EventKind = "unheard"
 	// EventRemoved ends the incident of a service that was removed or forgotten
 	// while it was bad.
 	EventRemoved EventKind = "removed"
@@ -47,8 +49,8 @@ type Event struct {
 	// SilentSince is the last heartbeat, when silence made the event or began its
 	// incident; else zero.
 	SilentSince time.Time
-	// Cause says, for people, what opened the incident, or why the service became
-	// unknown outside of one.
+	// Cause says, for people, what opened the incident, or why the service is
+	// unheard outside of one.
 	Cause string
 	// Duration is how long the incident lasted, once it ended; else zero.
 	Duration time.Duration

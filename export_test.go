@@ -1,6 +1,9 @@
 package laneswap
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Court is the judge with its services and nothing around them: tests hand it
 // instants on both clocks, in nanoseconds.
@@ -35,12 +38,11 @@ func (c *Court) Beat(id ServiceID, hb Heartbeat, mono, wall int64) {
 		hb.Status = StatusHealthy // as the validator does
 	}
 	if hb.empty() {
-		prev, slow := r.cell.beat(mono)
-		if !slow {
+		if !r.cell.beat(mono) {
 			return
 		}
 		c.j.absences.observe(now)
-		c.add(c.j.overdue(r, prev, now))
+		c.add(c.j.overdue(r, now))
 	} else {
 		c.j.absences.observe(now)
 		c.add(c.j.look(r, now))
@@ -82,4 +84,81 @@ func (m *Manager) SpeechBytes() int {
 	m.speeches.mu.Lock()
 	defer m.speeches.mu.Unlock()
 	return m.speeches.total
+}
+
+// JumpSeen makes the next observation find an absence.
+func (m *Manager) JumpSeen(d time.Duration) {
+	a := m.judge.absences
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.seen.mono -= int64(d)
+	a.seen.wall -= int64(d)
+}
+
+// HalfBeat is Beat, cut in two where the scheduler may cut it.
+func (h *Handle) HalfBeat() (finish func()) {
+	r := h.r.Load()
+	mono := int64(time.Since(h.m.base))
+	slow := r.cell.beat(mono)
+	return func() {
+		if slow {
+			_ = h.m.strikeSlow(r, mono)
+		}
+	}
+}
+
+// CheckBooks returns what does not agree between records, agenda and counts.
+func (m *Manager) CheckBooks() error {
+	m.registry.mu.RLock()
+	defer m.registry.mu.RUnlock()
+	total := 0
+	for id, r := range m.registry.byID {
+		err := func() error {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			m.judge.agenda.mu.Lock()
+			defer m.judge.agenda.mu.Unlock()
+			return m.checkRecord(id, r)
+		}()
+		if err != nil {
+			return err
+		}
+		total++
+	}
+	m.judge.mu.Lock()
+	defer m.judge.mu.Unlock()
+	for _, n := range m.judge.counts {
+		total -= n
+	}
+	if total != 0 {
+		return fmt.Errorf("the counts are off by %d", total)
+	}
+	return nil
+}
+
+func (m *Manager) checkRecord(id ServiceID, r *record) error {
+	due := m.judge.due(r)
+	switch {
+	case due != noDeadline && r.status != StatusStale && r.slot < 0:
+		return fmt.Errorf("%s owes a heartbeat and is not in the agenda", id)
+	case r.status == StatusStale && r.slot >= 0:
+		return fmt.Errorf("%s is stale and in the agenda", id)
+	case r.slot >= 0 && (m.judge.agenda.entries[r.slot].r != r || due != noDeadline && m.judge.agenda.entries[r.slot].at > due+1):
+		return fmt.Errorf("%s is looked at too late", id)
+	case r.quiet() == r.cell.slow.Load():
+		return fmt.Errorf("%s: slow is %v", id, r.cell.slow.Load())
+	}
+	return nil
+}
+
+// Snapshot is how a service stands at an instant.
+func (c *Court) Snapshot(id ServiceID, mono, wall int64) ServiceStatus {
+	return c.recs[id].snapshot(c.j, instant{mono, wall}, maxStatusEvts)
+}
+
+// Doze lets time pass with ticks that are not played one by one.
+func (c *Court) Doze(mono, wall int64) {
+	c.j.absences.mu.Lock()
+	defer c.j.absences.mu.Unlock()
+	c.j.absences.seen = instant{mono, wall}
 }

@@ -44,8 +44,8 @@ func (h *Handle) Beat() {
 		return
 	}
 	mono := int64(time.Since(h.m.base))
-	if prev, slow := r.cell.beat(mono); slow {
-		if err := h.m.strikeSlow(r, prev, mono); err != nil {
+	if r.cell.beat(mono) {
+		if err := h.m.strikeSlow(r, mono); err != nil {
 			_ = h.revive(r, Heartbeat{}, err)
 		}
 	}
@@ -71,31 +71,41 @@ func (h *Handle) Err() error {
 	if h.m.stage.Load() == stageStopped {
 		return failed("handle", r.id, ErrStopped)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.gone == removed {
+	if _, gone := r.latest(); gone == removed {
 		return failed("handle", r.id, ErrServiceNotFound)
 	}
 	return nil
 }
 
 // revive registers the service again if it was forgotten and repeats the
-// heartbeat; else it returns err.
+// heartbeat; else it returns err. Who registered it meanwhile is not overruled.
 func (h *Handle) revive(r *record, hb Heartbeat, err error) error {
-	r.mu.Lock()
-	gone, reg, made := r.gone, r.reg, r.made
-	r.mu.Unlock()
-	if gone != forgotten {
+	last, gone := r.latest()
+	switch gone {
+	case removed:
+		return err
+	case forgotten:
+		if last, err = h.m.succeed(last); err != nil {
+			return err
+		}
+	}
+	if last == r {
 		return err
 	}
-	if _, err := h.m.register(context.Background(), reg, made); err != nil {
-		return err
-	}
-	fresh, err := h.m.find(r.id)
-	if err != nil {
-		return err
-	}
-	h.r.CompareAndSwap(r, fresh)
-	_, err = h.m.apply(context.Background(), fresh, hb)
+	h.r.CompareAndSwap(r, last)
+	_, err = h.m.apply(context.Background(), last, hb)
 	return err
+}
+
+// latest follows the heirs of a forgotten record to the last of them.
+func (r *record) latest() (last *record, gone fate) {
+	for {
+		r.mu.Lock()
+		heir, gone := r.heir, r.gone
+		r.mu.Unlock()
+		if heir == nil {
+			return r, gone
+		}
+		r = heir
+	}
 }

@@ -29,11 +29,14 @@ var defaultManager atomic.Pointer[Manager]
 // SetDefault, else one made by NewManager without options on the first call. It
 // is not started for the caller.
 func Default() *Manager {
-	if m := defaultManager.Load(); m != nil {
-		return m
+	for {
+		if m := defaultManager.Load(); m != nil {
+			return m
+		}
+		if m := NewManager(); defaultManager.CompareAndSwap(nil, m) {
+			return m
+		}
 	}
-	defaultManager.CompareAndSwap(nil, NewManager())
-	return defaultManager.Load()
 }
 
 // SetDefault makes m the Manager that Default returns; nil makes the next call

@@ -36,10 +36,12 @@ type Manager struct {
 	posts atomic.Pointer[[]*post] // replaced under life
 	turn  sync.Mutex              // held by whoever takes records off the agenda
 	nudge chan struct{}           // tells the watching loop of an earlier deadline
+	heard chan absence            // absences to be logged
 
 	life     sync.Mutex // guards starting, stopping and adding notifiers
 	quit     chan struct{}
 	watched  chan struct{} // closed when the watching loop has ended
+	logged   chan struct{} // closed when the logging of absences has ended
 	ctx      context.Context
 	cancel   context.CancelFunc
 	finished chan struct{} // closed when Stop is done
@@ -62,8 +64,8 @@ func NewManager(opts ...Option) *Manager {
 	}
 	m := &Manager{
 		base: time.Now(), opts: o, log: o.logger, interceptors: o.interceptors,
-		registry: newRegistry(), nudge: make(chan struct{}, 1),
-		quit: make(chan struct{}), watched: make(chan struct{}), finished: make(chan struct{}),
+		registry: newRegistry(), nudge: make(chan struct{}, 1), heard: make(chan absence, 64),
+		quit: make(chan struct{}), watched: make(chan struct{}), logged: make(chan struct{}), finished: make(chan struct{}),
 	}
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
@@ -105,16 +107,18 @@ func (m *Manager) Start(ctx context.Context) error {
 	for _, p := range *m.posts.Load() {
 		go m.work(m.ctx, p) // ended by Stop
 	}
-	go m.watch() // ended by Stop
+	go m.watch()       // ended by Stop
+	go m.logAbsences() // ended by Stop
 	m.stage.Store(stageStarted)
 	return nil
 }
 
 // Stop ends the watching, delivers the notices that are owed and ends the
 // watches. It waits until ctx ends, at most 10 seconds when ctx has no deadline,
-// and returns an error that matches ErrNotifier when a notifier had not finished
-// by then. After it reads answer and changes return ErrStopped. Calling it again
-// waits for the first call and returns the same.
+// and returns an error that matches ErrNotifier when by then a notifier had not
+// finished or notices were not delivered. After it reads answer and changes
+// return ErrStopped. Calling it again waits for the first call and returns the
+// same.
 func (m *Manager) Stop(ctx context.Context) error {
 	m.life.Lock()
 	before := m.stage.Swap(stageStopped)
@@ -136,49 +140,57 @@ func (m *Manager) Stop(ctx context.Context) error {
 	}
 	close(m.quit)
 	m.judge.absences.stop()
-	m.silenceHandles()
+	m.settleDown()
 	if before == stageStarted {
 		<-m.watched
 		m.stopErr = failed("stop", "", m.drain(ctx))
+		select {
+		case <-m.logged:
+		case <-ctx.Done(): // a logger that blocks
+		}
 	}
 	m.journal.close()
 	return m.stopErr
 }
 
-// drain lets the workers deliver what is owed until ctx ends, then ends them.
+// settleDown waits for whoever is still judging or changing something. All of
+// them look at the stage again under one of these locks, so that nothing happens
+// after it. Beats of handles go the slow path from now on and find the end.
+func (m *Manager) settleDown() {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	m.registry.mu.Lock()
+	defer m.registry.mu.Unlock()
+	for _, r := range m.registry.byID {
+		r.mu.Lock()
+		r.cell.slow.Store(true)
+		r.mu.Unlock()
+	}
+}
+
+// drain lets the workers deliver what is owed until ctx ends. Shortly before,
+// they are told to end, so that those that listen can.
 func (m *Manager) drain(ctx context.Context) error {
 	var errs []error
 	posts := *m.posts.Load()
 	for _, p := range posts {
 		p.courier.close()
 	}
-	stopped := context.AfterFunc(ctx, m.cancel)
-	defer stopped()
-	// Those that are told to end when ctx does get a moment to obey.
-	over, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	stopGrace := context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, cancel) })
-	defer stopGrace()
+	deadline, _ := ctx.Deadline() // Stop has set one
+	left := time.Until(deadline)
+	soon := time.AfterFunc(left-min(left/4, time.Second), m.cancel)
+	defer soon.Stop()
 	for _, p := range posts {
 		select {
 		case <-p.done:
-		case <-over.Done():
+			if n := p.courier.left(); n > 0 {
+				errs = append(errs, fmt.Errorf("%w: %s: %d notices not delivered", ErrNotifier, p.name, n))
+			}
+		case <-ctx.Done():
 			errs = append(errs, fmt.Errorf("%w: %s did not return", ErrNotifier, p.name))
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// silenceHandles sends every beat of a handle to the slow path, where it finds
-// that the Manager has stopped.
-func (m *Manager) silenceHandles() {
-	for _, id := range m.registry.ids() {
-		if r := m.registry.get(id); r != nil {
-			r.mu.Lock()
-			r.cell.slow.Store(true)
-			r.mu.Unlock()
-		}
-	}
 }
 
 // Run starts the Manager, waits until ctx ends, and stops it: one line for main
@@ -271,19 +283,16 @@ func (m *Manager) watch() {
 // catchUp looks for an absence, then judges every service whose instant has
 // come, so that what is read afterwards holds for now.
 func (m *Manager) catchUp(now instant) {
-	if m.stage.Load() == stageStopped {
-		return
-	}
 	m.turn.Lock()
 	defer m.turn.Unlock()
 	m.observe(now)
-	for n := 1; ; n++ {
+	for n := 1; m.stage.Load() != stageStopped; n++ {
 		r := m.judge.agenda.due(now.mono)
 		if r == nil {
 			return
 		}
 		r.mu.Lock()
-		m.publish(m.judge.look(r, now))
+		m.publish(r, m.judge.look(r, now))
 		r.mu.Unlock()
 		if n%1024 == 0 {
 			// A long row of verdicts must not look like a late tick.
@@ -293,21 +302,40 @@ func (m *Manager) catchUp(now instant) {
 	}
 }
 
-// observe lets the monitor doubt itself before it judges.
+// observe lets the monitor doubt itself before it judges. Locks may be held:
+// what it finds is logged elsewhere.
 func (m *Manager) observe(now instant) {
 	if gone, ok := m.judge.absences.observe(now); ok {
-		m.log.Warn("could not hear for a while; silence in that time is not held against services",
-			"seconds", time.Duration(gone.length()).Seconds())
+		select {
+		case m.heard <- gone:
+		default: // a logger that blocks misses some
+		}
 	}
 }
 
-// publish numbers an event and owes it to the notifiers. The record's mu is
-// held, so that the events of a service keep their order.
-func (m *Manager) publish(ev *Event) {
+// logAbsences holds no lock: a logger may block, or ask the Manager something.
+// Start starts it, Stop ends it.
+func (m *Manager) logAbsences() {
+	defer close(m.logged)
+	for {
+		select {
+		case gone := <-m.heard:
+			m.log.Warn("could not hear for a while; silence in that time is not held against services",
+				"seconds", time.Duration(gone.length()).Seconds())
+		case <-m.quit:
+			return
+		}
+	}
+}
+
+// publish numbers an event and owes it to the notifiers. r.mu is held, so that
+// the events of a service keep their order.
+func (m *Manager) publish(r *record, ev *Event) {
 	if ev == nil {
 		return
 	}
 	m.journal.append(ev)
+	r.keep(ev)
 	if notable(ev) {
 		for _, p := range *m.posts.Load() {
 			p.courier.offer(ev)

@@ -143,6 +143,18 @@ func TestManager_lateIsShownAndNeverAnEvent(t *testing.T) {
 	})
 }
 
+func TestManager_serviceWithoutDeadlineOrAfterItsGoodbyeIsNeverLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := started(t)
+		register(t, m, laneswap.Registration{ID: "free", Interval: time.Second, NoDeadline: true}).Beat()
+		gone := register(t, m, laneswap.Registration{ID: "gone", Interval: time.Second})
+		require.NoError(t, gone.Report(laneswap.Heartbeat{Status: laneswap.StatusShutdown}))
+		time.Sleep(time.Hour)
+		require.False(t, statusOf(t, m, "free").Late)
+		require.False(t, statusOf(t, m, "gone").Late)
+	})
+}
+
 func TestManager_beatAtTheDeadlineKeepsTheServiceAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)

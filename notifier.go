@@ -15,8 +15,8 @@ import (
 // the notification.
 //
 // Notices are made when a service turns bad, gets worse, better, recovers, is
-// removed while bad, or becomes unknown because LaneSwap could not hear; never
-// for a first good heartbeat, nor when a service itself reports unknown.
+// removed while bad, or could not be heard; never for a first good heartbeat, nor
+// when a service itself reports unknown.
 type Notifier interface {
 	Notify(ctx context.Context, n Notification) error
 }
@@ -39,7 +39,7 @@ type Notification struct {
 
 // notable reports whether people are to be told of ev.
 func notable(ev *Event) bool {
-	return ev.Kind != EventUp && (ev.Kind != EventUnknown || !ev.SilentSince.IsZero())
+	return ev.Kind != EventUp && ev.Kind != EventUnknown
 }
 
 // describe puts an event into words.
@@ -54,7 +54,7 @@ func describe(ev *Event) string {
 		fmt.Fprintf(&b, " recovered and is %s after %s, since %s", ev.To, ev.Duration.Round(time.Second/10), clock(ev.StartedAt))
 	case EventRemoved:
 		fmt.Fprintf(&b, " was removed while %s, bad for %s", ev.From, ev.Duration.Round(time.Second/10))
-	case EventUnknown:
+	case EventUnheard:
 		fmt.Fprintf(&b, " is unknown, was %s (%s)", ev.From, ev.Cause)
 	default:
 		fmt.Fprintf(&b, " is %s, was %s", ev.To, ev.From)

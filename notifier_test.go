@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -138,5 +139,38 @@ func TestManager_startIsAnAbsence(t *testing.T) {
 		time.Sleep(nap)
 		require.Equal(t, laneswap.StatusStale, statusOf(t, m, "svc").Status)
 		require.NoError(t, m.Stop(context.Background()))
+	})
+}
+
+// nameless panics when it is asked for its name.
+type nameless struct{ laneswap.NotifierFunc }
+
+func (nameless) Name() string { panic("no name") }
+
+func TestNotifier_mayMisbehaveInEveryWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := 0
+		m := started(t, laneswap.WithNotifier(nameless{func(context.Context, laneswap.Notification) error {
+			if told++; told == 1 {
+				runtime.Goexit() // as a failing test does
+			}
+			return nil
+		}}))
+		flip(t, register(t, m, laneswap.Registration{ID: "x"}), 7)
+		synctest.Wait()
+		require.Equal(t, 6, told)
+	})
+}
+
+func TestNotifier_isNotToldOfAnUnknownThatTheServiceReports(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec := &recorder{}
+		m := started(t, laneswap.WithNotifier(rec))
+		h := register(t, m, laneswap.Registration{ID: "x"})
+		h.Beat()
+		time.Sleep(2 * window)
+		require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusUnknown}))
+		synctest.Wait()
+		require.Equal(t, []laneswap.EventKind{"down"}, rec.kinds())
 	})
 }

@@ -29,19 +29,24 @@ type Beater interface {
 // is followed by the next one; when the service is no longer known it is
 // registered again under its id.
 func Pulse(ctx context.Context, b Beater, reg Registration) error {
-	return pulse(ctx, b, reg, func() bool { return true })
+	return pulse(ctx, b, reg, 1, func() bool { return true })
 }
 
-func pulse(ctx context.Context, b Beater, reg Registration, alive func() bool) error {
+// pulse beats as often as the registration says, whenever alive says so; it asks
+// that many times an interval.
+func pulse(ctx context.Context, b Beater, reg Registration, asks int64, alive func() bool) error {
 	st, err := b.Register(ctx, reg)
 	if err != nil {
 		return err
 	}
 	reg.ID = st.ID
-	ticker := time.NewTicker(pulseInterval(st))
+	every := pulseInterval(st)
+	ticker := time.NewTicker(max(every/time.Duration(asks), time.Millisecond))
 	defer ticker.Stop()
+	var next time.Time
 	for {
-		if alive() {
+		if now := time.Now(); !now.Before(next) && alive() {
+			next = now.Add(every * 9 / 10) // a ticker may be a little early
 			err := b.Beat(ctx, reg.ID, Heartbeat{})
 			if errors.Is(err, ErrServiceNotFound) {
 				if _, err = b.Register(ctx, reg); err == nil {
@@ -90,10 +95,10 @@ func NewWatchdog(b Beater, reg Registration) *Watchdog {
 // Tick says that the loop goes on. It costs one atomic store.
 func (w *Watchdog) Tick() { w.ticked.Store(true) }
 
-// Run is Pulse, but leaves out each beat before which no Tick came since the
-// beat before. The first beat waits for the first Tick.
+// Run is Pulse, but a beat waits for a Tick since the beat before; it looks for
+// one ten times an interval. The first beat waits for the first Tick.
 func (w *Watchdog) Run(ctx context.Context) error {
-	return pulse(ctx, w.b, w.reg, func() bool { return w.ticked.Swap(false) })
+	return pulse(ctx, w.b, w.reg, 10, func() bool { return w.ticked.Swap(false) })
 }
 
 // WrapOption changes what Wrap reports.
@@ -108,7 +113,11 @@ func WithSuccessStatus(s Status) WrapOption {
 // WithBeatError sets a function that is told of heartbeats that failed; they
 // never change what the wrapped function returns.
 func WithBeatError(f func(error)) WrapOption {
-	return func(w *wrapper) { w.onError = f }
+	return func(w *wrapper) {
+		if f != nil {
+			w.onError = f
+		}
+	}
 }
 
 type wrapper struct {
@@ -156,7 +165,7 @@ func (w *wrapper) run(ctx context.Context) (err error) {
 				w.send(ctx, Heartbeat{Status: StatusIdle, Message: "canceled", Metadata: took})
 			}
 		case err != nil:
-			w.send(ctx, Heartbeat{Status: StatusError, Message: err.Error(), Metadata: took})
+			w.send(ctx, Heartbeat{Status: StatusError, Message: fmt.Sprint(err), Metadata: took}) // Sprint survives a nil pointer in err
 		default:
 			w.send(ctx, Heartbeat{Status: w.success, Metadata: took})
 		}
@@ -169,7 +178,9 @@ func (w *wrapper) run(ctx context.Context) (err error) {
 // begin reports the start, and returns whether the last report was bad.
 func (w *wrapper) begin(ctx context.Context) (wasBad bool) {
 	hb := Heartbeat{Status: StatusBusy}
-	st, err := w.b.Service(ctx, w.id)
+	bounded, cancel := context.WithTimeout(ctx, goodbyeTimeout) // a monitor that hangs must not hold up the work
+	defer cancel()
+	st, err := w.b.Service(bounded, w.id)
 	if err != nil {
 		w.onError(err)
 	} else if st.ReportedStatus.Bad() {

@@ -184,3 +184,59 @@ func TestWrap_messageTooLongIsCutOrLeftOut(t *testing.T) {
 		require.Len(t, st.Message, want)
 	}
 }
+
+// hanging is a monitor that answers nothing.
+type hanging struct{ laneswap.Beater }
+
+func (hanging) Service(ctx context.Context, _ laneswap.ServiceID) (laneswap.ServiceStatus, error) {
+	<-ctx.Done()
+	return laneswap.ServiceStatus{}, ctx.Err()
+}
+
+func (hanging) Beat(ctx context.Context, _ laneswap.ServiceID, _ laneswap.Heartbeat) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestWrap_isNotHeldUpByAMonitorThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var began time.Duration
+		job := laneswap.Wrap(hanging{}, "x", func(context.Context) error { began = time.Since(start); return nil }, laneswap.WithBeatError(nil))
+		require.NoError(t, job(t.Context()))
+		require.LessOrEqual(t, began, 4*time.Second)
+	})
+}
+
+// careless is an error that cannot stand being nil.
+type careless struct{ text string }
+
+func (c *careless) Error() string { return c.text }
+
+func TestWrap_survivesANilPointerAsError(t *testing.T) {
+	t.Parallel()
+	m := laneswap.NewManager()
+	register(t, m, laneswap.Registration{ID: "job"})
+	job := laneswap.Wrap(m, "job", func(context.Context) error { var c *careless; return c })
+	require.NotPanics(t, func() { _ = job(t.Context()) })
+	require.Equal(t, laneswap.StatusError, statusOf(t, m, "job").Status)
+}
+
+func TestWatchdog_followsALoopThatIsALittleUneven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := started(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		dog := laneswap.NewWatchdog(m, laneswap.Registration{ID: "loop", Interval: 10 * time.Second, StaleAfter: 15 * time.Second})
+		done := make(chan error, 1)
+		go func() { done <- dog.Run(ctx) }()
+		synctest.Wait()
+		start := time.Now()
+		for i := range 20 { // late by 0.2 s every other time
+			time.Sleep(time.Duration(i)*10*time.Second + time.Duration(i%2)*200*time.Millisecond - time.Since(start))
+			dog.Tick()
+		}
+		require.Equal(t, []laneswap.EventKind{"up"}, kindsOf(t, m))
+		cancel()
+		require.NoError(t, <-done)
+	})
+}

@@ -2,11 +2,13 @@ package laneswap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
 	"sort"
 	"strings"
+	"time"
 )
 
 // Service returns how a service stands now, with its latest 10 events. It
@@ -36,7 +38,11 @@ func (m *Manager) view(r *record, events int) (ServiceStatus, bool) {
 		return ServiceStatus{}, false
 	}
 	m.judgeNow(r, now)
-	return r.snapshot(m.judge, now, events), true
+	st := r.snapshot(m.judge, now, events)
+	if m.stage.Load() == stageStopped {
+		st.Late, st.Deadline = false, time.Time{} // nobody listens any more
+	}
+	return st, true
 }
 
 // Services yields the services selected, ordered by id, each as it stands when
@@ -106,9 +112,12 @@ func (m *Manager) Summary(ctx context.Context) (Summary, error) {
 	m.catchUp(m.now())
 	// The sequence first: what happens in between is watched as well as counted.
 	sum := Summary{Sequence: m.journal.latest(), Counts: map[Status]int{}}
-	for i, st := range statusOrder {
-		if n := int(m.judge.counts[i].Load()); n > 0 {
-			sum.Counts[st] = n
+	m.judge.mu.Lock()
+	counts := m.judge.counts
+	m.judge.mu.Unlock()
+	for i, n := range counts {
+		if n > 0 {
+			sum.Counts[statusOrder[i]] = n
 			sum.Total += n
 		}
 	}
@@ -139,19 +148,27 @@ func (m *Manager) Heartbeats(ctx context.Context, id ServiceID) iter.Seq2[Heartb
 	}
 }
 
-// Unhealthy returns an error that names the services of ids, or of all when
-// none is given, that are error, critical or stale; nil when there are none. An
-// id that is not registered counts as unhealthy. It is what a health check of
-// the embedding program answers.
+// Unhealthy returns an error that matches ErrUnhealthy and names the services of
+// ids, or of all when none is given, that are error, critical or stale; nil when
+// there are none. An id that is not registered counts as unhealthy. At most 20
+// are named. It is what a health check of the embedding program answers.
 func (m *Manager) Unhealthy(ctx context.Context, ids ...ServiceID) error {
 	if err := m.readable(ctx); err != nil {
 		return failed("unhealthy", "", err)
 	}
 	var bad []string
+	more := 0
+	add := func(id ServiceID, what string) {
+		if len(bad) == 20 {
+			more++
+			return
+		}
+		bad = append(bad, fmt.Sprintf("%s is %s", cutBytes(string(id), maxIDLength), what))
+	}
 	note := func(st ServiceStatus) {
 		switch st.Status {
 		case StatusError, StatusCritical, StatusStale:
-			bad = append(bad, fmt.Sprintf("%s is %s", st.ID, st.Status))
+			add(st.ID, string(st.Status))
 		}
 	}
 	if len(ids) == 0 {
@@ -164,14 +181,20 @@ func (m *Manager) Unhealthy(ctx context.Context, ids ...ServiceID) error {
 	}
 	for _, id := range ids {
 		st, err := m.Service(ctx, id)
-		if err != nil {
-			bad = append(bad, fmt.Sprintf("%s is not registered", cutBytes(string(id), maxIDLength)))
-			continue
+		switch {
+		case errors.Is(err, ErrServiceNotFound), errors.Is(err, ErrInvalidServiceID):
+			add(id, "not registered")
+		case err != nil:
+			return err
+		default:
+			note(st)
 		}
-		note(st)
 	}
 	if len(bad) == 0 {
 		return nil
 	}
-	return fmt.Errorf("laneswap: %s", strings.Join(bad, ", "))
+	if more > 0 {
+		bad = append(bad, fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Errorf("laneswap: %w: %s", ErrUnhealthy, strings.Join(bad, ", "))
 }

@@ -3,6 +3,7 @@ package laneswap
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -18,6 +19,7 @@ type record struct {
 	reg      Registration // as last registered; Metadata stays nil here
 	made     bool         // the id was made up
 	created  int64        // wall ms
+	born     int64        // created, but no two records have the same: part of event ids
 	metadata map[string]any
 	message  string
 	reported Status
@@ -31,12 +33,15 @@ type record struct {
 	claimed int64 // mono: until then a take-over is being made good; 0 for none
 	endedAt int64 // mono: when it went stale or said goodbye; what is forgotten counts from here
 	gone    fate
+	heir    *record // of a forgotten record: the one that a handle registered in its place
 
 	transitions, incidents uint64
 	incident               *incident
 	events                 []*Event // the latest, oldest first
 	spoke                  *speech  // beats that said something; made when one does
 }
+
+const keptMessage = 512 // bytes of a message that the latest events of a service keep
 
 // fate is whether a record is still the service's.
 type fate uint8
@@ -50,7 +55,7 @@ const (
 // incident is an open one.
 type incident struct {
 	id          string
-	start       instant
+	start       int64 // mono
 	startedAt   int64 // wall ms
 	silentSince int64 // wall ms; 0 when it did not begin with silence
 	cause       string
@@ -80,11 +85,17 @@ func (r *record) stamp(wall int64) int64 {
 func (r *record) incidentID(number uint64) string {
 	// The birth of the record keeps the ids apart from those of a service that
 	// was removed and registered again under the same id.
-	return string(r.id) + "/" + strconv.FormatInt(r.created, 36) + "-" + strconv.FormatUint(number, 10)
+	return string(r.id) + "/" + strconv.FormatInt(r.born, 36) + "-" + strconv.FormatUint(number, 10)
 }
 
-// keep adds an event to the latest ones. mu is held.
+// keep adds an event, numbered by the journal, to the latest ones. Its message
+// is cut, so that ten of them for every service stay small. mu is held.
 func (r *record) keep(ev *Event) {
+	if len(ev.Message) > keptMessage {
+		short := *ev
+		short.Message = strings.Clone(cutBytes(ev.Message, keptMessage))
+		ev = &short
+	}
 	if len(r.events) >= maxStatusEvts {
 		r.events = slices.Delete(r.events, 0, len(r.events)-maxStatusEvts+1)
 	}
@@ -106,12 +117,11 @@ func (r *record) snapshot(j *judge, now instant, events int) ServiceStatus {
 	}
 	if window := r.cell.window.Load(); window != noDeadline {
 		st.Window = time.Duration(window)
-		if deadline, _ := j.next(r); deadline != noDeadline && r.status != StatusStale {
+		if deadline := j.due(r); deadline != noDeadline && r.status != StatusStale {
 			st.Deadline = wallTime(j.absences.wall(deadline) / int64(time.Millisecond))
+			interval := int64(r.reg.Interval)
+			st.Late = interval > 0 && now.mono-max(last, r.armedAt) > interval+interval/2
 		}
-	}
-	if interval := int64(r.reg.Interval); interval > 0 && r.armed && r.status != StatusStale {
-		st.Late = now.mono-max(last, r.armedAt) > interval+interval/2
 	}
 	if i := r.incident; i != nil {
 		st.Incident = &Incident{ID: i.id, StartedAt: wallTime(i.startedAt), SilentSince: wallTime(i.silentSince), Cause: i.cause}

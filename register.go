@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"regexp"
 )
 
 // Register makes a service known, or updates it: the same id again replaces its
@@ -12,7 +13,7 @@ import (
 // that matches ErrInvalidRegistration or ErrInvalidServiceID, or it matches
 // ErrTooManyServices; then nothing was changed.
 func (m *Manager) Register(ctx context.Context, reg Registration) (ServiceStatus, error) {
-	st, err := m.register(ctx, reg, false)
+	st, err := m.register(ctx, reg)
 	if err != nil {
 		return ServiceStatus{}, failed("register", registrationID(reg), err)
 	}
@@ -26,9 +27,7 @@ func registrationID(reg Registration) ServiceID {
 	return ServiceID(reg.Name)
 }
 
-// register is Register; made says that reg.ID, if there is one, was made up by a
-// Manager.
-func (m *Manager) register(ctx context.Context, reg Registration, made bool) (ServiceStatus, error) {
+func (m *Manager) register(ctx context.Context, reg Registration) (ServiceStatus, error) {
 	if err := m.writable(ctx); err != nil {
 		return ServiceStatus{}, err
 	}
@@ -46,16 +45,22 @@ func (m *Manager) register(ctx context.Context, reg Registration, made bool) (Se
 	if reg.ID == "" {
 		r = m.takeOver(reg.Name, now)
 	}
-	if r == nil {
-		if r, err = m.admit(reg, made, now); err != nil {
-			return ServiceStatus{}, err
-		}
+	if r != nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		return r.snapshot(m.judge, now, 0), nil
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	if r == nil || reg.ID == "" && !r.free(now) { // it may have beaten a moment ago
+		fresh, err := m.admit(reg, now)
+		if err != nil {
+			return ServiceStatus{}, err
+		}
+		fresh.mu.Lock()
+		defer fresh.mu.Unlock()
+		return fresh.snapshot(m.judge, now, 0), nil
+	}
+	if err := m.open(r); err != nil {
+		return ServiceStatus{}, err
+	}
 	merged, err := m.opts.limits.merge(ErrInvalidRegistration, r.metadata, reg.Metadata)
 	if err != nil {
 		return ServiceStatus{}, err
@@ -63,9 +68,6 @@ func (m *Manager) register(ctx context.Context, reg Registration, made bool) (Se
 	m.judgeNow(r, now)
 	if reg.Name == "" {
 		reg.Name = r.reg.Name
-	}
-	if reg.ID == "" {
-		r.claimed = now.mono + min(r.cell.window.Load(), m.judge.threshold*10)
 	}
 	reg.ID = r.id
 	g.unname(r)
@@ -82,11 +84,32 @@ func (m *Manager) ensure(reg Registration) (*record, error) {
 	if r := m.registry.byID[reg.ID]; r != nil {
 		return r, nil
 	}
-	return m.admit(reg, false, m.now())
+	return m.admit(reg, m.now())
+}
+
+// succeed registers a forgotten service again, as it was, for a handle of it.
+func (m *Manager) succeed(r *record) (*record, error) {
+	r.mu.Lock()
+	reg := r.reg
+	reg.Metadata = r.metadata
+	r.mu.Unlock()
+	heir, err := m.ensure(reg)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.heir == nil {
+		r.heir = heir
+	}
+	return r.heir, nil
 }
 
 // admit makes a new record; the registry is locked for writing.
-func (m *Manager) admit(reg Registration, made bool, now instant) (*record, error) {
+func (m *Manager) admit(reg Registration, now instant) (*record, error) {
+	if m.stage.Load() == stageStopped { // Stop waits for the registry's lock
+		return nil, ErrStopped
+	}
 	if n := len(m.registry.byID); n >= m.opts.limits.Services {
 		return nil, fmt.Errorf("%w: there are %d, the limit is %d", ErrTooManyServices, n, m.opts.limits.Services)
 	}
@@ -94,11 +117,10 @@ func (m *Manager) admit(reg Registration, made bool, now instant) (*record, erro
 	if err != nil {
 		return nil, err
 	}
-	r := &record{metadata: merged, made: made}
 	if reg.ID == "" {
-		r.made = true
 		reg.ID = newUUID()
 	}
+	r := &record{metadata: merged, made: uuid.MatchString(string(reg.ID))}
 	if reg.Name == "" {
 		reg.Name = string(reg.ID)
 	}
@@ -118,9 +140,7 @@ func (m *Manager) takeOver(name string, now instant) *record {
 	for _, r := range m.registry.byName[name] {
 		r.mu.Lock()
 		m.judgeNow(r, now)
-		// One that was taken over a moment ago has yet to beat: it is not free
-		// for a second.
-		free := (r.status == StatusStale || r.status == StatusShutdown) && (r.claimed == 0 || now.mono > r.claimed)
+		free := r.free(now)
 		r.mu.Unlock()
 		if !free {
 			continue
@@ -132,6 +152,16 @@ func (m *Manager) takeOver(name string, now instant) *record {
 	}
 	return found
 }
+
+// free reports whether r is dead and may be taken over. One that registered a
+// moment ago has yet to beat: it is not free for another. mu is held.
+func (r *record) free(now instant) bool {
+	return (r.status == StatusStale || r.status == StatusShutdown) && (r.claimed == 0 || now.mono > r.claimed)
+}
+
+// uuid is the form of the ids that are made up, here and by clients of other
+// languages. Whoever brings one of an earlier run brings a made-up id.
+var uuid = regexp.MustCompile("^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
 
 // newUUID makes a random id, version 4 of RFC 9562.
 func newUUID() ServiceID {
@@ -150,13 +180,12 @@ func (m *Manager) Remove(ctx context.Context, id ServiceID) error {
 	}
 	m.observe(m.now())
 	r, err := m.find(id)
-	if err != nil || !m.dismiss(r, removed, nil) {
-		if err == nil {
+	if err == nil && !m.dismiss(r, removed, nil) {
+		if err = m.writable(ctx); err == nil {
 			err = ErrServiceNotFound
 		}
-		return failed("remove", id, err)
 	}
-	return nil
+	return failed("remove", id, err)
 }
 
 // dismiss takes a record out if it is still in and, where a condition is given,
@@ -167,11 +196,11 @@ func (m *Manager) dismiss(r *record, why fate, holds func(now instant) bool) boo
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := m.now()
-	if r.gone != alive || holds != nil && !holds(now) {
+	if r.gone != alive || m.stage.Load() == stageStopped || holds != nil && !holds(now) {
 		return false
 	}
 	m.registry.del(r)
-	m.publish(m.judge.dismiss(r, why, now))
+	m.publish(r, m.judge.dismiss(r, why, now))
 	m.speeches.forget(r.spoke)
 	return true
 }

@@ -113,7 +113,9 @@ func TestRegister_afterAGoodbyeExpectsABeat(t *testing.T) {
 		time.Sleep(window)
 		require.Equal(t, laneswap.StatusShutdown, statusOf(t, m, "svc").Status)
 		time.Sleep(nap)
-		require.Equal(t, laneswap.StatusStale, statusOf(t, m, "svc").Status)
+		st := statusOf(t, m, "svc")
+		require.Equal(t, laneswap.StatusStale, st.Status)
+		require.Equal(t, st.LastHeartbeat, st.Incident.SilentSince)
 		h.Beat()
 		require.Equal(t, []laneswap.EventKind{"up", "down", "recovered"}, kindsOf(t, m))
 	})
@@ -200,6 +202,7 @@ func TestRegister_badInputNamesTheFieldAndChangesNothing(t *testing.T) {
 	}{
 		{"name", laneswap.Registration{}},
 		{"name", laneswap.Registration{Name: "\x00\n "}},
+		{"name", laneswap.Registration{Name: "\u200b\ufeff\u200d"}},
 		{"name", laneswap.Registration{ID: "svc", Name: strings.Repeat("ä", 129)}},
 		{"interval", laneswap.Registration{ID: "svc", Interval: -1}},
 		{"interval", laneswap.Registration{ID: "svc", Interval: time.Millisecond}},
@@ -296,5 +299,84 @@ func TestHandle_ofAForgottenServiceRegistersAgainOnItsNextBeat(t *testing.T) {
 		require.Equal(t, []string{"x"}, st.Tags)
 		h.Beat()
 		require.EqualValues(t, 2, statusOf(t, m, "svc").Beats)
+	})
+}
+
+func TestRegister_newDeadlineIsNotHeldAgainstSilenceThatWasAllowed(t *testing.T) {
+	for name, c := range map[string]struct{ before, after laneswap.Registration }{
+		"first deadline": {laneswap.Registration{NoDeadline: true}, laneswap.Registration{Interval: 30 * time.Second}},
+		"shorter window": {laneswap.Registration{Interval: time.Hour}, laneswap.Registration{Interval: time.Minute}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := started(t)
+				c.before.ID, c.after.ID = "web", "web"
+				h := register(t, m, c.before)
+				h.Beat()
+				time.Sleep(50 * time.Minute)
+				register(t, m, c.after)
+				st := statusOf(t, m, "web")
+				require.Equal(t, laneswap.StatusHealthy, st.Status)
+				time.Sleep(st.Window + nap)
+				st = statusOf(t, m, "web")
+				require.Equal(t, laneswap.StatusStale, st.Status, "a window later it is")
+				require.Equal(t, st.LastHeartbeat, st.Incident.SilentSince)
+				h.Beat()
+			})
+		})
+	}
+}
+
+func TestRegister_shorterWindowGainsNobodyTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := started(t)
+		register(t, m, laneswap.Registration{ID: "svc", StaleAfter: time.Hour}).Beat()
+		time.Sleep(time.Hour - 10*time.Second)
+		register(t, m, laneswap.Registration{ID: "svc", StaleAfter: time.Minute})
+		time.Sleep(10*time.Second + nap)
+		require.Equal(t, laneswap.StatusStale, statusOf(t, m, "svc").Status)
+	})
+}
+
+func TestRegister_staleServiceThatIsBackIsNotForgottenUnderItsFeet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := started(t)
+		reg := laneswap.Registration{ID: "job", Interval: 10 * time.Minute, ForgetAfter: time.Hour}
+		register(t, m, reg).Beat()
+		time.Sleep(25*time.Minute + 59*time.Minute)
+		require.Equal(t, laneswap.StatusStale, statusOf(t, m, "job").Status)
+		register(t, m, reg)
+		time.Sleep(5 * time.Minute)
+		require.NoError(t, m.Beat(t.Context(), "job", laneswap.Heartbeat{}))
+	})
+}
+
+func TestRegister_uuidOfAnEarlierRunStillCountsAsMadeUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second := started(t), started(t) // the server restarts with an empty memory
+		st, err := first.Register(t.Context(), laneswap.Registration{Name: "job"})
+		require.NoError(t, err)
+		register(t, second, laneswap.Registration{ID: st.ID, Name: "job"})
+		time.Sleep(window + nap)
+		again, err := second.Register(t.Context(), laneswap.Registration{Name: "job"})
+		require.NoError(t, err)
+		require.Equal(t, st.ID, again.ID, "restarts breed no dead services")
+		time.Sleep(26 * time.Hour)
+		_, err = second.Service(t.Context(), st.ID)
+		require.ErrorIs(t, err, laneswap.ErrServiceNotFound)
+	})
+}
+
+func TestRegister_idOfAProcessThatIsBackIsNotTakenOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := started(t)
+		a, err := m.Register(t.Context(), laneswap.Registration{Name: "job"})
+		require.NoError(t, err)
+		require.NoError(t, m.Beat(t.Context(), a.ID, laneswap.Heartbeat{Status: laneswap.StatusShutdown}))
+		time.Sleep(time.Minute)
+		register(t, m, laneswap.Registration{ID: a.ID, Name: "job"})
+		b, err := m.Register(t.Context(), laneswap.Registration{Name: "job"})
+		require.NoError(t, err)
+		require.NotEqual(t, a.ID, b.ID)
 	})
 }

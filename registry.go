@@ -24,12 +24,6 @@ func (g *registry) get(id ServiceID) *record {
 	return g.byID[id]
 }
 
-func (g *registry) len() int {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	return len(g.byID)
-}
-
 // ids returns all ids in order. The slice is shared: nobody changes it.
 func (g *registry) ids() []ServiceID {
 	g.mu.RLock()

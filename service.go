@@ -20,7 +20,8 @@ const Never time.Duration = math.MaxInt64
 type Registration struct {
 	// ID is the service's id. When it is empty a UUID is made up, unless Name is
 	// that of exactly one stale or shut down service with a made-up id, which is
-	// then taken over: restarts breed no dead services.
+	// then taken over: restarts breed no dead services. Every id in the form of a
+	// random UUID (version 4, lower case) counts as made up.
 	ID ServiceID
 	// Name is shown to people: 1 to 128 runes. When empty it is the ID; one of
 	// the two is required.
@@ -57,11 +58,16 @@ type Heartbeat struct {
 	// Metadata is merged into the service's; a nil value removes its key. Values
 	// are what JSON can hold; numbers become float64.
 	Metadata map[string]any `json:"metadata,omitempty"`
+	// Final says that no heartbeat is expected after this one, as after a goodbye:
+	// the service is not held to its deadline until it beats or registers again.
+	// It is for the last words of a job that failed. StatusShutdown is always
+	// final.
+	Final bool `json:"final,omitempty"`
 }
 
 // empty reports whether the beat says nothing but "alive".
 func (hb Heartbeat) empty() bool {
-	return (hb.Status == "" || hb.Status == StatusHealthy) && hb.Message == "" && len(hb.Metadata) == 0
+	return (hb.Status == "" || hb.Status == StatusHealthy) && hb.Message == "" && len(hb.Metadata) == 0 && !hb.Final
 }
 
 // ServiceStatus is how a service stands at the moment of asking. It is a copy:
@@ -98,8 +104,8 @@ type ServiceStatus struct {
 	Incident *Incident
 	// Beats counts the heartbeats since the service was registered.
 	Beats uint64
-	// Events are the latest transitions, oldest first, at most 10. Services
-	// leaves them out unless asked.
+	// Events are the latest transitions, oldest first, at most 10, with messages
+	// cut to 512 bytes. Services leaves them out unless asked.
 	Events []Event
 }
 

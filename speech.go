@@ -2,7 +2,6 @@ package laneswap
 
 import (
 	"container/list"
-	"encoding/json"
 	"reflect"
 	"sync"
 )
@@ -53,8 +52,7 @@ func (s *speeches) hear(of *speech, hb Heartbeat, ms int64) {
 		size:            speechFrame + len(hb.Message), owner: of,
 	}
 	if hb.Metadata != nil {
-		data, _ := json.Marshal(hb.Metadata) // the validator has marshaled it before
-		u.size += len(data)
+		u.size += footprint(hb.Metadata)
 	}
 	u.place = s.ages.PushBack(u)
 	of.said = append(of.said, u)

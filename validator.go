@@ -1,6 +1,7 @@
 package laneswap
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -32,6 +33,7 @@ const (
 	maxTags       = 32
 	maxTagRunes   = 64
 	maxDepth      = 16 // of nested metadata
+	nestedCost    = 48 // bytes that an object or array in metadata costs besides its JSON
 	maxStatusEvts = 10
 )
 
@@ -202,14 +204,45 @@ func (l Limits) merge(kind error, old, change map[string]any) (map[string]any, e
 	if len(merged) > l.MetadataKeys {
 		return nil, invalid(kind, "metadata", "has %d keys after merging, the limit is %d", len(merged), l.MetadataKeys)
 	}
-	data, err := json.Marshal(merged)
+	size, err := jsonSize(merged)
 	if err != nil {
 		return nil, invalid(kind, "metadata", "is not JSON: %v", err)
 	}
-	if len(data) > l.MetadataBytes {
-		return nil, invalid(kind, "metadata", "is %d bytes of JSON after merging, the limit is %d", len(data), l.MetadataBytes)
+	if size > l.MetadataBytes {
+		return nil, invalid(kind, "metadata", "is %d bytes of JSON after merging, the limit is %d", size, l.MetadataBytes)
 	}
 	return merged, nil
+}
+
+// jsonSize is how long v is as JSON, without the escapes that are for HTML.
+func jsonSize(v any) (int, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return buf.Len() - 1, err // it ends with a newline
+}
+
+// footprint is about how many bytes of memory clean metadata takes.
+func footprint(v any) int {
+	const value, container = 32, 64
+	switch v := v.(type) {
+	case string:
+		return value + len(v)
+	case []any:
+		n := container
+		for _, e := range v {
+			n += footprint(e)
+		}
+		return n
+	case map[string]any:
+		n := container
+		for k, e := range v {
+			n += value + len(k) + footprint(e)
+		}
+		return n
+	}
+	return value
 }
 
 // cleaner copies metadata while counting against a budget, so that neither a
@@ -221,7 +254,7 @@ type cleaner struct {
 
 func (c *cleaner) spend(field string, n int) error {
 	if c.budget -= n; c.budget < 0 {
-		return invalid(c.kind, field, "makes the metadata larger than the limit of %d bytes of JSON", c.limit)
+		return invalid(c.kind, field, "makes the metadata larger than the limit of %d bytes of JSON (an object or array in it counts %d more)", c.limit, nestedCost)
 	}
 	return nil
 }
@@ -251,6 +284,9 @@ func (c *cleaner) clean(field string, v any, depth int) (any, error) {
 	case int64:
 		return float64(v), nil
 	case []any:
+		if err := c.spend(field, nestedCost); err != nil {
+			return nil, err
+		}
 		out := make([]any, 0, min(len(v), c.limit))
 		for i, e := range v {
 			e, err := c.clean(fmt.Sprintf("%s[%d]", field, i), e, depth+1)
@@ -261,6 +297,11 @@ func (c *cleaner) clean(field string, v any, depth int) (any, error) {
 		}
 		return out, nil
 	case map[string]any:
+		if depth > 0 {
+			if err := c.spend(field, nestedCost); err != nil {
+				return nil, err
+			}
+		}
 		out := make(map[string]any, min(len(v), c.limit))
 		for k, e := range v {
 			key := Sanitize(k)
@@ -281,22 +322,39 @@ func (c *cleaner) clean(field string, v any, depth int) (any, error) {
 		}
 		return out, nil
 	}
-	data, err := json.Marshal(v) // any other type: as encoding/json sees it
+	plain, err := c.plain(v)
 	if err != nil {
-		return nil, invalid(c.kind, field, "cannot be held by JSON: %v", err)
-	}
-	var plain any
-	if err := json.Unmarshal(data, &plain); err != nil {
 		return nil, invalid(c.kind, field, "cannot be held by JSON: %v", err)
 	}
 	return c.clean(field, plain, depth)
 }
 
+// plain is any other type as encoding/json sees it. A MarshalJSON of the
+// caller's may panic.
+func (c *cleaner) plain(v any) (plain any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	switch rv := reflect.ValueOf(v); rv.Kind() {
+	case reflect.Slice, reflect.Map, reflect.String:
+		if rv.Len() > c.limit {
+			return nil, fmt.Errorf("%d elements are more than the limit of %d bytes of JSON", rv.Len(), c.limit)
+		}
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return plain, json.Unmarshal(data, &plain)
+}
+
 // Sanitize returns s fit for one line of text: without control characters (C0,
 // DEL, C1), invalid UTF-8, bidirectional controls and line or paragraph
-// separators; newlines and tabs become spaces. Names, tags and metadata keys
-// pass it once, where they enter; messages and metadata values keep their
-// newlines and tabs.
+// separators, and zero-width characters; newlines and tabs become spaces. Names,
+// tags and metadata keys pass it once, where they enter; messages and metadata
+// values keep their newlines and tabs, and the joiners that emoji need.
 func Sanitize(s string) string { return sanitize(s, false) }
 
 func sanitize(s string, lines bool) string {
@@ -317,6 +375,13 @@ func sanitize(s string, lines bool) string {
 				return r
 			}
 			return ' '
+		case r == 0x200c || r == 0x200d:
+			if lines {
+				return r
+			}
+			return -1
+		case r == 0x200b, 0x2060 <= r && r <= 0x2064, r == 0xfeff, 0xe0000 <= r && r <= 0xe007f:
+			return -1
 		case r < ' ', 0x7f <= r && r <= 0x9f, r == 0x2028, r == 0x2029,
 			r == 0x061c, r == 0x200e, r == 0x200f, 0x202a <= r && r <= 0x202e, 0x2066 <= r && r <= 0x2069:
 			return -1

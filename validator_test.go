@@ -12,16 +12,18 @@ import (
 func TestSanitize_table(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"plain":                     "plain",
-		"größe 数 🙂":                 "größe 数 🙂",
-		"a\x1b]0;title\x07b":        "a]0;titleb",
-		"csi\u009b31m":              "csi31m",
-		"rtl\u202etxt\u2066x\u2069": "rtltxtx",
-		"line\nand\ttab\r":          "line and tab",
-		"bad\xff\xfeutf":            "badutf",
-		"para\u2028\u2029":          "para",
-		"del\x7f":                   "del",
-		"":                          "",
+		"plain":                      "plain",
+		"größe 数 🙂":                  "größe 数 🙂",
+		"a\x1b]0;title\x07b":         "a]0;titleb",
+		"csi\u009b31m":               "csi31m",
+		"rtl\u202etxt\u2066x\u2069":  "rtltxtx",
+		"line\nand\ttab\r":           "line and tab",
+		"bad\xff\xfeutf":             "badutf",
+		"para\u2028\u2029":           "para",
+		"del\x7f":                    "del",
+		"z\u200b\u200d\ufeff\u2060w": "zw",
+		"tag\U000e0041":              "tag",
+		"":                           "",
 	} {
 		require.Equal(t, want, laneswap.Sanitize(in), "%q", in)
 	}

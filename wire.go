@@ -2,6 +2,7 @@ package laneswap
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -11,7 +12,8 @@ import (
 // seconds as numbers, times RFC 3339 in UTC, and what is absent is null.
 
 // Seconds returns the duration of that many seconds, as durations are written
-// over the network. The error, a *ValidationError without a field, says why s is
+// over the network. The error, a *ValidationError without field and sentinel, for
+// the caller to complete, says why s is
 // none: not a number, negative, or longer than MaxDuration.
 func Seconds(s float64) (time.Duration, error) {
 	switch {
@@ -51,6 +53,31 @@ func (r Registration) MarshalJSON() ([]byte, error) {
 		w.ForgetAfter = r.ForgetAfter.Seconds()
 	}
 	return json.Marshal(w)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (r *Registration) UnmarshalJSON(data []byte) error {
+	var w wireRegistration
+	if err := json.Unmarshal(data, &w); err != nil {
+		return fmt.Errorf("laneswap: registration: %w", err)
+	}
+	*r = Registration{
+		ID: w.ID, Name: w.Name, Interval: durationOf(&w.Interval), StaleAfter: durationOf(&w.StaleAfter),
+		NoDeadline: w.NoDeadline, Tags: w.Tags, Metadata: w.Metadata, MustRun: w.MustRun,
+	}
+	switch after := w.ForgetAfter.(type) {
+	case nil:
+	case float64:
+		r.ForgetAfter = durationOf(&after)
+	case string:
+		if after != "never" {
+			return fmt.Errorf("laneswap: registration: forget_after is %q, not a number of seconds or never", cutBytes(after, 40))
+		}
+		r.ForgetAfter = Never
+	default:
+		return errors.New("laneswap: registration: forget_after is neither a number of seconds nor never")
+	}
+	return nil
 }
 
 type wireStatus struct {

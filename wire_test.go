@@ -53,6 +53,23 @@ func TestEvent_travelsAsJSONAndBack(t *testing.T) {
 	}
 }
 
+func TestRegistration_travelsAsJSONAndBack(t *testing.T) {
+	t.Parallel()
+	for _, reg := range []laneswap.Registration{
+		{ID: "x", Name: "n", Interval: 30 * time.Second, StaleAfter: 1500 * time.Millisecond, Tags: []string{"a"}, Metadata: map[string]any{"k": 1.0}, MustRun: true},
+		{Name: "n", NoDeadline: true, ForgetAfter: laneswap.Never},
+		{ID: "x", ForgetAfter: time.Hour},
+	} {
+		data, err := json.Marshal(reg)
+		require.NoError(t, err)
+		var back laneswap.Registration
+		require.NoError(t, json.Unmarshal(data, &back))
+		require.Equal(t, reg, back)
+	}
+	require.Error(t, json.Unmarshal([]byte(`{"forget_after":"soon"}`), new(laneswap.Registration)))
+	require.Error(t, json.Unmarshal([]byte(`{"forget_after":[]}`), new(laneswap.Registration)))
+}
+
 func TestRegistration_jsonIsWhatTheServerTakes(t *testing.T) {
 	t.Parallel()
 	data, err := json.Marshal(laneswap.Registration{ID: "svc", Name: "n", Interval: 1500 * time.Millisecond, StaleAfter: time.Minute, ForgetAfter: laneswap.Never, MustRun: true})
@@ -75,7 +92,7 @@ func TestErrors_haveCodesThatSurviveTheTrip(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{
 		laneswap.ErrServiceNotFound, laneswap.ErrInvalidServiceID, laneswap.ErrInvalidRegistration, laneswap.ErrInvalidHeartbeat,
-		laneswap.ErrInvalidQuery, laneswap.ErrInvalidOption, laneswap.ErrTooManyServices, laneswap.ErrStorage, laneswap.ErrNotifier,
+		laneswap.ErrInvalidQuery, laneswap.ErrInvalidOption, laneswap.ErrTooManyServices, laneswap.ErrUnhealthy, laneswap.ErrStorage, laneswap.ErrNotifier,
 		laneswap.ErrNotStarted, laneswap.ErrAlreadyStarted, laneswap.ErrStopped, laneswap.ErrSlowConsumer, laneswap.ErrGone,
 	} {
 		require.ErrorIs(t, err, laneswap.ErrLaneSwap)

@@ -139,7 +139,8 @@ func (a *Agent) ID() laneswap.ServiceID { return a.id }
 //
 // What cannot be sent is left out and told by Err and WithOnError: a status that
 // is none leaves everything as it was, a message is cut to 4 KiB, and metadata
-// is kept up to 64 keys and 8 KiB. After Close it does nothing.
+// is kept up to 64 keys and 8 KiB. Final is left out, too: an agent beats on, and
+// is final with CloseWith. After Close it does nothing.
 func (a *Agent) Report(hb laneswap.Heartbeat) {
 	a.take(hb, false)
 	a.wake()
@@ -235,8 +236,9 @@ func (a *Agent) Close() error {
 }
 
 // CloseWith is Close with other last words, such as the error that ends the
-// program. What was reported before is delivered first, within half of the two
-// seconds.
+// program. They are sent as final: the service keeps saying them and does not go
+// stale, unless somebody beats for it again. What was reported before is
+// delivered first, within half of the two seconds.
 func (a *Agent) CloseWith(hb laneswap.Heartbeat) error {
 	a.once.Do(func() {
 		a.take(hb, true)

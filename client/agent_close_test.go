@@ -115,6 +115,57 @@ func TestAgent_closeWithOtherLastWords(t *testing.T) {
 	})
 }
 
+func TestAgent_lastWordsAreFinalAlsoWhenTheirContentIsRefused(t *testing.T) {
+	for name, message := range map[string]string{"taken": "disk full", "refused": "longer than the server's ten bytes"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLAN(t)
+				m, server := monitor(t, laneswap.WithLimits(laneswap.Limits{MessageBytes: 10}))
+				l.serve(server)
+				a := start(t, l.client(), laneswap.Registration{ID: "a", Interval: 10 * time.Second})
+				a.Report(laneswap.Heartbeat{Final: true})
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				st, err := m.Service(t.Context(), "a")
+				require.NoError(t, err)
+				require.NotZero(t, st.Deadline, "who beats on is watched")
+				require.NoError(t, a.CloseWith(laneswap.Heartbeat{Status: laneswap.StatusError, Message: message}))
+				time.Sleep(24 * time.Hour)
+				synctest.Wait()
+				st, err = m.Service(t.Context(), "a")
+				require.NoError(t, err)
+				require.Equal(t, laneswap.StatusError, st.Status, "it does not go stale as well")
+				require.NoError(t, l.client().Beat(t.Context(), "a", laneswap.Heartbeat{}))
+				time.Sleep(time.Hour)
+				synctest.Wait()
+				st, err = m.Service(t.Context(), "a")
+				require.NoError(t, err)
+				require.Equal(t, laneswap.StatusStale, st.Status, "who beats again is watched again")
+			})
+		})
+	}
+}
+
+func TestClient_sendsFinalHeartbeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLAN(t)
+		_, server := monitor(t)
+		l.serve(server)
+		c := l.client()
+		_, err := c.Register(t.Context(), laneswap.Registration{ID: "a", Interval: 10 * time.Second})
+		require.NoError(t, err)
+		require.NoError(t, c.Beat(t.Context(), "a", laneswap.Heartbeat{Final: true}))
+		st, err := c.Report(t.Context(), "a", laneswap.Heartbeat{Status: laneswap.StatusError, Final: true})
+		require.NoError(t, err)
+		require.Zero(t, st.Deadline)
+		require.Equal(t, laneswap.StatusError, st.Status)
+		time.Sleep(time.Hour)
+		st, err = c.Service(t.Context(), "a")
+		require.NoError(t, err)
+		require.Equal(t, laneswap.StatusError, st.Status)
+	})
+}
+
 func TestAgent_lastWordsComeThroughThoughWhatWasBeforeDoesNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)

@@ -32,6 +32,7 @@ type request struct {
 	// repeat says that sending it twice does no harm, so that net/http may do
 	// it when it finds a kept connection closed.
 	repeat bool
+	stream bool  // the answer is read as it comes
 	limit  int64 // of the answer
 	kind   error // the sentinel of what is sent
 }
@@ -85,6 +86,10 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	req.URL, req.Host = c.url(r), ""
 	req.Header.Set("User-Agent", c.agent)
 	req.Header.Set("Accept", "application/json")
+	if r.stream {
+		req.Header.Set("Accept", "text/event-stream")
+		req.Header.Set("Accept-Encoding", "identity") // what compresses holds events back
+	}
 	if r.body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

@@ -6,8 +6,8 @@
 //	st, err := c.Register(ctx, laneswap.Registration{Name: "billing", Interval: 30 * time.Second})
 //	err = c.Beat(ctx, st.ID, laneswap.Heartbeat{})
 //
-// A program that only wants to be watched needs one line more or less: an Agent
-// keeps its service beating, whatever happens to the server.
+// A program that only wants to be watched needs no more than an Agent, which
+// keeps its service beating whatever happens to the server.
 //
 //	a, err := c.Agent(laneswap.Registration{Name: "billing"})
 //	defer a.Close()

@@ -345,6 +345,34 @@ func TestClient_keepsConnectionsInUse(t *testing.T) {
 	require.EqualValues(t, 1, opened.Load(), "every answer was read off")
 }
 
+func TestClient_copesWithAConnectionThatEndsUnderACall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLAN(t)
+		_, server := monitor(t)
+		l.serve(server)
+		well := server.next
+		c := l.client()
+		_, err := c.Register(t.Context(), laneswap.Registration{ID: "billing"})
+		require.NoError(t, err)
+		var calls atomic.Int32
+		server.become(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if calls.Add(1)%2 == 1 { // as when the server closed it just before
+				panic(http.ErrAbortHandler)
+			}
+			well.ServeHTTP(w, r)
+		}))
+		for range 10 {
+			require.NoError(t, beat(t, c))
+			_, err := c.Register(t.Context(), laneswap.Registration{ID: "billing"})
+			require.NoError(t, err)
+		}
+		before := calls.Load()
+		_, err = c.Register(t.Context(), laneswap.Registration{Name: "without an id"})
+		require.ErrorIs(t, err, client.ErrUnreachable, "sent twice it might make two services")
+		require.Equal(t, before+1, calls.Load())
+	})
+}
+
 func TestClient_copesWithConnectionsThatTheServerClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)

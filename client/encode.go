@@ -46,7 +46,7 @@ func encodeHeartbeat(hb laneswap.Heartbeat) ([]byte, error) {
 	if hb.Metadata, err = cleanMetadata(laneswap.ErrInvalidHeartbeat, hb.Metadata); err != nil {
 		return nil, err
 	}
-	if hb.Status == "" && hb.Message == "" && len(hb.Metadata) == 0 {
+	if hb.Status == "" && hb.Message == "" && len(hb.Metadata) == 0 && !hb.Final {
 		return nil, nil
 	}
 	body, err := encode(hb)

@@ -25,6 +25,7 @@ type report struct {
 	status   laneswap.Status
 	message  string
 	metadata map[string]json.RawMessage
+	final    bool // no beat follows it
 	change   bool // it stands in the ring of changes
 }
 
@@ -34,26 +35,24 @@ func (r report) body() []byte {
 		Status   laneswap.Status            `json:"status,omitempty"`
 		Message  string                     `json:"message,omitempty"`
 		Metadata map[string]json.RawMessage `json:"metadata,omitempty"`
-	}{r.status, r.message, r.metadata}
+		Final    bool                       `json:"final,omitempty"`
+	}{r.status, r.message, r.metadata, r.final}
 	if hb.Status == laneswap.StatusHealthy {
 		hb.Status = ""
 	}
-	if hb.Status == "" && hb.Message == "" && len(hb.Metadata) == 0 {
+	if hb.Status == "" && hb.Message == "" && len(hb.Metadata) == 0 && !hb.Final {
 		return nil
 	}
 	body, err := encode(hb)
 	if err != nil {
-		return r.bare() // cannot be: every value was encoded before
+		return nil // cannot be: every value was encoded before
 	}
 	return body
 }
 
-// bare is the body with the status alone.
+// bare is the body with the status alone, and that it is final.
 func (r report) bare() []byte {
-	if r.status == laneswap.StatusHealthy {
-		return nil
-	}
-	return fmt.Appendf(nil, `{"status":%q}`, r.status)
+	return report{status: r.status, final: r.final}.body()
 }
 
 // fact is one key of the service's metadata; data is null for a removed one.
@@ -91,8 +90,8 @@ func newReports(declared map[string]any) *reports {
 	return s
 }
 
-// add takes a heartbeat in, the last one when last is set. The error says what
-// of it was left out.
+// add takes a heartbeat in, the last one when last is set, which is final. The
+// error says what of it was left out.
 func (s *reports) add(hb laneswap.Heartbeat, last bool) error {
 	status := hb.Status
 	if status == "" {
@@ -108,7 +107,7 @@ func (s *reports) add(hb laneswap.Heartbeat, last bool) error {
 		}
 	}
 	metadata, err := facts(hb.Metadata) // outside the lock: it calls the host's marshalers
-	next := report{status: status, message: clip(strings.ToValidUTF8(hb.Message, ""), maxMessage)}
+	next := report{status: status, message: clip(strings.ToValidUTF8(hb.Message, ""), maxMessage), final: last}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()

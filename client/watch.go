@@ -228,6 +228,7 @@ func (w *watch) connect() error {
 	}
 	conn, err := w.c.openStream(w.life, request{
 		method: http.MethodGet, path: []string{"events", "stream"}, query: query, kind: laneswap.ErrInvalidQuery,
+		stream: true,
 	})
 	if err != nil {
 		return err

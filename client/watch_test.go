@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -87,7 +88,7 @@ func TestWatch_survivesLostConnectionsWithoutGapOrDuplicate(t *testing.T) {
 		}
 		l.down()
 		flip(t, m, 1)
-		time.Sleep(24 * time.Hour)
+		time.Sleep(2 * time.Hour)
 		l.serve(server)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
@@ -200,6 +201,25 @@ func TestWatch_readsStreamsAsTheyAreCut(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
 		require.Equal(t, upTo(1, 3), sequences(*seen.Load()))
+		require.NoError(t, w.Close())
+		require.NoError(t, <-ended)
+	})
+}
+
+func TestWatch_saysWhereItWasAndInWhichRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLAN(t)
+		stream, _ := streaming(oneBoot, frame(8), "hang")
+		queries := make(chan url.Values, 2)
+		l.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			queries <- r.URL.Query()
+			stream.ServeHTTP(w, r)
+		}))
+		w, err := l.client().Watch(t.Context(), laneswap.WatchQuery{After: 7, Service: "a@b:c"})
+		require.NoError(t, err)
+		_, ended := reading(w)
+		require.Equal(t, url.Values{"after": {"7"}, "service": {"a@b:c"}}, <-queries)
+		require.Equal(t, url.Values{"after": {"8"}, "service": {"a@b:c"}, "boot": {"boot"}}, <-queries)
 		require.NoError(t, w.Close())
 		require.NoError(t, <-ended)
 	})

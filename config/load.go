@@ -56,7 +56,7 @@ func (l *loader) parse(c *Config) error {
 		}
 		for _, f := range Fields() {
 			if f.name == parse.Name {
-				l.refuse(f, problemOf(parse.Err))
+				l.refuse(f, problemOf(parse.Err)+f.bounds())
 			}
 		}
 	}
@@ -84,6 +84,14 @@ func problemOf(err error) string {
 		return string(p)
 	}
 	return "cannot be read"
+}
+
+// bounds are those of f in words, for a problem that does not name them.
+func (f Field) bounds() string {
+	if f.min == "" {
+		return ""
+	}
+	return " (from " + f.min + " to " + f.max + ")"
 }
 
 // check returns what is wrong with the parsed value of f, or "".

@@ -51,7 +51,7 @@ func (d *debugServer) start() {
 		return
 	}
 	d.log.Info("serving pprof", "url", "http://"+d.listener.Addr().String()+"/debug/pprof/")
-	go d.http.Serve(d.listener) // ended by close; its error says only that
+	go func() { _ = d.http.Serve(d.listener) }() // ended by close; its error says only that
 }
 
 func (d *debugServer) close() error {

@@ -98,11 +98,12 @@ func (s *Server) URL() string {
 		return "http://" + s.Addr().String()
 	}
 	at := *addr
-	switch {
-	case at.IP.Equal(net.IPv4zero):
-		at.IP = net.IPv4(127, 0, 0, 1)
-	case at.IP.IsUnspecified():
+	if at.IP.IsUnspecified() {
+		// What was asked for: 0.0.0.0 listens on IPv6 as well, under that name.
 		at.IP = net.IPv6loopback
+		if ip := net.ParseIP(string(s.cfg.Host)); ip == nil || ip.To4() != nil {
+			at.IP = net.IPv4(127, 0, 0, 1)
+		}
 	}
 	return "http://" + at.String()
 }
@@ -146,14 +147,16 @@ func (s *Server) run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case <-s.quit.Done():
-	case failure = <-served:
+	case failure = <-served: // never nil
 	}
 	s.log.Info("stopping")
 	err := s.stop()
 	if failure == nil {
-		<-served
+		failure = <-served
 	}
-	if failure != nil {
+	if errors.Is(failure, http.ErrServerClosed) {
+		failure = nil
+	} else {
 		failure = fmt.Errorf("server: cannot serve: %w", failure)
 	}
 	return errors.Join(failure, err)

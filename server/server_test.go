@@ -178,6 +178,21 @@ func TestServer_stopsInTimeWhateverHangs(t *testing.T) {
 	require.Less(t, time.Since(begun), 10*time.Second)
 }
 
+func TestServer_saysAnAddressThatCanBeReached(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[config.Host]string{
+		"0.0.0.0": "http://127.0.0.1:", "::": "http://[::1]:", "127.0.0.1": "http://127.0.0.1:", "localhost": "http://127.0.0.1:",
+	} {
+		s, err := server.Open(settings(func(c *config.Config) { c.Host = host }))
+		if host == "::" && err != nil {
+			continue // there is no IPv6 here
+		}
+		require.NoError(t, err)
+		require.Contains(t, s.URL(), want)
+		require.NoError(t, s.Close())
+	}
+}
+
 func TestServer_closeEndsRunAndMayComeTwice(t *testing.T) {
 	t.Parallel()
 	s := run(t, settings(nil))

@@ -70,8 +70,8 @@ func TestBadBodies_areRefusedByNameAndChangeNothing(t *testing.T) {
 	before := a.state()
 	routes := map[string][]string{
 		"/api/services":                            {"service_id", "name", "interval", "stale_after", "forget_after", "metadata", "tags", "no_deadline"},
-		"/api/services/known/heartbeat":            {"status", "message", "metadata"},
-		"/api/services/new/heartbeat?create=1":     {"status", "message", "metadata"},
+		"/api/services/known/heartbeat":            {"status", "message", "metadata", "final"},
+		"/api/services/new/heartbeat?create=1":     {"status", "message", "metadata", "final"},
 		"/api/services/known/heartbeat?interval=1": {"metadata"},
 	}
 	for target, fields := range routes {
@@ -133,6 +133,9 @@ func TestBadFields_areRefusedByNameAndChangeNothing(t *testing.T) {
 		{beat, `{"metadata":"cpu"}`, 400, "metadata must be an object, got a string"},
 		{beat, `{"metadata":{"":1}}`, 422, "metadata has an empty key"},
 		{beat, `{"metadata":` + deep(20) + `}`, 422, "metadata.d"},
+		{beat, `{"final":"yes"}`, 400, "final must be true or false, got a string"},
+		{beat, `{"final":1}`, 400, "final must be true or false, got a number"},
+		{create, `{"final":[]}`, 400, "final must be true or false, got a list"},
 		{create, `{"metadata":` + deep(20) + `}`, 422, "metadata.d"},
 		{create + "&interval=abc", ``, 422, "interval must be a number of seconds"},
 		{create + "&interval=NaN", ``, 422, "interval is not a finite"},
@@ -246,8 +249,8 @@ func TestBodies_aboveTheirLimitAreRefused(t *testing.T) {
 	require.Equal(t, before, a.state())
 	a.do("POST", "/api/services", pad(`{"service_id":"new"}`, small)).want(200)
 	a.chunked("/api/services/known/heartbeat", pad(`{"status":"error"}`, small)).want(200)
-	require.Equal(t, 1.0, a.do("POST", "/api/heartbeats", pad(`[{"service_id":"known"}]`, large)).want(200).object()["accepted"])
-	require.Equal(t, 1.0, a.chunked("/api/heartbeats", pad(`[{"service_id":"known"}]`, large)).want(200).object()["accepted"])
+	require.EqualValues(t, 1, a.do("POST", "/api/heartbeats", pad(`[{"service_id":"known"}]`, large)).want(200).object()["accepted"])
+	require.EqualValues(t, 1, a.chunked("/api/heartbeats", pad(`[{"service_id":"known"}]`, large)).want(200).object()["accepted"])
 }
 
 func TestBodies_ofOtherMediaTypesAreRefused(t *testing.T) {

@@ -6,9 +6,13 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 
 	"github.com/laneswap/laneswap"
 )
+
+// maxFailures is how many failures of a batch are listed; the others are counted.
+const maxFailures = 1000
 
 // failure says why one item of a batch was not applied.
 type failure struct {
@@ -27,12 +31,19 @@ type batch struct {
 	reg      *laneswap.Registration // what unknown services are registered with, or nil
 	out      *jsonStream
 	accepted int
+	failed   int // listed or not
 }
 
 // beatMany answers POST /api/heartbeats: a JSON array, or a JSON object a line.
 // The good ones are applied and the bad ones listed under their index, for lines
 // their number, both from 0. An array that is not JSON applies nothing; a line
-// that is not JSON is a bad one.
+// that is not JSON is a bad one, and so is what is longer than MaxBodyBytes.
+//
+// At most maxFailures are listed. Where there are more, the answer has the member
+// "failed_total": how many there are, listed or not.
+//
+// No more than one item at a time is held as values, so that a request takes
+// little more memory than its body, whatever is in it.
 func (h *Handler) beatMany(w http.ResponseWriter, r *http.Request, _ laneswap.ServiceID) error {
 	reg, err := registrationOf(r)
 	if err != nil {
@@ -59,7 +70,7 @@ func (h *Handler) beatMany(w http.ResponseWriter, r *http.Request, _ laneswap.Se
 	}
 	if !lines {
 		// Checked as a whole before anything is applied.
-		if err := eachItem(body, func(int, any, error) error { return nil }); err != nil {
+		if err := checkArray(body); err != nil {
 			return err
 		}
 	}
@@ -79,12 +90,16 @@ func (h *Handler) beatMany(w http.ResponseWriter, r *http.Request, _ laneswap.Se
 	if err := b.out.value(b.accepted); err != nil {
 		return err
 	}
+	if b.failed > maxFailures {
+		b.out.raw(`,"failed_total":` + strconv.Itoa(b.failed))
+	}
 	b.out.raw("}")
 	return b.out.end()
 }
 
 // readBatch reads the body of a batch. What is above MaxBodyBytes is held only
-// while there is a slot for it, which release gives back.
+// while there is a slot for it, which release gives back, and must arrive as
+// steadily as steadyBody has it.
 func (h *Handler) readBatch(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
 	release = func() {}
 	if r.ContentLength > MaxBatchBytes {
@@ -97,6 +112,7 @@ func (h *Handler) readBatch(w http.ResponseWriter, r *http.Request) (body []byte
 		select {
 		case h.bigBatches <- struct{}{}:
 			release = func() { <-h.bigBatches }
+			r.Body = newSteadyBody(w, r)
 		default:
 			w.Header().Set("Connection", "close")
 			return nil, nil, &requestError{http.StatusServiceUnavailable, "busy", "too many large batches at once, try again"}
@@ -112,21 +128,44 @@ func (h *Handler) readBatch(w http.ResponseWriter, r *http.Request) (body []byte
 	return body, release, nil
 }
 
+// checkArray returns an error when data is not an array in JSON. It builds
+// nothing.
+func checkArray(data []byte) error {
+	return eachSpan(data, func(*parser, int) error { return nil })
+}
+
 // eachItem calls fn with the elements of an array, or with what is wrong with
 // one. It returns an error when data is not JSON.
 func eachItem(data []byte, fn func(i int, v any, err error) error) error {
-	p := parser{data: data}
-	p.next()
-	i := 0
-	err := p.elements(func() error {
+	i := -1
+	return eachSpan(data, func(p *parser, begin int) error {
+		i++
+		if n := p.pos - begin; n > MaxBodyBytes {
+			return fn(i, nil, itemTooLarge(n))
+		}
+		p.pos, p.dry = begin, false
 		v, err := p.value(1)
 		if err != nil {
 			return err
 		}
 		flaw := p.flaw
-		p.flaw = nil
-		i++
-		return fn(i-1, v, flaw)
+		p.dry, p.flaw = true, nil
+		return fn(i, v, flaw)
+	})
+}
+
+// eachSpan calls fn behind each element of an array, with where it begins. It
+// returns an error when data is not JSON.
+func eachSpan(data []byte, fn func(p *parser, begin int) error) error {
+	p := parser{data: data, dry: true}
+	p.next()
+	err := p.elements(func() error {
+		p.next()
+		begin := p.pos
+		if _, err := p.value(1); err != nil {
+			return err
+		}
+		return fn(&p, begin)
 	})
 	if err != nil {
 		return err
@@ -140,20 +179,33 @@ func eachItem(data []byte, fn func(i int, v any, err error) error) error {
 // eachLine calls fn with the value of every line that is not blank, or with what
 // is wrong with it.
 func eachLine(data []byte, fn func(i int, v any, err error) error) error {
-	i := 0
+	i := -1
 	for line := range bytes.Lines(data) {
-		if len(bytes.TrimSpace(line)) > 0 {
-			v, err := parseJSON(line)
-			if err := fn(i, v, err); err != nil {
-				return err
-			}
-		}
 		i++
+		line = bytes.TrimSpace(line)
+		var v any
+		var err error
+		switch n := len(line); {
+		case n == 0:
+			continue
+		case n > MaxBodyBytes:
+			err = itemTooLarge(n)
+		default:
+			v, err = parseJSON(line)
+		}
+		if err := fn(i, v, err); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// apply applies one item, or lists why not. The error ends the batch: the client
+func itemTooLarge(n int) error {
+	return tooLarge("the heartbeat is %d bytes long, the limit is %d", n, MaxBodyBytes)
+}
+
+// apply applies one item, or lists (and where it is our fault logs) why not, the
+// first maxFailures times. The error ends the batch: the client
 // takes no more of the answer.
 func (b *batch) apply(i int, v any, err error) error {
 	var id laneswap.ServiceID
@@ -165,6 +217,9 @@ func (b *batch) apply(i int, v any, err error) error {
 	}
 	if err == nil {
 		b.accepted++
+		return nil
+	}
+	if b.failed++; b.failed > maxFailures {
 		return nil
 	}
 	p := problemOf(err)

@@ -48,7 +48,7 @@ func TestBatch_appliesTheGoodAndListsTheBad(t *testing.T) {
 			a.register("b")
 			got := a.do("POST", "/api/heartbeats", c.body, "Content-Type", c.media).want(200).object()
 			require.Equal(t, []string{"accepted", "failed"}, keys(got))
-			require.Equal(t, 2.0, got["accepted"])
+			require.EqualValues(t, 2, got["accepted"])
 			at := func(i int) string { return strings.ReplaceAll(c.prefix, "%d", fmt.Sprint(i)) }
 			require.Equal(t, append(want[:len(want):len(want)],
 				failure(6, "a", 400, "bad-request", at(6)+"metadata.x is 1e999, which is too large for a number", ""),
@@ -104,10 +104,10 @@ func TestBatch_lineThatIsNotJSONSpoilsNoOther(t *testing.T) {
 	a := newAPI(t)
 	a.register("a")
 	got := a.do("POST", "/api/heartbeats", "\n{\"service_id\":\"a\"}\n\n{\"service_id\":\n{\"service_id\":\"a\"}\n").want(200).object()
-	require.Equal(t, 2.0, got["accepted"])
+	require.EqualValues(t, 2, got["accepted"])
 	failed := got["failed"].([]any)
 	require.Len(t, failed, 1)
-	require.Equal(t, 3.0, failed[0].(map[string]any)["index"], "the number of the line, from 0")
+	require.EqualValues(t, 3, failed[0].(map[string]any)["index"], "the number of the line, from 0")
 	require.Equal(t, "service_id is not JSON: it ends where a value was expected", failed[0].(map[string]any)["detail"])
 }
 
@@ -115,7 +115,7 @@ func TestBatch_createRegistersTheUnknown(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 	got := a.do("POST", "/api/heartbeats?create=1&interval=60", `[{"service_id":"a"},{"service_id":"b","status":"error"},{"service_id":"c","status":"?"}]`).want(200).object()
-	require.Equal(t, 2.0, got["accepted"])
+	require.EqualValues(t, 2, got["accepted"])
 	require.Len(t, got["failed"], 1)
 	sum, err := a.m.Summary(t.Context())
 	require.NoError(t, err)
@@ -137,7 +137,7 @@ func TestBatch_ofManyIsAppliedWhole(t *testing.T) {
 		fmt.Fprintf(&b, "{\"service_id\":\"s%d\"}\n", i%100)
 	}
 	got := a.do("POST", "/api/heartbeats?create=1", b.String()).want(200).object()
-	require.Equal(t, float64(n), got["accepted"])
+	require.EqualValues(t, n, got["accepted"])
 	require.Empty(t, got["failed"])
 	st, err := a.m.Service(t.Context(), "s42")
 	require.NoError(t, err)

@@ -145,7 +145,9 @@ func BenchmarkBatch(b *testing.B) {
 	}
 	a.chunked("/api/heartbeats?create=1", body.String()).want(200)
 	for b.Loop() {
-		a.post("/api/heartbeats", bytes.NewReader(body.Bytes()))
+		if rec := a.post("/api/heartbeats", bytes.NewReader(body.Bytes())); !bytes.Contains(rec.Body.Bytes(), []byte(`"accepted":1000`)) {
+			b.Fatal(rec.Body)
+		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/beat")
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 )
 
@@ -39,6 +40,8 @@ func fillBody(buf *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit i
 		return nil, tooLarge("the body is longer than the limit of %d bytes", limit)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, badRequest("the body ends before its announced length")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, badRequest("the body arrives too slowly")
 	case err != nil:
 		return nil, badRequest("the body could not be read")
 	}

@@ -1,4 +1,7 @@
 package httpapi
 
-// ParseJSON is the parser of bodies, which is compared with encoding/json.
-var ParseJSON = parseJSON
+// What the fuzz tests compare with encoding/json.
+var (
+	ParseJSON  = parseJSON
+	CheckArray = checkArray
+)

@@ -115,13 +115,17 @@ func FuzzParseJSON(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		got, err := httpapi.ParseJSON(data)
-		if err == nil {
+		if checked := httpapi.CheckArray([]byte("[" + string(data) + "]")); err == nil {
+			require.NoError(t, checked, "%q", data)
 			var want any
 			require.NoError(t, json.Unmarshal(data, &want))
 			require.True(t, reflect.DeepEqual(want, got), "%q: %#v, encoding/json has %#v", data, got, want)
 			return
 		}
 		if !json.Valid(data) {
+			if array := "[" + string(data) + "]"; !json.Valid([]byte(array)) {
+				require.Error(t, httpapi.CheckArray([]byte(array)), "%q", array)
+			}
 			return
 		}
 		for _, reason := range []string{"given twice", "nested deeper", "too large for a number", "surrogate", "UTF-8"} {

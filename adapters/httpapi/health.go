@@ -28,7 +28,7 @@ func (h *Handler) apiHealth(w http.ResponseWriter, _ *http.Request, _ laneswap.S
 func (h *Handler) healthz(w http.ResponseWriter, r *http.Request, _ laneswap.ServiceID) error {
 	if len(h.health) > 0 { // Unhealthy would take none for all
 		if err := h.m.Unhealthy(r.Context(), h.health...); err != nil {
-			return writeJSON(w, http.StatusServiceUnavailable, health{"unhealthy", strings.TrimPrefix(err.Error(), "laneswap: ")})
+			return writeJSON(w, http.StatusServiceUnavailable, health{"unhealthy", strings.TrimPrefix(err.Error(), "laneswap: unhealthy: ")})
 		}
 	}
 	return writeJSON(w, http.StatusOK, health{Status: "ok"})

@@ -60,6 +60,7 @@ func parseHeartbeat(body []byte) (laneswap.Heartbeat, error) {
 func (f *fields) heartbeat() laneswap.Heartbeat {
 	return laneswap.Heartbeat{
 		Status: laneswap.Status(f.text("status")), Message: f.text("message"), Metadata: f.object("metadata"),
+		Final: f.flag("final"),
 	}
 }
 

@@ -130,7 +130,7 @@ func (r *reply) problem(status int, code string) map[string]any {
 	p := r.object()
 	require.Equal(r.t, code, p["code"], "problem: %v", p)
 	require.Equal(r.t, "urn:laneswap:problem:"+code, p["type"])
-	require.Equal(r.t, float64(status), p["status"])
+	require.EqualValues(r.t, status, p["status"])
 	require.NotEmpty(r.t, p["title"])
 	require.NotEmpty(r.t, p["detail"])
 	return p

@@ -11,8 +11,9 @@
 // is refused.
 //
 // What is bounded: a body by MaxBodyBytes or MaxBatchBytes, the batches above
-// MaxBodyBytes that are held at once by 16, streams by MaxStreams, connections
-// by LimitListener, and every connection in time by NewServer.
+// MaxBodyBytes that are held at once by 16, each of which must arrive at 256 KiB
+// a second, streams by MaxStreams, connections by LimitListener, and every
+// connection in time by NewServer.
 package httpapi
 
 import (

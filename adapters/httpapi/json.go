@@ -21,16 +21,20 @@ const maxJSONDepth = 32
 //
 // Syntax errors end the parsing. What is only not allowed becomes the flaw, and
 // the parsing goes on, so that one bad item does not spoil the others of a list.
+//
+// A dry parser only finds out where values end and whether their syntax is right:
+// it builds nothing and looks for no flaws, whatever the body holds.
 type parser struct {
 	data []byte
 	pos  int
 	path []step
 	flaw error
+	dry  bool
 }
 
-// step is an index, or a key when the index is negative.
+// step is an index, or a key, as it is written, when the index is negative.
 type step struct {
-	key   string
+	key   []byte
 	index int
 }
 
@@ -89,7 +93,10 @@ func (p *parser) value(depth int) (any, error) {
 
 func (p *parser) object(depth int) (any, error) {
 	p.pos++
-	out := map[string]any{}
+	var out map[string]any
+	if !p.dry {
+		out = map[string]any{}
+	}
 	if p.next() == '}' {
 		p.pos++
 		return out, nil
@@ -98,11 +105,12 @@ func (p *parser) object(depth int) (any, error) {
 		if p.next() != '"' {
 			return nil, p.unexpected("a key in quotes")
 		}
+		begin := p.pos + 1
 		key, err := p.text()
 		if err != nil {
 			return nil, err
 		}
-		p.path = append(p.path, step{key, -1})
+		p.path = append(p.path, step{p.data[begin : p.pos-1], -1})
 		if _, twice := out[key]; twice {
 			p.blame("%s is given twice", p.where())
 		}
@@ -110,8 +118,12 @@ func (p *parser) object(depth int) (any, error) {
 			return nil, p.unexpected(`":"`)
 		}
 		p.pos++
-		if out[key], err = p.value(depth + 1); err != nil {
+		v, err := p.value(depth + 1)
+		if err != nil {
 			return nil, err
+		}
+		if !p.dry {
+			out[key] = v
 		}
 		end := p.next()
 		if end != ',' && end != '}' {
@@ -126,6 +138,12 @@ func (p *parser) object(depth int) (any, error) {
 }
 
 func (p *parser) array(depth int) (any, error) {
+	if p.dry {
+		return nil, p.elements(func() error {
+			_, err := p.value(depth + 1)
+			return err
+		})
+	}
 	out := []any{}
 	err := p.elements(func() error {
 		v, err := p.value(depth + 1)
@@ -167,13 +185,14 @@ func (p *parser) text() (string, error) {
 		case c == '"':
 			raw := p.data[begin:p.pos]
 			p.pos++
-			if !utf8.Valid(raw) {
-				p.blame("%s is not valid UTF-8", p.where())
+			switch {
+			case !plain:
+				return p.unescape(raw)
+			case p.dry:
+				return "", nil
 			}
-			if plain {
-				return string(raw), nil
-			}
-			return p.unescape(raw)
+			p.checkUTF8(raw)
+			return string(raw), nil
 		case c == '\\':
 			plain = false
 			p.pos++ // what follows is looked at by unescape, but cannot end the string
@@ -185,12 +204,24 @@ func (p *parser) text() (string, error) {
 	return "", p.unexpected("the closing quote of a string")
 }
 
+func (p *parser) checkUTF8(raw []byte) {
+	if !utf8.Valid(raw) {
+		p.blame("%s is not valid UTF-8", p.where())
+	}
+}
+
 // unescape is given a string in which every backslash is followed by a byte.
 func (p *parser) unescape(raw []byte) (string, error) {
-	out := make([]byte, 0, len(raw))
+	var out []byte
+	if !p.dry {
+		p.checkUTF8(raw)
+		out = make([]byte, 0, len(raw))
+	}
 	for i := 0; i < len(raw); i++ {
 		if raw[i] != '\\' {
-			out = append(out, raw[i])
+			if !p.dry {
+				out = append(out, raw[i])
+			}
 			continue
 		}
 		i++
@@ -199,18 +230,22 @@ func (p *parser) unescape(raw []byte) (string, error) {
 			switch {
 			case n == 0:
 				return "", badRequest("%s is not JSON: \\u must be followed by four hexadecimal digits", p.where())
+			case p.dry:
 			case r == utf8.RuneError && n == 6 && !strings.EqualFold(string(raw[i+1:i+5]), "fffd"):
 				p.blame("%s holds half of a surrogate pair", p.where())
 			}
-			out = utf8.AppendRune(out, r)
-			i += n - 2
+			if i += n - 2; !p.dry {
+				out = utf8.AppendRune(out, r)
+			}
 			continue
 		}
 		at := strings.IndexByte(`"\/bfnrt`, raw[i])
 		if at < 0 {
 			return "", badRequest("%s is not JSON: unknown escape \\%s", p.where(), quoteByte(raw[i]))
 		}
-		out = append(out, "\"\\/\b\f\n\r\t"[at])
+		if !p.dry {
+			out = append(out, "\"\\/\b\f\n\r\t"[at])
+		}
 	}
 	return string(out), nil
 }
@@ -268,6 +303,9 @@ func (p *parser) number() (any, error) {
 			return nil, p.notANumber(begin)
 		}
 	}
+	if p.dry {
+		return nil, nil
+	}
 	text := string(p.data[begin:p.pos])
 	f, err := strconv.ParseFloat(text, 64)
 	if errors.Is(err, strconv.ErrRange) {
@@ -312,9 +350,9 @@ func (p *parser) where() string {
 		case s.index >= 0:
 			fmt.Fprintf(&b, "[%d]", s.index)
 		case b.Len() == 0:
-			b.WriteString(clip(s.key, 40))
+			b.WriteString(s.name())
 		default:
-			b.WriteString("." + clip(s.key, 40))
+			b.WriteString("." + s.name())
 		}
 		if b.Len() > 120 {
 			break
@@ -324,6 +362,15 @@ func (p *parser) where() string {
 		return "the body"
 	}
 	return clip(b.String(), 120)
+}
+
+// name is the key, for people.
+func (s step) name() string {
+	key, err := new(parser).unescape(s.key)
+	if err != nil {
+		key = string(s.key)
+	}
+	return clip(key, 40)
 }
 
 // quoteByte shows a byte of a body that may be anything.

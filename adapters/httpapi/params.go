@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -82,12 +83,11 @@ func (p *params) id(key string) laneswap.ServiceID {
 	if id == "" {
 		return ""
 	}
-	if err := laneswap.ValidateServiceID(id); err != nil {
-		if invalid, ok := err.(*laneswap.ValidationError); ok {
-			p.invalid(key, invalid.Problem)
-		} else if p.err == nil {
-			p.err = err
-		}
+	var invalid *laneswap.ValidationError
+	if err := laneswap.ValidateServiceID(id); errors.As(err, &invalid) {
+		p.invalid(key, invalid.Problem)
+	} else if err != nil && p.err == nil {
+		p.err = err
 	}
 	return id
 }

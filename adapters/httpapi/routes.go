@@ -184,8 +184,8 @@ func (h *Handler) rescue(w *answer, r *http.Request) {
 	if p == nil {
 		return
 	}
-	if p == http.ErrAbortHandler { // the server's own way of breaking off
-		panic(p)
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(p) // the server's own way of breaking off
 	}
 	h.log.Error("handler panicked", "method", r.Method, "path", clip(r.URL.EscapedPath(), 200), "err", p, "stack", string(debug.Stack()))
 	if w.begun {

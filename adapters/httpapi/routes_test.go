@@ -152,7 +152,7 @@ func TestListEvents_sequenceCoversEventsThatCameInBetween(t *testing.T) {
 	a := &api{t: t, m: m, h: httpapi.New(&faulty{Manager: m})} // its summary is from before all events
 	a.register("a")
 	flip(t, m, "a")
-	require.Equal(t, 2.0, a.do("GET", "/api/events", "").want(200).object()["sequence"])
+	require.EqualValues(t, 2, a.do("GET", "/api/events", "").want(200).object()["sequence"])
 }
 
 func TestHandler_panicIsA500WithoutInternals(t *testing.T) {

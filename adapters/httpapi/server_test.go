@@ -65,6 +65,31 @@ func TestServer_cutsConnectionsThatTrickle(t *testing.T) {
 	})
 }
 
+func TestServer_cutsClientsThatDoNotReadTheirAnswer(t *testing.T) {
+	for name, c := range map[string]struct {
+		wait time.Duration
+		cut  bool
+	}{
+		"just in time": {httpapi.WriteTimeout - time.Second, false},
+		"too late":     {httpapi.WriteTimeout + time.Second, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, l, _ := newAPI(t).serve()
+				conn, err := l.dial(t.Context())
+				require.NoError(t, err)
+				defer conn.Close()
+				_, err = io.WriteString(conn, "GET /api/summary HTTP/1.1\r\nHost: l\r\nConnection: close\r\n\r\n")
+				require.NoError(t, err)
+				time.Sleep(c.wait) // virtual: a pipe holds nothing, the answer waits for its reader
+				got, err := io.ReadAll(conn)
+				require.NoError(t, err)
+				require.Equal(t, c.cut, len(got) == 0, "%s", got)
+			})
+		})
+	}
+}
+
 func TestServer_cutsIdleConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, l, _ := newAPI(t).serve()
@@ -155,7 +180,7 @@ func TestServer_shutsDownOverLoopbackWithOpenStreams(t *testing.T) {
 	}}}
 	var streams []*reader
 	for range 10 {
-		streams = append(streams, open(t, t.Context(), client, ""))
+		streams = append(streams, open(t.Context(), t, client, ""))
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()

@@ -37,8 +37,7 @@ func TestServices_roundTripWithExactKeys(t *testing.T) {
 	require.Equal(t, "warning", st["status"])
 	require.Equal(t, "slow", st["message"])
 	require.Equal(t, map[string]any{"cpu": 91.0}, st["metadata"])
-	require.Equal(t, 90.5, st["window"])
-	require.Equal(t, 30.0, st["interval"])
+	require.Equal(t, []any{90.5, 30.0}, []any{st["window"], st["interval"]})
 	require.Equal(t, []any{}, st["events"])
 
 	st = a.do("GET", "/api/services/billing", "").want(200).object()
@@ -70,7 +69,7 @@ func TestServices_roundTripWithExactKeys(t *testing.T) {
 	kept := a.do("GET", "/api/events", "").want(200).object()
 	require.Equal(t, []string{"events", "sequence"}, keys(kept))
 	require.Len(t, kept["events"], 1)
-	require.Equal(t, 1.0, kept["sequence"])
+	require.EqualValues(t, 1, kept["sequence"])
 
 	require.Empty(t, a.do("DELETE", "/api/services/billing", "").want(204).Body.String())
 	a.do("DELETE", "/api/services/billing", "").problem(404, "service-not-found")
@@ -152,13 +151,13 @@ func TestHeartbeat_createRegistersWhenAndOnlyWhenUnknown(t *testing.T) {
 
 	st := a.do("POST", "/api/services/cron@web-1/heartbeat?create=1&interval=60&stale_after=300&name=Backup", "").want(200).object()
 	require.Equal(t, "Backup", st["name"])
-	require.Equal(t, 60.0, st["interval"])
-	require.Equal(t, 300.0, st["window"])
-	require.Equal(t, 1.0, st["beats"])
+	require.EqualValues(t, 60, st["interval"])
+	require.EqualValues(t, 300, st["window"])
+	require.EqualValues(t, 1, st["beats"])
 
 	st = a.do("POST", "/api/services/cron@web-1/heartbeat?create=1&interval=5", "").want(200).object()
-	require.Equal(t, 60.0, st["interval"], "a known service keeps its registration")
-	require.Equal(t, 2.0, st["beats"])
+	require.EqualValues(t, 60, st["interval"], "a known service keeps its registration")
+	require.EqualValues(t, 2, st["beats"])
 
 	a.do("POST", "/api/services/other/heartbeat?create=0", "").problem(404, "service-not-found")
 }
@@ -209,7 +208,7 @@ func TestListServices_filtersAndPages(t *testing.T) {
 	require.NoError(t, a.m.Beat(t.Context(), "s3", laneswap.Heartbeat{Status: laneswap.StatusError}))
 	ids := func(target string) (ids []string, next any) {
 		list := a.do("GET", target, "").want(200).object()
-		require.Equal(t, 5.0, list["summary"].(map[string]any)["total"], "the summary covers all")
+		require.EqualValues(t, 5, list["summary"].(map[string]any)["total"], "the summary covers all")
 		return keys(list["services"].(map[string]any)), list["next"]
 	}
 	check := func(target string, want []string, wantNext any) {
@@ -269,18 +268,18 @@ func TestListEvents_sequenceIsWhereToContinue(t *testing.T) {
 			require.NoError(t, a.m.Beat(t.Context(), id, laneswap.Heartbeat{Status: st}))
 		}
 	}
-	sequences := func(target string) (got []float64, sequence float64) {
+	sequences := func(target string) (got []float64, sequence any) {
 		t.Helper()
 		answer := a.do("GET", target, "").want(200).object()
 		for _, ev := range answer["events"].([]any) {
 			got = append(got, ev.(map[string]any)["sequence"].(float64))
 		}
-		return got, answer["sequence"].(float64)
+		return got, answer["sequence"]
 	}
 	for _, c := range []struct {
 		target string
 		want   []float64
-		next   float64
+		next   int
 	}{
 		{"/api/events?after=0&limit=3", []float64{1, 2, 3}, 3},
 		{"/api/events?after=3&limit=3", []float64{4, 5, 6}, 6},
@@ -291,7 +290,7 @@ func TestListEvents_sequenceIsWhereToContinue(t *testing.T) {
 	} {
 		got, next := sequences(c.target)
 		require.Equal(t, c.want, got, c.target)
-		require.Equal(t, c.next, next, c.target)
+		require.EqualValues(t, c.next, next, c.target)
 	}
 	a.do("GET", "/api/events?after=99", "").problem(410, "gone")
 }

@@ -58,7 +58,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, _ laneswap.Serv
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	newSSE(w, h.closing).run(ctx, watcher)
+	newSSE(h.closing, w).run(ctx, watcher)
 	return nil
 }
 
@@ -100,7 +100,7 @@ type sse struct {
 	shortened bool
 }
 
-func newSSE(w http.ResponseWriter, closing context.Context) *sse {
+func newSSE(closing context.Context, w http.ResponseWriter) *sse {
 	return &sse{w: w, rc: http.NewResponseController(w), closing: closing}
 }
 

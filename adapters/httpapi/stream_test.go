@@ -28,7 +28,7 @@ type reader struct {
 }
 
 // open opens a stream; headers are pairs of name and value.
-func open(t testing.TB, ctx context.Context, client *http.Client, query string, headers ...string) *reader {
+func open(ctx context.Context, t testing.TB, client *http.Client, query string, headers ...string) *reader {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, "GET", "http://laneswap/api/events/stream"+query, http.NoBody)
 	require.NoError(t, err)
@@ -109,15 +109,15 @@ func TestStream_replaysThenFollowsWithoutAGap(t *testing.T) {
 		a.register("b")
 		flip(t, a.m, "a") // 1, 2
 
-		all := open(t, t.Context(), client, "?after=0")
+		all := open(t.Context(), t, client, "?after=0")
 		all.expect("1", "down")
 		all.expect("2", "recovered")
-		behind := open(t, t.Context(), client, "?after=1")
+		behind := open(t.Context(), t, client, "?after=1")
 		behind.expect("2", "recovered")
-		resumed := open(t, t.Context(), client, "?after=0", "Last-Event-ID", "1")
+		resumed := open(t.Context(), t, client, "?after=0", "Last-Event-ID", "1")
 		resumed.expect("2", "recovered")
-		live := open(t, t.Context(), client, "")
-		onlyB := open(t, t.Context(), client, "?after=0&service=b")
+		live := open(t.Context(), t, client, "")
+		onlyB := open(t.Context(), t, client, "?after=0&service=b")
 
 		flip(t, a.m, "a") // 3, 4
 		flip(t, a.m, "b") // 5, 6
@@ -138,7 +138,7 @@ func TestStream_survivesTheTimeoutsOfTheServerAndBeats(t *testing.T) {
 		_, _, client := a.serve()
 		_, err := a.m.Register(t.Context(), laneswap.Registration{ID: "a", NoDeadline: true})
 		require.NoError(t, err)
-		r := open(t, t.Context(), client, "")
+		r := open(t.Context(), t, client, "")
 		begin := time.Now()
 		for i := range 40 { // ten minutes, twenty times the write timeout
 			require.Equal(t, sse{comment: "beat"}, r.next())
@@ -159,7 +159,7 @@ func TestStream_showsAStaleServiceAtItsDeadline(t *testing.T) {
 		begin := time.Now()
 		_, err := a.m.Register(t.Context(), laneswap.Registration{ID: "a", StaleAfter: 10 * time.Second})
 		require.NoError(t, err)
-		r := open(t, t.Context(), client, "")
+		r := open(t.Context(), t, client, "")
 		ev := r.expect("1", "down")
 		require.Equal(t, laneswap.StatusStale, ev.To)
 		require.Equal(t, begin.Add(10*time.Second).UTC(), ev.At)
@@ -172,8 +172,8 @@ func TestStream_shutdownEndsItPromptly(t *testing.T) {
 		a := newAPI(t)
 		srv, _, client := a.serve()
 		a.register("a")
-		r := open(t, t.Context(), client, "")
-		idle := open(t, t.Context(), client, "") // is not read when the server wants to end
+		r := open(t.Context(), t, client, "")
+		idle := open(t.Context(), t, client, "") // is not read when the server wants to end
 		for range 200 {
 			flip(t, a.m, "a")
 		}
@@ -223,7 +223,7 @@ func TestStream_endsQuietlyWhenTheManagerStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI(t)
 		_, _, client := a.serve()
-		r := open(t, t.Context(), client, "")
+		r := open(t.Context(), t, client, "")
 		require.NoError(t, a.m.Stop(t.Context()))
 		_, err := r.read()
 		require.ErrorIs(t, err, io.EOF)
@@ -236,7 +236,7 @@ func TestStream_slowReaderIsTold(t *testing.T) {
 		a := withManager(t, m)
 		_, _, client := a.serve()
 		a.register("a")
-		r := open(t, t.Context(), client, "")
+		r := open(t.Context(), t, client, "")
 		for range 500 { // more than is kept, read ahead and buffered on the way
 			flip(t, m, "a")
 			synctest.Wait()
@@ -282,7 +282,7 @@ func TestStream_clientThatLeavesLeavesNothingBehind(t *testing.T) {
 		a := newAPI(t)
 		_, _, client := a.serve()
 		ctx, cancel := context.WithCancel(t.Context())
-		r := open(t, ctx, client, "")
+		r := open(ctx, t, client, "")
 		cancel()
 		_, err := r.read()
 		require.Error(t, err)
@@ -312,7 +312,7 @@ func TestStream_thereIsALimit(t *testing.T) {
 		_, _, client := a.serve()
 		var last *reader
 		for range httpapi.MaxStreams {
-			last = open(t, t.Context(), client, "")
+			last = open(t.Context(), t, client, "")
 		}
 		a.do("HEAD", "/api/events/stream", "").problem(503, "busy")
 		a.do("GET", "/healthz", "").want(200)

@@ -36,7 +36,7 @@ func Healthz(m Checker, ids ...laneswap.ServiceID) http.Handler {
 		code := http.StatusOK
 		if err := m.Unhealthy(r.Context(), ids...); err != nil {
 			code, answer.Status = http.StatusServiceUnavailable, "unhealthy"
-			answer.Detail = strings.TrimPrefix(err.Error(), "laneswap: ")
+			answer.Detail = strings.TrimPrefix(err.Error(), "laneswap: unhealthy: ")
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")

@@ -187,6 +187,22 @@ func TestHeartbeat_triesAgainLaterWhenItWasRefused(t *testing.T) {
 	})
 }
 
+func TestHeartbeat_firstRequestTriesAgainAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := laneswap.NewManager(laneswap.WithLimits(laneswap.Limits{Services: 1}))
+		_, err := m.Register(t.Context(), laneswap.Registration{ID: "other"})
+		require.NoError(t, err)
+		h := middleware.Heartbeat(m, laneswap.Registration{ID: "shop"}, shop())
+		require.ErrorIs(t, h.Err(), laneswap.ErrTooManyServices)
+
+		require.NoError(t, m.Remove(t.Context(), "other"))
+		ask(h, "GET", "/items/1") // no time has passed
+		synctest.Wait()
+		require.NoError(t, h.Err())
+		require.EqualValues(t, 1, status(t, m, "shop").Beats)
+	})
+}
+
 func TestHeartbeat_saysWhyABadRegistrationDoesNotCount(t *testing.T) {
 	t.Parallel()
 	m := laneswap.NewManager()

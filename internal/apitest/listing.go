@@ -61,6 +61,7 @@ var listing = []test{
 			{laneswap.ServiceQuery{After: "a-3"}, []laneswap.ServiceID{"a:1", "a@2", "e"}},
 			{laneswap.ServiceQuery{After: "a0"}, []laneswap.ServiceID{"a:1", "a@2", "e"}},
 			{laneswap.ServiceQuery{After: "z"}, nil},
+			{laneswap.ServiceQuery{After: "a!/ü?"}, []laneswap.ServiceID{"a-3", "a:1", "a@2", "e"}}, // no id, but a place
 			{laneswap.ServiceQuery{Limit: 2}, []laneswap.ServiceID{"B", "a-3"}},
 			{laneswap.ServiceQuery{Limit: 2, After: "a-3"}, []laneswap.ServiceID{"a:1", "a@2"}},
 			{laneswap.ServiceQuery{Limit: 1, Tag: "eu", After: "a:1"}, []laneswap.ServiceID{"e"}},

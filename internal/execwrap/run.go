@@ -41,7 +41,8 @@ type Command struct {
 // end, ends that wait.
 //
 // Signals that we are sent are sent on, except those that a terminal sends to
-// the whole foreground group, which the program has got already. One who signals
+// the whole foreground group, which the program has got already; in a terminal's
+// foreground an INT or QUIT sent to us alone is taken for one of those. One who signals
 // a whole group himself (systemd does, unless KillMode=mixed) signals the
 // program twice.
 func Run(c Command) Outcome {

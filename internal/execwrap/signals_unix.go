@@ -48,7 +48,12 @@ func (r *relay) stop() {
 	signal.Stop(r.pipe)
 }
 
-// forward sends s on to p, unless p has it from the terminal.
+// forward sends s on to p, unless p has it from the terminal. Whether a terminal
+// or a process sent s is not known: Go does not hand on si_code. In the
+// foreground it is taken to be the terminal, so that an INT or QUIT sent to us
+// alone is lost there. To send it on late, when p still runs, would give it twice
+// to every program that handles Ctrl-C and lives on, such as a shell or an
+// editor: the lost signal can be sent again, the second one cannot be taken back.
 func (r *relay) forward(p *os.Process, s os.Signal) {
 	switch s {
 	case unix.SIGINT, unix.SIGQUIT, unix.SIGWINCH:

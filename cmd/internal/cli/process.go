@@ -1,0 +1,174 @@
+// Package cli is the commands laneswap and laneswapd: their flags, their output
+// and their exit codes. It reads nothing of the process by itself; all of it
+// comes in a Process, so that tests can run commands like functions.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/client"
+	"github.com/laneswap/laneswap/config"
+)
+
+// The exit codes. "laneswap exec" exits with the code of its program instead.
+const (
+	CodeOK          = 0
+	CodeFailure     = 1
+	CodeUsage       = 2 // flags, arguments, settings, or input that the server refuses
+	CodeNotFound    = 3 // no such service
+	CodeUnreachable = 4 // no answer from the server
+)
+
+const exitCodes = `Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 no such service,
+4 server not reachable. "laneswap exec" exits as its program does.`
+
+// Process is what a command has of the process that it runs in.
+type Process struct {
+	// Args are the arguments without the program's name.
+	Args []string
+	// Environ is the environment, in the form of os.Environ.
+	Environ []string
+	// The streams. "laneswap exec" hands them to its program and needs files.
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	// Stop delivers the signals that end what would go on for ever: the first one
+	// gently, the second, for a server, at once. nil means the process's own
+	// SIGINT and SIGTERM.
+	Stop <-chan os.Signal
+}
+
+// Real is the Process of this process.
+func Real() Process {
+	return Process{Args: os.Args[1:], Environ: os.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+}
+
+// stopping returns where the signals come that say stop, and ends listening.
+func (p Process) stopping() (stop <-chan os.Signal, end func()) {
+	if p.Stop != nil {
+		return p.Stop, func() {}
+	}
+	own := make(chan os.Signal, 2)
+	signal.Notify(own, os.Interrupt, syscall.SIGTERM)
+	return own, func() { signal.Stop(own) }
+}
+
+// env returns a variable, "" when it is not set.
+func (p Process) env(name string) string {
+	for _, entry := range p.Environ {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// width is that of the terminal that standard output is; 0 when it is none.
+func (p Process) width() int {
+	f, ok := p.Stdout.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
+
+// exitError makes a command end with a code, silently when err is nil.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// usage makes err one of wrong usage.
+func usage(err error) error { return &exitError{code: CodeUsage, err: err} }
+
+// execute runs a command to its end, says of an error what there is to say in
+// one line, and returns the exit code.
+func (p Process) execute(root *cobra.Command) int {
+	ran := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { ran = true }
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetArgs(p.Args)
+	root.SetIn(p.Stdin)
+	root.SetOut(p.Stdout)
+	root.SetErr(p.Stderr)
+	cmd, err := root.ExecuteContextC(context.Background())
+	if err == nil {
+		return CodeOK
+	}
+	code := codeOf(err)
+	if !ran { // what fails before the command runs is the way it was called
+		code = CodeUsage
+	}
+	var exit *exitError
+	if errors.As(err, &exit) && exit.err == nil {
+		return code
+	}
+	text := oneLine(err)
+	if !ran {
+		text += fmt.Sprintf(" (see %s --help)", cmd.CommandPath())
+	}
+	fmt.Fprintf(p.Stderr, "%s: %s\n", root.Name(), text)
+	return code
+}
+
+// oneLine is what err says, joined errors one behind the other. The names of our
+// packages, which each boundary adds, say nothing to people.
+func oneLine(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for i, line := range lines {
+		line = strings.TrimPrefix(strings.ReplaceAll(line, "laneswap: ", ""), "server: ")
+		lines[i] = strings.Join(strings.Fields(laneswap.Sanitize(line)), " ")
+	}
+	return strings.Join(slices.DeleteFunc(lines, func(line string) bool { return line == "" }), "; ")
+}
+
+func codeOf(err error) int {
+	var exit *exitError
+	var invalid *laneswap.ValidationError
+	var settings config.Errors
+	switch {
+	case errors.As(err, &exit):
+		return exit.code
+	case errors.Is(err, laneswap.ErrServiceNotFound):
+		return CodeNotFound
+	case errors.As(err, &invalid), errors.As(err, &settings):
+		return CodeUsage
+	case errors.Is(err, client.ErrUnreachable):
+		return CodeUnreachable
+	}
+	return CodeFailure
+}
+
+// group makes a command that only holds others.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(commands...)
+	return cmd
+}

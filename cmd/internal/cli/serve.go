@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/laneswap/laneswap/server"
+)
+
+const serveLong = `A LaneSwap server: services tell it over HTTP that they are alive, and it
+notices when one falls silent. What it knows is kept in memory.
+
+SIGINT and SIGTERM stop it within 10 seconds, a second one at once. Durations
+are seconds (30) or have a unit (90s, 5m). Flags win over the environment.`
+
+// Laneswapd runs the command laneswapd and returns its exit code.
+func Laneswapd(p Process) int {
+	cmd := &cobra.Command{
+		Use: "laneswapd", Short: "A heartbeat monitor", Long: serveLong + "\n\nExit codes: 0 stopped, 1 failed, 2 wrong usage or settings.",
+		Example: "  laneswapd --host 127.0.0.1 --stale-threshold 90s",
+		Args:    cobra.NoArgs, RunE: p.serve, Version: thisBuild().String(),
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	addSettings(cmd)
+	return p.execute(cmd)
+}
+
+func serverCommand(p Process) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "server", Short: "Run a server, as laneswapd does", Long: serveLong,
+		Example: "  laneswap server --port 8000 --stale-threshold 90s",
+		Args:    cobra.NoArgs, RunE: p.serve,
+	}
+	addSettings(cmd)
+	return cmd
+}
+
+// serve runs a server until it is told to stop.
+func (p Process) serve(cmd *cobra.Command, _ []string) error {
+	cfg, err := p.settings(cmd)
+	if err != nil {
+		return err
+	}
+	stop, end := p.stopping()
+	defer end()
+	s, err := server.Open(cfg, server.WithLogOutput(p.Stderr))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(cmd.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }() // ends after cancel, in time; or with the process
+	for signals := 0; ; signals++ {
+		select {
+		case err := <-done:
+			return err
+		case sig := <-stop:
+			if signals > 0 {
+				return &exitError{code: CodeFailure, err: errors.New(fmt.Sprint("ended at once by a second signal, ", sig))}
+			}
+			cancel()
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/client"
+	"github.com/laneswap/laneswap/internal/table"
+)
+
+func (r *remote) servicesCommand() *cobra.Command {
+	return group("services", "List, register and remove services",
+		r.listCommand(), r.getCommand(), r.registerCommand(), r.heartbeatCommand(), r.deleteCommand())
+}
+
+func (r *remote) listCommand() *cobra.Command {
+	var q laneswap.ServiceQuery
+	cmd := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List services, the most urgent first",
+		Long:    "List services, the most urgent first. With -o json: an array, ordered by id.",
+		Example: "  laneswap services list --status stale\n  laneswap services list -o json | jq -r '.[].id'",
+		Args:    cobra.NoArgs,
+		RunE: r.asking(func(ctx context.Context, c *client.Client, _ []string) error {
+			services := []laneswap.ServiceStatus{}
+			for st, err := range c.Services(ctx, q) {
+				if err != nil {
+					return err
+				}
+				services = append(services, st)
+			}
+			if r.json() {
+				return r.writeJSON(services)
+			}
+			slices.SortStableFunc(services, func(a, b laneswap.ServiceStatus) int { return a.Status.Compare(b.Status) })
+			return table.Services(r.p.Stdout, services, r.table())
+		}),
+	}
+	cmd.Flags().StringVar((*string)(&q.Status), "status", "", "only those with this status")
+	cmd.Flags().StringVar(&q.Tag, "tag", "", "only those with this tag")
+	cmd.Flags().StringVar(&q.Name, "name", "", "only those of this name")
+	cmd.Flags().IntVar(&q.Limit, "limit", 0, "at most this many, by id; 0 means all")
+	_ = cmd.RegisterFlagCompletionFunc("status", completeStatuses(true))
+	return cmd
+}
+
+func (r *remote) getCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "get ID", Short: "Show one service and its latest events",
+		Example: "  laneswap services get billing@web-1",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: r.completeIDs(false),
+		RunE: r.asking(func(ctx context.Context, c *client.Client, args []string) error {
+			st, err := c.Service(ctx, laneswap.ServiceID(args[0]))
+			if err != nil {
+				return err
+			}
+			return r.show(st)
+		}),
+	}
+}
+
+// show writes one service.
+func (r *remote) show(st laneswap.ServiceStatus) error {
+	if r.json() {
+		return r.writeJSON(st)
+	}
+	return table.Service(r.p.Stdout, st, r.table())
+}
+
+func (r *remote) deleteCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "delete ID...", Aliases: []string{"rm"}, Short: "Remove services",
+		Example: "  laneswap services delete billing@web-1",
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: r.completeIDs(true),
+		RunE: r.asking(func(ctx context.Context, c *client.Client, args []string) error {
+			var errs []error
+			for _, id := range args {
+				if err := c.Remove(ctx, laneswap.ServiceID(id)); err != nil {
+					errs = append(errs, err)
+				}
+			}
+			return errors.Join(errs...)
+		}),
+	}
+}
+
+func (r *remote) registerCommand() *cobra.Command {
+	reg := new(registration)
+	cmd := &cobra.Command{
+		Use: "register", Short: "Register a service, or change one, and print its id",
+		Long:    "Register a service, or change the one with this id, and print its id.",
+		Example: "  laneswap services register --name billing --interval 30s --tag web",
+		Args:    cobra.NoArgs,
+		RunE: r.asking(func(ctx context.Context, c *client.Client, _ []string) error {
+			st, err := c.Register(ctx, reg.Registration)
+			if err != nil {
+				return err
+			}
+			if r.json() {
+				return r.writeJSON(st)
+			}
+			_, err = fmt.Fprintln(r.p.Stdout, st.ID)
+			return err
+		}),
+	}
+	reg.flags(cmd)
+	cmd.Flags().BoolVar(&reg.NoDeadline, "no-deadline", false, "its silence means nothing")
+	return cmd
+}
+
+func (r *remote) heartbeatCommand() *cobra.Command {
+	var hb laneswap.Heartbeat
+	var create bool
+	var reg laneswap.Registration
+	cmd := &cobra.Command{
+		Use: "heartbeat ID", Aliases: []string{"beat"}, Short: "Send one heartbeat",
+		Long:    "Send one heartbeat. Without flags it says that all is well.",
+		Example: "  laneswap services heartbeat backup --create --interval 24h --message 'copied 12 GB'",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: r.completeIDs(false),
+	}
+	cmd.RunE = r.asking(func(ctx context.Context, c *client.Client, args []string) error {
+		if cmd.Flags().Changed("interval") && !create {
+			return usage(errors.New("--interval needs --create: a heartbeat does not change what is registered"))
+		}
+		reg.ID = laneswap.ServiceID(args[0])
+		var st laneswap.ServiceStatus
+		var err error
+		if create {
+			st, err = c.Announce(ctx, reg, hb)
+		} else {
+			st, err = c.Report(ctx, reg.ID, hb)
+		}
+		if err != nil || !r.json() {
+			return err
+		}
+		return r.writeJSON(st)
+	})
+	cmd.Flags().StringVar((*string)(&hb.Status), "status", "", "how it is; healthy unless set")
+	cmd.Flags().StringVar(&hb.Message, "message", "", "a word for people")
+	cmd.Flags().Var((*metadata)(&hb.Metadata), "metadata", "KEY=VALUE to keep with the service; again for more")
+	cmd.Flags().BoolVar(&hb.Final, "final", false, "expect no heartbeat after this one")
+	cmd.Flags().BoolVar(&create, "create", false, "register the service when it is not known")
+	cmd.Flags().Var(&duration{&reg.Interval, false}, "interval", "with --create: how often it will beat")
+	_ = cmd.RegisterFlagCompletionFunc("status", completeStatuses(false))
+	return cmd
+}
+
+// completeStatuses completes statuses; those that can be reported, or all.
+func completeStatuses(all bool) cobra.CompletionFunc {
+	var names []string
+	for _, st := range laneswap.Statuses() {
+		if all || st != laneswap.StatusStale {
+			names = append(names, string(st))
+		}
+	}
+	return cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp)
+}
+
+// registration is the flags that "register" and "exec" share.
+type registration struct{ laneswap.Registration }
+
+func (r *registration) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar((*string)(&r.ID), "id", "", "its id, for example billing@web-1")
+	cmd.Flags().StringVar(&r.Name, "name", "", "its name, for people")
+	cmd.Flags().Var(&duration{&r.Interval, false}, "interval", "how often it will beat")
+	cmd.Flags().Var(&duration{&r.StaleAfter, false}, "stale-after", "the silence after which it is stale")
+	cmd.Flags().StringArrayVar(&r.Tags, "tag", nil, "a tag; again for more")
+	cmd.Flags().Var(&duration{&r.ForgetAfter, true}, "forget-after", "forget it this long after it went stale or shut down, or never")
+	cmd.Flags().BoolVar(&r.MustRun, "must-run", false, "its goodbye is a bad sign")
+	cmd.Flags().Var((*metadata)(&r.Metadata), "metadata", "KEY=VALUE to keep with it; again for more")
+}
+
+// nameOf is what a service is called when nobody said.
+func nameOf(program string) string {
+	if i := strings.LastIndexAny(program, `/\`); i >= 0 {
+		program = program[i+1:]
+	}
+	name := []rune(strings.TrimSpace(laneswap.Sanitize(program)))
+	return string(name[:min(len(name), 128)])
+}

@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/laneswap/laneswap/config"
+)
+
+// setting is the text of a flag, to be read by config.
+type setting struct{ text, kind string }
+
+func (s *setting) String() string { return s.text }
+
+func (s *setting) Set(text string) error {
+	s.text = text
+	return nil
+}
+
+func (s *setting) Type() string { return s.kind }
+
+// addSettings gives cmd a flag for every setting of a server. Their values are
+// texts: config reads flags and environment alike.
+func addSettings(cmd *cobra.Command) {
+	for _, f := range config.Fields() {
+		value := &setting{text: f.Default, kind: "string"}
+		if f.Switch {
+			value.kind = "bool"
+		}
+		cmd.Flags().Var(value, f.Flag, fmt.Sprintf("%s (%s)", f.Help, f.Env))
+		if f.Switch {
+			cmd.Flags().Lookup(f.Flag).NoOptDefVal = "true"
+		}
+		if f.Choices != nil {
+			_ = cmd.RegisterFlagCompletionFunc(f.Flag, cobra.FixedCompletions(f.Choices, cobra.ShellCompDirectiveNoFileComp))
+		}
+	}
+}
+
+// settings are those of the flags that were given, the environment, and the
+// defaults.
+func (p Process) settings(cmd *cobra.Command) (config.Config, error) {
+	given := map[string]string{}
+	for _, f := range config.Fields() {
+		if flag := cmd.Flags().Lookup(f.Flag); flag.Changed {
+			given[f.Flag] = flag.Value.String()
+		}
+	}
+	return config.Load(p.Environ, given)
+}

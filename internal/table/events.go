@@ -1,0 +1,44 @@
+package table
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/laneswap/laneswap"
+)
+
+// Events writes one row for each event.
+func Events(w io.Writer, events []laneswap.Event, opts Options) error {
+	g := newGrid(opts, 3)
+	g.row("SEQUENCE", "TIME", "KIND", "SERVICE", "FROM", "TO", "AFTER", "MESSAGE")
+	for _, ev := range events {
+		g.row(fmt.Sprint(ev.Sequence), stamp(ev.At), string(ev.Kind), string(ev.Service), string(ev.From), string(ev.To), lasted(ev), ev.Message)
+	}
+	return g.flush(w)
+}
+
+// Event writes one event as a line, in columns that stay where they are from
+// one event to the next.
+func Event(w io.Writer, ev laneswap.Event, opts Options) error {
+	service := laneswap.Sanitize(string(ev.Service))
+	if opts.Width > 0 {
+		service = cut(service, mostFree)
+	}
+	line := fmt.Sprintf("%6d  %s  %-9s  %-8s -> %-8s  %s", ev.Sequence, stamp(ev.At), ev.Kind, ev.From, ev.To, service)
+	if d := lasted(ev); d != "" {
+		line += "  after " + d
+	}
+	if ev.Message != "" {
+		line += "  " + ev.Message
+	}
+	_, err := fmt.Fprintln(w, cut(laneswap.Sanitize(line), opts.Width))
+	return err
+}
+
+// lasted is how long the incident was that ev ended; "" when it ended none.
+func lasted(ev laneswap.Event) string {
+	if ev.Kind != laneswap.EventRecovered && ev.Kind != laneswap.EventRemoved {
+		return ""
+	}
+	return span(ev.Duration)
+}
