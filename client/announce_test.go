@@ -29,9 +29,9 @@ func TestAnnounce_doesAsTheManagerBothOrNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, want.Message, st.Message)
 	require.Equal(t, laneswap.StatusBusy, st.Status)
-	require.Equal(t, reg.Name, want.Name)
-	require.Equal(t, reg.Interval, want.Interval)
-	require.Equal(t, reg.StaleAfter, want.Window)
+	require.Equal(t, want.Name, reg.Name)
+	require.Equal(t, want.Interval, reg.Interval)
+	require.Equal(t, want.Window, reg.StaleAfter)
 	require.Equal(t, map[string]any{"n": 1.0}, want.Metadata)
 
 	st, err = c.Announce(t.Context(), laneswap.Registration{ID: reg.ID, Interval: time.Hour}, laneswap.Heartbeat{})
