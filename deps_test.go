@@ -30,6 +30,7 @@ type direction struct {
 var directions = []direction{
 	{".", nil},
 	{"adapters/...", []string{"."}},
+	{"adapters/boltstore", []string{".", "go.etcd.io/bbolt"}},
 	{"client", []string{"."}},
 	{"config", []string{".", "github.com/caarlos0/env/v10"}},
 	{"server", []string{".", "config", "adapters/..."}},

@@ -45,6 +45,14 @@ var (
 	// ErrStorage is returned when the storage failed.
 	ErrStorage error = &sentinel{"storage", "storage failed"}
 
+	// ErrExists is returned by a Storage that is to insert a row whose id exists
+	// with another content.
+	ErrExists error = &sentinel{"exists", "row exists with other content"}
+
+	// ErrFenced is returned by a Storage that is to change a row which a newer
+	// writer has written.
+	ErrFenced error = &sentinel{"fenced", "row belongs to a newer writer"}
+
 	// ErrNotifier is matched by what is logged when a notifier failed or
 	// panicked, and is returned when a notifier cannot be added.
 	ErrNotifier error = &sentinel{"notifier", "notifier failed"}
@@ -70,7 +78,7 @@ var (
 // sentinels lists every code that travels over the network.
 var sentinels = []error{
 	ErrServiceNotFound, ErrInvalidServiceID, ErrInvalidRegistration, ErrInvalidHeartbeat,
-	ErrInvalidQuery, ErrInvalidOption, ErrTooManyServices, ErrUnhealthy, ErrStorage, ErrNotifier,
+	ErrInvalidQuery, ErrInvalidOption, ErrTooManyServices, ErrUnhealthy, ErrStorage, ErrExists, ErrFenced, ErrNotifier,
 	ErrNotStarted, ErrAlreadyStarted, ErrStopped, ErrSlowConsumer, ErrGone,
 }
 

@@ -1,0 +1,65 @@
+package boltstore
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+// errBusy is returned by openFile when another process has the file.
+var errBusy = errors.New("busy")
+
+// lockRetry is how often a file that another process has is tried again.
+const lockRetry = 25 * time.Millisecond
+
+// lockFile opens a file and locks it: for itself alone, or with others that only
+// read. The lock is of bbolt's kind and ends with the file. It has to be there
+// before bbolt opens the file, for the file is read, and perhaps replaced, first.
+func lockFile(path string, readOnly bool) (*os.File, error) {
+	for end := time.Now().Add(lockWait); ; time.Sleep(lockRetry) {
+		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+			return nil, errors.New("is not a regular file")
+		}
+		f, err := openFile(path, readOnly)
+		switch {
+		case errors.Is(err, errBusy) && time.Now().Before(end):
+			continue
+		case errors.Is(err, errBusy):
+			return nil, ErrInUse
+		case err != nil:
+			return nil, err
+		}
+		// Whoever had the lock before may have put another file in its place.
+		mine, err := f.Stat()
+		if err == nil {
+			var there os.FileInfo
+			if there, err = os.Stat(path); err == nil && os.SameFile(mine, there) {
+				return f, nil
+			}
+		}
+		_ = f.Close()
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+		if !time.Now().Before(end) {
+			return nil, ErrInUse
+		}
+	}
+}
+
+// syncFolder makes the name of a file as durable as its content. Where folders
+// cannot be synced, the system does it by itself.
+func syncFolder(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil // a folder that may be entered but not read cannot be synced
+	}
+	defer func() { _ = dir.Close() }()
+	_ = dir.Sync() // not every file system knows how to
+	return nil
+}
