@@ -318,7 +318,7 @@ func (j *judge) dismiss(r *record, why fate, now instant) *Event {
 	return j.record(r, EventRemoved, r.status, StatusUnknown, now.mono, change{message: reason})
 }
 
-// forgetAfter is how long r is kept once it is stale or shut down.
+// forgetAfter is how long r is kept once it has ended.
 func (r *record) forgetAfter() time.Duration {
 	switch {
 	case r.reg.ForgetAfter != 0:

@@ -27,11 +27,11 @@ type record struct {
 	since    int64 // wall ms: when the present run of status began
 	stamped  int64 // wall ms: the latest time recorded for this service; never goes back
 
-	armed   bool  // a heartbeat is expected: false after a goodbye
+	armed   bool  // a heartbeat is expected: false after a goodbye or other final words
 	armedAt int64 // mono: silence counts from here when no beat is newer
 	judged  int64 // mono: the beat whose silence was found to be too long
 	claimed int64 // mono: until then a take-over is being made good; 0 for none
-	endedAt int64 // mono: when it went stale or said goodbye; what is forgotten counts from here
+	endedAt int64 // mono: when it ended; what is forgotten counts from here
 	gone    fate
 	heir    *record // of a forgotten record: the one that a handle registered in its place
 
@@ -73,6 +73,12 @@ func (r *record) good(s Status) bool { return s.Good() && !r.bad(s) }
 // mu is held.
 func (r *record) quiet() bool {
 	return r.gone == alive && r.reported == StatusHealthy && r.status == StatusHealthy && r.message == "" && r.armed
+}
+
+// ended reports whether nothing more is expected of the service: it is stale, or
+// has said goodbye or other final words. mu is held.
+func (r *record) ended() bool {
+	return r.status == StatusStale || r.status == StatusShutdown || !r.armed
 }
 
 // stamp turns wall ns into the ms that are recorded; they never go back for one

@@ -156,7 +156,7 @@ func (m *Manager) takeOver(name string, now instant) *record {
 // free reports whether r is dead and may be taken over. One that registered a
 // moment ago has yet to beat: it is not free for another. mu is held.
 func (r *record) free(now instant) bool {
-	return (r.status == StatusStale || r.status == StatusShutdown) && (r.claimed == 0 || now.mono > r.claimed)
+	return r.ended() && (r.claimed == 0 || now.mono > r.claimed)
 }
 
 // uuid is the form of the ids that are made up, here and by clients of other
@@ -205,12 +205,12 @@ func (m *Manager) dismiss(r *record, why fate, holds func(now instant) bool) boo
 	return true
 }
 
-// forgetDue forgets the services that have been stale or shut down for as long
-// as they asked to be kept.
+// forgetDue forgets the services that ended as long ago as they asked to be
+// kept.
 func (m *Manager) forgetDue(now instant) {
 	due := func(r *record, now instant) bool {
 		after := r.forgetAfter()
-		return after != Never && (r.status == StatusStale || r.status == StatusShutdown) && now.mono-r.endedAt >= int64(after)
+		return after != Never && r.ended() && now.mono-r.endedAt >= int64(after)
 	}
 	for _, id := range m.registry.ids() {
 		r := m.registry.get(id)

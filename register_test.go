@@ -380,3 +380,25 @@ func TestRegister_idOfAProcessThatIsBackIsNotTakenOver(t *testing.T) {
 		require.NotEqual(t, a.ID, b.ID)
 	})
 }
+
+func TestRegister_madeUpServiceWithFinalWordsIsTakenOverAndForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := started(t)
+		failing := laneswap.Heartbeat{Status: laneswap.StatusError, Final: true}
+		first, err := m.Register(t.Context(), laneswap.Registration{Name: "job"})
+		require.NoError(t, err)
+		for range 3 { // it fails each time that it runs
+			require.NoError(t, m.Beat(t.Context(), first.ID, failing))
+			time.Sleep(time.Hour)
+			again, err := m.Register(t.Context(), laneswap.Registration{Name: "job"})
+			require.NoError(t, err)
+			require.Equal(t, first.ID, again.ID, "runs breed no dead services")
+		}
+		require.NoError(t, m.Beat(t.Context(), first.ID, failing))
+		time.Sleep(23 * time.Hour)
+		require.Equal(t, laneswap.StatusError, statusOf(t, m, first.ID).Status)
+		time.Sleep(2 * time.Hour)
+		_, err = m.Service(t.Context(), first.ID)
+		require.ErrorIs(t, err, laneswap.ErrServiceNotFound)
+	})
+}

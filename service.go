@@ -19,8 +19,9 @@ const Never time.Duration = math.MaxInt64
 // again replaces everything but the metadata, which is merged.
 type Registration struct {
 	// ID is the service's id. When it is empty a UUID is made up, unless Name is
-	// that of exactly one stale or shut down service with a made-up id, which is
-	// then taken over: restarts breed no dead services. Every id in the form of a
+	// that of exactly one service with a made-up id that is stale, shut down or
+	// has sent its final heartbeat, which is then taken over: restarts breed no
+	// dead services. Every id in the form of a
 	// random UUID (version 4, lower case) counts as made up.
 	ID ServiceID
 	// Name is shown to people: 1 to 128 runes. When empty it is the ID; one of
@@ -40,7 +41,8 @@ type Registration struct {
 	Tags []string
 	// Metadata is merged into the service's; a nil value removes its key.
 	Metadata map[string]any
-	// ForgetAfter is how long the service is kept once it is stale or shut down.
+	// ForgetAfter is how long the service is kept once it is stale, shut down or
+	// has sent its final heartbeat.
 	// Zero: 24 hours for made-up ids, Never for chosen ones.
 	ForgetAfter time.Duration
 	// MustRun makes a goodbye a bad thing: the status shutdown then opens an
