@@ -35,6 +35,46 @@ type stored struct {
 // New makes an empty store.
 func New() *Store { return &Store{} }
 
+// Load is Storage.Load.
+func (s *Store) Load(ctx context.Context) iter.Seq2[laneswap.Row, error] {
+	return s.yield(ctx, func() []laneswap.Row {
+		var rows []laneswap.Row
+		for _, kind := range s.rows {
+			for _, row := range kind {
+				if row.Open {
+					rows = append(rows, row.Row)
+				}
+			}
+		}
+		for service, at := range s.seen {
+			rows = append(rows, laneswap.Row{Kind: laneswap.KindSeen, ID: service, Service: service, At: at, Open: true})
+		}
+		return rows
+	})
+}
+
+// yield yields what ask returns. The lock is free while the loop runs: its body
+// may call every method, take its time, and leave early.
+func (s *Store) yield(ctx context.Context, ask func() []laneswap.Row) iter.Seq2[laneswap.Row, error] {
+	return func(yield func(laneswap.Row, error) bool) {
+		s.mu.RLock()
+		rows := ask()
+		s.mu.RUnlock()
+		for _, row := range rows {
+			if ctx.Err() != nil {
+				break
+			}
+			row.Data = bytes.Clone(row.Data) // it belongs to whoever receives it
+			if !yield(row, nil) {
+				return
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			yield(laneswap.Row{}, err)
+		}
+	}
+}
+
 // Commit is Storage.Commit. It stops at the first error and leaves what it has
 // applied by then, as a database without transactions would.
 func (s *Store) Commit(ctx context.Context, b laneswap.Batch) error {
@@ -100,49 +140,9 @@ func same(a, b laneswap.Row) bool {
 	return a.Service == b.Service && a.At.Equal(b.At) && a.Open == b.Open && bytes.Equal(a.Data, b.Data)
 }
 
-// Load is Storage.Load.
-func (s *Store) Load(ctx context.Context) iter.Seq2[laneswap.Row, error] {
-	return s.yield(ctx, func() []laneswap.Row {
-		var rows []laneswap.Row
-		for _, kind := range s.rows {
-			for _, row := range kind {
-				if row.Open {
-					rows = append(rows, row.Row)
-				}
-			}
-		}
-		for service, at := range s.seen {
-			rows = append(rows, laneswap.Row{Kind: laneswap.KindSeen, ID: service, Service: service, At: at, Open: true})
-		}
-		return rows
-	})
-}
-
 // Rows is Storage.Rows.
 func (s *Store) Rows(ctx context.Context, q laneswap.RowQuery) iter.Seq2[laneswap.Row, error] {
 	return s.yield(ctx, func() []laneswap.Row { return s.chosen(q) })
-}
-
-// yield yields what ask returns. The lock is free while the loop runs: its body
-// may call every method, take its time, and leave early.
-func (s *Store) yield(ctx context.Context, ask func() []laneswap.Row) iter.Seq2[laneswap.Row, error] {
-	return func(yield func(laneswap.Row, error) bool) {
-		s.mu.RLock()
-		rows := ask()
-		s.mu.RUnlock()
-		for _, row := range rows {
-			if ctx.Err() != nil {
-				break
-			}
-			row.Data = bytes.Clone(row.Data) // it belongs to whoever receives it
-			if !yield(row, nil) {
-				return
-			}
-		}
-		if err := ctx.Err(); err != nil {
-			yield(laneswap.Row{}, err)
-		}
-	}
 }
 
 // chosen are the rows that a query selects, in its order. It is called with the lock.

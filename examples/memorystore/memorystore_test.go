@@ -3,6 +3,8 @@ package memorystore_test
 import (
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/laneswap/laneswap"
 	"github.com/laneswap/laneswap/adapters/storagetest"
 	"github.com/laneswap/laneswap/examples/memorystore"
@@ -23,4 +25,32 @@ func TestStore_zeroValueKeepsTheContract(t *testing.T) {
 
 func BenchmarkStore(b *testing.B) {
 	storagetest.Benchmark(b, func(b *testing.B) laneswap.Storage { return memorystore.New() })
+}
+
+func TestStore_repeatsAHalfCommitWithoutHarm(t *testing.T) {
+	t.Parallel()
+	store := storagetest.NewFaulty(memorystore.New())
+	batch := laneswap.Batch{
+		Epoch:  1,
+		Insert: []laneswap.Row{{Kind: laneswap.KindEvent, ID: "1", Data: []byte(`"went stale"`)}},
+		Put:    []laneswap.Row{{Kind: laneswap.KindService, ID: "billing", Open: true, Data: []byte(`"stale"`)}},
+	}
+	store.Inject(storagetest.Fault{Op: storagetest.Commit, How: storagetest.Half})
+	require.ErrorIs(t, store.Commit(t.Context(), batch), storagetest.ErrFault)
+	require.Equal(t, []string{"1"}, ids(t, store, laneswap.KindEvent), "half of it is there")
+	require.Empty(t, ids(t, store, laneswap.KindService))
+
+	require.NoError(t, store.Commit(t.Context(), batch))
+	require.Equal(t, []string{"1"}, ids(t, store, laneswap.KindEvent))
+	require.Equal(t, []string{"billing"}, ids(t, store, laneswap.KindService))
+}
+
+// ids are those of all rows of a kind.
+func ids(t *testing.T, s laneswap.Storage, kind laneswap.Kind) (out []string) {
+	t.Helper()
+	for row, err := range s.Rows(t.Context(), laneswap.RowQuery{Kind: kind}) {
+		require.NoError(t, err)
+		out = append(out, row.ID)
+	}
+	return out
 }
