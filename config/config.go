@@ -16,7 +16,8 @@ import (
 // Config is the settings of a server. Each field is the whole definition of its
 // setting: env is the variable, flag the flag, help what it is for, min and max
 // its bounds, oneof its choices. A field added here is at once read, checked,
-// and offered as a flag by the commands.
+// and offered as a flag by the commands; one without a flag is set by the
+// environment only.
 type Config struct {
 	Host Host `env:"LANESWAP_HOST" envDefault:"0.0.0.0" flag:"host" help:"address to listen on"`
 	// Port 0 picks a free one.
@@ -29,6 +30,16 @@ type Config struct {
 	Debug          bool       `env:"LANESWAP_DEBUG" envDefault:"false" flag:"debug" help:"log at debug level and serve pprof on a loopback port of its own"`
 	LogLevel       slog.Level `env:"LANESWAP_LOG_LEVEL" envDefault:"info" flag:"log-level" oneof:"debug info warn error" help:"least level that is logged"`
 	LogFormat      string     `env:"LANESWAP_LOG_FORMAT" envDefault:"text" flag:"log-format" oneof:"text json" help:"how the log is written"`
+
+	// Storage may be empty; ChosenStorage says what holds then.
+	Storage   string        `env:"LANESWAP_STORAGE" flag:"storage" oneof:"memory file mongodb" help:"where state is kept: memory, file or mongodb; unset: mongodb where LANESWAP_MONGODB_URI is set, else file"`
+	Data      string        `env:"LANESWAP_DATA" envDefault:"laneswap.db" flag:"data" help:"the file that state is kept in"`
+	Retention time.Duration `env:"LANESWAP_RETENTION" envDefault:"400d" flag:"retention" min:"1d" max:"3650d" help:"how long history is kept"`
+	// MongoDBURI has no flag: whoever lists processes would read its password.
+	MongoDBURI        Secret `env:"LANESWAP_MONGODB_URI" help:"the MongoDB that state is kept in, such as mongodb://user:password@host:27017"`
+	MongoDBDatabase   string `env:"LANESWAP_MONGODB_DATABASE" envDefault:"laneswap" flag:"mongodb-database" help:"database in MongoDB"`
+	MongoDBHeartbeats string `env:"LANESWAP_MONGODB_HEARTBEATS" envDefault:"heartbeats" help:"collection of the services in MongoDB"`
+	MongoDBErrors     string `env:"LANESWAP_MONGODB_ERRORS" envDefault:"errors" help:"collection of the reported errors in MongoDB"`
 }
 
 // Default returns the settings that hold when nothing is set.
@@ -57,6 +68,7 @@ func Load(environ []string, flags map[string]string) (Config, error) {
 	for _, f := range Fields() {
 		l.refuse(f, f.check(v.FieldByName(f.name)))
 	}
+	l.checkStorage(c)
 	if len(l.errs) > 0 {
 		return Config{}, l.errs
 	}

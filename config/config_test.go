@@ -17,6 +17,8 @@ func TestLoad_hasTheDocumentedDefaults(t *testing.T) {
 	require.Equal(t, config.Config{
 		Host: "0.0.0.0", Port: 8000, CheckInterval: 30 * time.Second, StaleThreshold: 60 * time.Second,
 		CORSOrigins: config.Origins{"*"}, MaxConnections: 10000, LogLevel: slog.LevelInfo, LogFormat: "text",
+		Data: "laneswap.db", Retention: 9600 * time.Hour,
+		MongoDBDatabase: "laneswap", MongoDBHeartbeats: "heartbeats", MongoDBErrors: "errors",
 	}, c)
 	require.Equal(t, c, config.Default())
 	require.Equal(t, "0.0.0.0:8000", c.Address())
@@ -62,6 +64,12 @@ func TestLoad_readsEachSetting(t *testing.T) {
 		{"debug", "yes", func(c config.Config) any { return c.Debug }, true},
 		{"debug", "true", func(c config.Config) any { return c.Level() }, slog.LevelDebug},
 		{"log-level", "Error", func(c config.Config) any { return c.Level() }, slog.LevelError},
+		{"check-interval", "1d12h", func(c config.Config) any { return c.CheckInterval }, 36 * time.Hour},
+		{"storage", "Memory", func(c config.Config) any { return c.Storage }, "memory"},
+		{"data", "/var/lib/laneswap.db", func(c config.Config) any { return c.Data }, "/var/lib/laneswap.db"},
+		{"retention", "90d", func(c config.Config) any { return c.Retention }, 90 * 24 * time.Hour},
+		{"retention", "87600h", func(c config.Config) any { return c.Retention }, 87600 * time.Hour},
+		{"mongodb-database", "watch", func(c config.Config) any { return c.MongoDBDatabase }, "watch"},
 		{"log-format", "JSON", func(c config.Config) any { return c.LogFormat }, "json"},
 	} {
 		t.Run(tc.flag+"="+tc.value, func(t *testing.T) {
@@ -91,7 +99,7 @@ func TestLoad_refusesWithBothNamesAndTheLimit(t *testing.T) {
 		{"host", "http://user:secret@web", `--host (LANESWAP_HOST) is not a host alone: it must be an IP address or a name, without a scheme, a port or a path`},
 		{"host", "0.0.0.0:8000", `--host (LANESWAP_HOST) is not a host alone: it must be an IP address or a name, without a scheme, a port or a path`},
 		{"check-interval", "0", `--check-interval (LANESWAP_CHECK_INTERVAL) is "0s", it must be from 10ms to 8784h`},
-		{"check-interval", "soon", `--check-interval (LANESWAP_CHECK_INTERVAL) is "soon", it must be seconds, such as 30, or a duration, such as 90s or 5m (from 10ms to 8784h)`},
+		{"check-interval", "soon", `--check-interval (LANESWAP_CHECK_INTERVAL) is "soon", it must be seconds, such as 30, or a duration, such as 90s, 5m or 2d (from 10ms to 8784h)`},
 		{"stale-threshold", "-5s", `--stale-threshold (LANESWAP_STALE_THRESHOLD) is "-5s", it must not be negative (from 10ms to 8784h)`},
 		{"stale-threshold", "-5", `--stale-threshold (LANESWAP_STALE_THRESHOLD) is -5 seconds, it must not be negative (from 10ms to 8784h)`},
 		{"stale-threshold", "NaN", `--stale-threshold (LANESWAP_STALE_THRESHOLD) is not a finite number of seconds (from 10ms to 8784h)`},
@@ -101,6 +109,13 @@ func TestLoad_refusesWithBothNamesAndTheLimit(t *testing.T) {
 		{"cors-origins", ",", `--cors-origins (LANESWAP_CORS_ORIGINS) holds no origin: it must be *, none, or origins such as https://status.example.org`},
 		{"max-connections", "0", `--max-connections (LANESWAP_MAX_CONNECTIONS) is "0", it must be from 1 to 1000000`},
 		{"debug", "maybe", `--debug (LANESWAP_DEBUG) is "maybe", it must be true or false`},
+		{"stale-threshold", "200000d", `--stale-threshold (LANESWAP_STALE_THRESHOLD) is "200000d", it must be seconds, such as 30, or a duration, such as 90s, 5m or 2d (from 10ms to 8784h)`},
+		{"stale-threshold", "2d-1h", `--stale-threshold (LANESWAP_STALE_THRESHOLD) is "2d-1h", it must be seconds, such as 30, or a duration, such as 90s, 5m or 2d (from 10ms to 8784h)`},
+		{"storage", "disk", `--storage (LANESWAP_STORAGE) is "disk", it must be one of memory, file, mongodb`},
+		{"storage", "mongodb", `--storage (LANESWAP_STORAGE) is "mongodb", which needs LANESWAP_MONGODB_URI`},
+		{"data", "", `--data (LANESWAP_DATA) is empty`},
+		{"retention", "23h", `--retention (LANESWAP_RETENTION) is "23h0m0s", it must be from 1d to 3650d`},
+		{"retention", "3651d", `--retention (LANESWAP_RETENTION) is "87624h0m0s", it must be from 1d to 3650d`},
 		{"log-level", "loud", `--log-level (LANESWAP_LOG_LEVEL) is "loud", it must be one of debug, info, warn, error`},
 		{"log-format", "a\x1b[31m", `--log-format (LANESWAP_LOG_FORMAT) is "a[31m", it must be one of text, json`},
 	} {
@@ -149,16 +164,21 @@ func TestFields_areComplete(t *testing.T) {
 	seen := map[string]bool{}
 	for _, f := range config.Fields() {
 		require.NotEmpty(t, f.Help, f.Flag)
-		require.NotEmpty(t, f.Default, f.Flag)
+		// Empty is a choice of its own for two of them.
+		require.Equal(t, f.Env == "LANESWAP_STORAGE" || f.Env == "LANESWAP_MONGODB_URI", f.Default == "", f.Env)
 		require.Regexp(t, "^LANESWAP_[A-Z_]+$", f.Env)
-		require.Regexp(t, "^[a-z-]+$", f.Flag)
-		require.False(t, seen[f.Env] || seen[f.Flag], f.Flag)
-		seen[f.Env], seen[f.Flag] = true, true
+		require.False(t, seen[f.Env], f.Env)
+		seen[f.Env] = true
+		if f.Flag != "" {
+			require.Regexp(t, "^[a-z-]+$", f.Flag)
+			require.False(t, seen[f.Flag], f.Flag)
+			seen[f.Flag] = true
+		}
 	}
 }
 
 func FuzzParseDuration(f *testing.F) {
-	for _, s := range []string{"30", "30s", "-1", "1e9", "0x1p4", "NaN", "1h", "", "9999999h"} {
+	for _, s := range []string{"30", "30s", "-1", "1e9", "0x1p4", "NaN", "1h", "", "9999999h", "400d", "1d12h", "106751d23h59m"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

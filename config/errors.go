@@ -4,7 +4,7 @@ import "strings"
 
 // Error says which setting was refused, and why. It holds no secret.
 type Error struct {
-	// Env and Flag are the two names of the setting.
+	// Env and Flag are the two names of the setting; Flag may be "".
 	Env, Flag string
 	// FromFlag says that the refused value came from the flag.
 	FromFlag bool
@@ -14,7 +14,10 @@ type Error struct {
 
 // Error names the setting, first as it was given, and the problem.
 func (e *Error) Error() string {
-	if e.FromFlag {
+	switch {
+	case e.Flag == "":
+		return e.Env + " " + e.Problem
+	case e.FromFlag:
 		return "--" + e.Flag + " (" + e.Env + ") " + e.Problem
 	}
 	return e.Env + " (--" + e.Flag + ") " + e.Problem

@@ -10,9 +10,9 @@ import (
 type Field struct {
 	// Env is the environment variable.
 	Env string
-	// Flag is the flag, without dashes.
+	// Flag is the flag, without dashes; "" when only the environment sets it.
 	Flag string
-	// Default is the value when neither is given.
+	// Default is the value when neither is given; it may be "".
 	Default string
 	// Help is half a sentence that says what the setting is for.
 	Help string

@@ -17,9 +17,18 @@ type loader struct {
 	errs    Errors
 }
 
+// flag returns the flag of a setting if it has one and it was given.
+func (l *loader) flag(f Field) (value string, given bool) {
+	if f.Flag == "" {
+		return "", false
+	}
+	value, given = l.flags[f.Flag]
+	return value, given
+}
+
 // take decides where the value of a setting comes from.
 func (l *loader) take(f Field) {
-	value, given := l.flags[f.Flag]
+	value, given := l.flag(f)
 	value = strings.TrimSpace(value)
 	switch {
 	case given && value == "":
@@ -73,7 +82,7 @@ func (l *loader) refuse(f Field, problem string) {
 			return
 		}
 	}
-	_, flag := l.flags[f.Flag]
+	_, flag := l.flag(f)
 	l.errs = append(l.errs, &Error{Env: f.Env, Flag: f.Flag, FromFlag: flag, Problem: problem})
 }
 

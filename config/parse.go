@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"net/url"
 	"reflect"
@@ -55,7 +56,8 @@ func parseBool(s string) (bool, error) {
 }
 
 // ParseDuration reads a duration as people write them: a bare number is seconds,
-// else it is Go's form, such as "90s" or "1h30m". It may not be negative.
+// else it is Go's form, such as "90s" or "1h30m", which may have whole days of 24
+// hours in front, as in "400d" or "1d12h". It may not be negative.
 func ParseDuration(s string) (time.Duration, error) {
 	s = strings.TrimSpace(s)
 	if seconds, err := strconv.ParseFloat(s, 64); err == nil {
@@ -65,14 +67,38 @@ func ParseDuration(s string) (time.Duration, error) {
 		}
 		return d, nil
 	}
-	d, err := time.ParseDuration(s)
+	d, err := parseUnits(s)
 	switch {
 	case err != nil:
-		return 0, problem(quote(s) + ", it must be seconds, such as 30, or a duration, such as 90s or 5m")
+		return 0, problem(quote(s) + ", it must be seconds, such as 30, or a duration, such as 90s, 5m or 2d")
 	case d < 0:
 		return 0, problem(quote(s) + ", it must not be negative")
 	}
 	return d, nil
+}
+
+const day = 24 * time.Hour
+
+// parseUnits is time.ParseDuration that knows days.
+func parseUnits(s string) (time.Duration, error) {
+	number, rest, found := strings.Cut(s, "d")
+	if !found {
+		return time.ParseDuration(s)
+	}
+	days, err := strconv.ParseUint(number, 10, 32)
+	if err != nil {
+		return 0, err
+	}
+	var d time.Duration
+	if rest != "" {
+		if d, err = time.ParseDuration(rest); err != nil {
+			return 0, err
+		}
+	}
+	if d < 0 || days > uint64((math.MaxInt64-d)/day) {
+		return 0, strconv.ErrRange
+	}
+	return time.Duration(days)*day + d, nil
 }
 
 // Host is an address to listen on: an IP address or the name of a host.

@@ -1,0 +1,64 @@
+package config
+
+import "strings"
+
+// The values of Config.Storage.
+const (
+	StorageMemory  = "memory"
+	StorageFile    = "file"
+	StorageMongoDB = "mongodb"
+)
+
+// ChosenStorage returns StorageMemory, StorageFile or StorageMongoDB: Storage
+// where it is set, else StorageMongoDB with a MongoDBURI and StorageFile without.
+func (c Config) ChosenStorage() string {
+	switch {
+	case c.Storage != "":
+		return c.Storage
+	case c.MongoDBURI != "":
+		return StorageMongoDB
+	}
+	return StorageFile
+}
+
+// checkStorage refuses settings that do not go together. Those of a MongoDB that
+// is not used do not matter.
+func (l *loader) checkStorage(c Config) {
+	if c.ChosenStorage() != StorageMongoDB {
+		return
+	}
+	uri := c.MongoDBURI.Reveal()
+	for _, f := range Fields() {
+		switch {
+		case f.Env == "LANESWAP_STORAGE" && uri == "":
+			l.refuse(f, `is "mongodb", which needs LANESWAP_MONGODB_URI`)
+		case f.Env == "LANESWAP_MONGODB_URI" && uri != "" && !strings.HasPrefix(uri, "mongodb://") && !strings.HasPrefix(uri, "mongodb+srv://"):
+			// Not quoted: it may hold a password.
+			l.refuse(f, "is not the address of a MongoDB: it must begin with mongodb:// or mongodb+srv://")
+		}
+	}
+}
+
+// Secret is a setting that is printed by no format and in no log; an empty one is
+// not set.
+type Secret string
+
+// hidden stands for a secret wherever it would be printed.
+const hidden = "(hidden)"
+
+// Reveal returns the secret.
+func (s Secret) Reveal() string { return string(s) }
+
+// String returns a placeholder, or nothing when there is no secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return hidden
+}
+
+// GoString returns what String does, quoted.
+func (s Secret) GoString() string { return `"` + s.String() + `"` }
+
+// MarshalText returns what String does.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
