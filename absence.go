@@ -74,14 +74,56 @@ func (a *absences) wall(mono int64) int64 {
 	return mono + anchor
 }
 
-// start begins the watching. Who was not watching was absent. lost says that
-// heartbeats found nobody; they did find a Manager that was merely not started.
-func (a *absences) start(now instant, lost bool) {
+// observed is the latest observation: until then we listened.
+func (a *absences) observed() instant {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.add(absence{from: a.seen, back: now, lost: lost})
+	return a.seen
+}
+
+// walls are the absences that are remembered, as they are stored.
+func (a *absences) walls() []storedAbsence {
+	const ms = int64(time.Millisecond)
+	var out []storedAbsence
+	for _, g := range a.past.Load().gone {
+		out = append(out, storedAbsence{storedVersion, g.from.wall / ms, g.back.wall / ms, g.lost})
+	}
+	return out
+}
+
+// latestBack is when the latest absence was over, on the monotonic clock.
+func (a *absences) latestBack() int64 {
+	gone := a.past.Load().gone
+	if len(gone) == 0 {
+		return math.MinInt64 / 2
+	}
+	return gone[len(gone)-1].back.mono
+}
+
+// resume goes on from an earlier run: with its absences, oldest first, and the
+// instant until which it listened. Whatever was observed since is part of the
+// absence that start is to find. whole says that those are all that there were.
+func (a *absences) resume(gone []absence, until instant, whole bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	past := &history{gone: gone, dropped: math.MinInt64}
+	if !whole && len(gone) > 0 {
+		past.dropped = gone[0].from.mono
+	}
+	a.past.Store(past)
+	a.seen = until
+}
+
+// start begins the watching. Who was not watching was absent. lost says that
+// heartbeats found nobody; they did find a Manager that was merely not started.
+func (a *absences) start(now instant, lost bool) absence {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	gone := absence{from: a.seen, back: now, lost: lost}
+	a.add(gone)
 	a.watching = true
 	a.see(now)
+	return gone
 }
 
 // stop ends the watching: late ticks mean nothing any more.

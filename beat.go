@@ -22,12 +22,13 @@ func (m *Manager) Beat(ctx context.Context, id ServiceID, hb Heartbeat) error {
 	if hb.empty() && m.interceptors == nil {
 		return failed("beat", id, m.strike(r))
 	}
-	_, err = m.apply(ctx, r, hb)
+	_, _, err = m.apply(ctx, r, hb)
 	return failed("beat", id, err)
 }
 
-// Report takes a heartbeat and returns how the service stands with it. The
-// errors are those of Beat.
+// Report takes a heartbeat and returns how the service stands with it. With a
+// storage it waits, for 5 seconds at most, until that has taken a change of
+// status. The errors are those of Beat.
 func (m *Manager) Report(ctx context.Context, id ServiceID, hb Heartbeat) (ServiceStatus, error) {
 	if err := m.writable(ctx); err != nil {
 		return ServiceStatus{}, failed("report", id, err)
@@ -36,7 +37,10 @@ func (m *Manager) Report(ctx context.Context, id ServiceID, hb Heartbeat) (Servi
 	if err != nil {
 		return ServiceStatus{}, failed("report", id, err)
 	}
-	st, err := m.apply(ctx, r, hb)
+	st, ticket, err := m.apply(ctx, r, hb)
+	if err == nil {
+		m.settle(ctx, &st, ticket)
+	}
 	return st, failed("report", id, err)
 }
 
@@ -58,11 +62,20 @@ func (m *Manager) strikeSlow(r *record, mono int64) error {
 	if err := m.open(r); err != nil {
 		return err
 	}
+	if r.limbo {
+		m.heed(r, Heartbeat{Status: StatusHealthy}, r.metadata, m.now())
+		return nil
+	}
 	m.publish(r, m.judge.overdue(r, instant{mono: mono}))
+	change := r.reported != StatusHealthy || !r.armed
+	r.unsaid = r.unsaid || r.message != ""
 	// Read again under the lock: a verdict may have been given since mono, and
 	// no recovery is dated before its stale.
 	ev, earlier := m.judge.beat(r, Heartbeat{Status: StatusHealthy}, r.metadata, m.now())
 	m.publish(r, ev)
+	if ev == nil && change {
+		m.save(r, true)
+	}
 	m.rouse(earlier)
 	return nil
 }
@@ -80,43 +93,53 @@ func (m *Manager) open(r *record) error {
 
 // Announce takes the heartbeat of a service that may not be registered yet: an
 // unknown id is registered first, a known one keeps its registration. It does
-// both or nothing. The errors are those of Register and Beat.
+// both or nothing, and waits as they do. The errors are those of Register and Beat.
 func (m *Manager) Announce(ctx context.Context, reg Registration, hb Heartbeat) (ServiceStatus, error) {
-	st, err := m.announce(ctx, reg, hb)
+	st, ticket, err := m.announce(ctx, reg, hb)
+	if err == nil {
+		m.settle(ctx, &st, ticket)
+	}
 	return st, failed("announce", registrationID(reg), err)
 }
 
-func (m *Manager) announce(ctx context.Context, reg Registration, hb Heartbeat) (ServiceStatus, error) {
+// AnnounceBeat is to Announce what Beat is to Report: it does not wait for the
+// storage.
+func (m *Manager) AnnounceBeat(ctx context.Context, reg Registration, hb Heartbeat) error {
+	_, _, err := m.announce(ctx, reg, hb)
+	return failed("announce", registrationID(reg), err)
+}
+
+func (m *Manager) announce(ctx context.Context, reg Registration, hb Heartbeat) (st ServiceStatus, ticket uint64, err error) {
 	if err := m.writable(ctx); err != nil {
-		return ServiceStatus{}, err
+		return ServiceStatus{}, 0, err
 	}
 	if err := ValidateServiceID(reg.ID); err != nil {
-		return ServiceStatus{}, err
+		return ServiceStatus{}, 0, err
 	}
-	reg, err := m.opts.limits.registration(reg)
+	reg, err = m.opts.limits.registration(reg)
 	if err != nil {
-		return ServiceStatus{}, err
+		return ServiceStatus{}, 0, err
 	}
 	hb, err = m.prepare(ctx, reg.ID, hb)
 	if err != nil {
-		return ServiceStatus{}, err
+		return ServiceStatus{}, 0, err
 	}
 	for range announceTries {
 		r := m.registry.get(reg.ID)
 		if r == nil {
 			if _, err := m.opts.limits.merge(ErrInvalidHeartbeat, reg.Metadata, hb.Metadata); err != nil {
-				return ServiceStatus{}, err
+				return ServiceStatus{}, 0, err
 			}
 			if r, err = m.ensure(reg); err != nil {
-				return ServiceStatus{}, err
+				return ServiceStatus{}, 0, err
 			}
 		}
-		st, err := m.commit(r, hb)
+		st, ticket, err = m.commit(r, hb)
 		if !errors.Is(err, ErrServiceNotFound) {
-			return st, err
+			return st, ticket, err
 		}
 	}
-	return ServiceStatus{}, ErrServiceNotFound
+	return ServiceStatus{}, 0, ErrServiceNotFound
 }
 
 // announceTries bounds how often Announce begins anew because the service was
@@ -124,10 +147,10 @@ func (m *Manager) announce(ctx context.Context, reg Registration, hb Heartbeat) 
 const announceTries = 10
 
 // apply is any heartbeat: checked, intercepted, judged.
-func (m *Manager) apply(ctx context.Context, r *record, hb Heartbeat) (ServiceStatus, error) {
-	hb, err := m.prepare(ctx, r.id, hb)
+func (m *Manager) apply(ctx context.Context, r *record, hb Heartbeat) (st ServiceStatus, ticket uint64, err error) {
+	hb, err = m.prepare(ctx, r.id, hb)
 	if err != nil {
-		return ServiceStatus{}, err
+		return ServiceStatus{}, 0, err
 	}
 	return m.commit(r, hb)
 }
@@ -149,16 +172,17 @@ func (m *Manager) prepare(ctx context.Context, id ServiceID, hb Heartbeat) (Hear
 }
 
 // commit judges a heartbeat that was prepared and applies it.
-func (m *Manager) commit(r *record, hb Heartbeat) (ServiceStatus, error) {
+// The ticket is that of a change of status; 0 when there was none.
+func (m *Manager) commit(r *record, hb Heartbeat) (st ServiceStatus, ticket uint64, err error) {
 	m.observe(m.now())
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := m.open(r); err != nil {
-		return ServiceStatus{}, err
+		return ServiceStatus{}, 0, err
 	}
 	merged, err := m.opts.limits.merge(ErrInvalidHeartbeat, r.metadata, hb.Metadata)
 	if err != nil {
-		return ServiceStatus{}, err
+		return ServiceStatus{}, 0, err
 	}
 	now := m.now()
 	m.judgeNow(r, now)
@@ -169,10 +193,19 @@ func (m *Manager) commit(r *record, hb Heartbeat) (ServiceStatus, error) {
 		}
 		m.speeches.hear(r.spoke, hb, r.stamp(m.judge.absences.wall(now.mono)))
 	}
+	if r.limbo {
+		m.heed(r, hb, merged, now)
+		return m.answer(r, now, 0), 0, nil
+	}
+	change := hb.Status != r.reported || r.armed == hb.last()
+	r.unsaid = r.unsaid || hb.Message != r.message || hb.Message != "" || len(hb.Metadata) > 0
 	ev, earlier := m.judge.beat(r, hb, merged, now)
 	m.publish(r, ev)
+	if ev != nil || change {
+		ticket = m.save(r, true)
+	}
 	m.rouse(earlier)
-	return r.snapshot(m.judge, now, 0), nil
+	return m.answer(r, now, 0), ticket, nil
 }
 
 // intercepted calls one interceptor; a panic is a refusal. What it panicked with

@@ -16,8 +16,9 @@ type cell struct {
 	last   atomic.Int64  // monotonic ns of the latest beat, or of the registration before the first; never decreases
 	window atomic.Int64  // silence allowed, in ns; noDeadline when there is none
 	beats  atomic.Uint64 // how many beats were counted
+	gap    atomic.Int64  // ns: the longest silence between two beats of the present run of status
 	slow   atomic.Bool   // an empty beat would change more than last and beats: take the record's lock
-	_      [36]byte
+	_      [28]byte
 }
 
 // beat counts an empty beat heard at now, and reports whether the caller must
@@ -32,6 +33,9 @@ func (c *cell) beat(now int64) (slow bool) {
 		}
 		if prev >= now || c.last.CompareAndSwap(prev, now) {
 			c.beats.Add(1)
+			if now-prev > c.gap.Load() {
+				widen(&c.gap, now-prev)
+			}
 			return c.slow.Load()
 		}
 	}
@@ -41,7 +45,11 @@ func (c *cell) beat(now int64) (slow bool) {
 func (c *cell) raise(now int64) {
 	for {
 		prev := c.last.Load()
-		if prev >= now || c.last.CompareAndSwap(prev, now) {
+		if prev >= now {
+			return
+		}
+		if c.last.CompareAndSwap(prev, now) {
+			widen(&c.gap, now-prev)
 			return
 		}
 	}

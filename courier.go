@@ -27,20 +27,22 @@ type courier struct {
 
 func newCourier() *courier { return &courier{wake: make(chan struct{}, 1)} }
 
-// offer owes the notifier a notice of ev. It never waits.
-func (c *courier) offer(ev *Event) {
+// offer owes the notifier a notice of ev. It never waits. It returns the notices
+// that it had to drop for it.
+func (c *courier) offer(ev *Event) (dropped []*Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return
+		return nil
 	}
 	c.owed = append(c.owed, ev)
 	c.bytes += weight(ev)
 	for c.bytes > noticesBytes {
-		c.take()
+		dropped = append(dropped, c.take())
 		c.dropped++
 	}
 	c.nudge()
+	return dropped
 }
 
 func weight(ev *Event) int { return noticeFrame + len(ev.Message) }
@@ -101,12 +103,14 @@ func (c *courier) step() (ev *Event, dropped int, over bool) {
 type post struct {
 	notifier Notifier
 	name     string
+	key      string // under which is stored what it is owed
 	courier  *courier
 	done     chan struct{}
 }
 
-func newPost(n Notifier) *post {
-	return &post{notifier: n, name: notifierName(n), courier: newCourier(), done: make(chan struct{})}
+func newPost(n Notifier, others []*post) *post {
+	name := notifierName(n)
+	return &post{notifier: n, name: name, key: label(others, name), courier: newCourier(), done: make(chan struct{})}
 }
 
 // notifierName is what a notifier is called in logs: its own Name, or its type.
@@ -152,9 +156,13 @@ func (m *Manager) work(ctx context.Context, p *post) {
 		if err := deliver(ctx, p.notifier, ev); err != nil {
 			if ctx.Err() != nil {
 				p.courier.undo(ev)
+			} else {
+				m.settled(p, ev)
 			}
 			m.log.Error("notice not delivered", "notifier", p.name, "service", ev.Service, "event", ev.ID, "err", err)
+			continue
 		}
+		m.settled(p, ev)
 	}
 	over = true
 }

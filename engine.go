@@ -106,6 +106,7 @@ func (j *judge) rearm(r *record, reg Registration, now instant) (earlier bool) {
 	if !r.armed {
 		r.armed, r.armedAt = true, now.mono
 	}
+	r.foreign = false
 	r.endedAt = now.mono // it is about to beat: not the time to forget it
 	r.claimed = now.mono + min(window, 10*j.threshold)
 	r.cell.slow.Store(!r.quiet())
@@ -199,17 +200,17 @@ func (j *judge) beat(r *record, hb Heartbeat, merged map[string]any, now instant
 	r.cell.raise(now.mono)
 	// While a record is armed and not stale the agenda holds it already.
 	enter := !r.armed || r.status == StatusStale || r.status == StatusUnknown
-	r.claimed = 0
-	r.reported, r.message, r.metadata = hb.Status, hb.Message, merged
-	r.armed = hb.Status != StatusShutdown && !hb.Final
+	r.claimed, r.foreign = 0, false
+	r.armed = !hb.last()
 	if !r.armed {
 		r.endedAt = now.mono
 	}
-	ch := change{message: hb.Message, cause: "reported " + string(hb.Status)}
+	ch := change{message: hb.Message, cause: "reported " + string(hb.Status), beat: true}
 	if hb.Message != "" {
 		ch.cause += ": " + hb.Message
 	}
 	ev = j.transit(r, hb.Status, now.mono, ch)
+	r.reported, r.message, r.metadata = hb.Status, hb.Message, merged
 	r.cell.slow.Store(!r.quiet())
 	if enter {
 		earlier = j.schedule(r)
@@ -222,6 +223,7 @@ type change struct {
 	message string
 	cause   string
 	unheard bool // nothing is known because we could not hear
+	beat    bool // a heartbeat made it
 	// silentSince is wall ms of the last beat, for a change that silence made; 0
 	// when there was none.
 	silentSince int64
@@ -235,6 +237,10 @@ func (j *judge) transit(r *record, to Status, mono int64, ch change) *Event {
 		return nil
 	}
 	j.count(from, to)
+	over := r.run(0)
+	if ch.beat && over.beats > 0 {
+		over.beats-- // the heartbeat that makes the transition belongs to what it begins
+	}
 	r.status = to
 	// An incident outlives a change of registration that makes its cause good.
 	if from.Good() && r.good(to) && r.incident == nil {
@@ -244,7 +250,9 @@ func (j *judge) transit(r *record, to Status, mono int64, ch change) *Event {
 	if ch.unheard {
 		kind = EventUnheard
 	}
-	return j.record(r, kind, from, to, mono, ch)
+	ev := j.record(r, kind, from, to, mono, ch)
+	r.endRun(over)
+	return ev
 }
 
 // record makes the event of a transition, and opens or closes its incident.
@@ -308,6 +316,11 @@ func (j *judge) dismiss(r *record, why fate, now instant) *Event {
 	r.cell.slow.Store(true)
 	j.agenda.set(r, noDeadline)
 	j.count(r.status, "")
+	over := r.run(0)
+	defer func() {
+		r.since = r.stamp(j.absences.wall(now.mono))
+		r.endRun(over)
+	}()
 	if r.incident == nil {
 		return nil
 	}
@@ -321,6 +334,8 @@ func (j *judge) dismiss(r *record, why fate, now instant) *Event {
 // forgetAfter is how long r is kept once it has ended.
 func (r *record) forgetAfter() time.Duration {
 	switch {
+	case r.foreign:
+		return importKept
 	case r.reg.ForgetAfter != 0:
 		return r.reg.ForgetAfter
 	case r.made:

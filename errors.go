@@ -53,12 +53,25 @@ var (
 	// writer has written.
 	ErrFenced error = &sentinel{"fenced", "row belongs to a newer writer"}
 
+	// ErrDegraded is returned by Sync, Remove and Stop when the storage has not
+	// taken within 5 seconds what it was given. It is kept in memory and offered
+	// again until the storage takes it.
+	ErrDegraded error = &sentinel{"degraded", "storage has not taken it yet"}
+
+	// ErrLoading is returned when something is asked that only the storage knows,
+	// which could not be read yet.
+	ErrLoading error = &sentinel{"loading", "storage not loaded yet"}
+
+	// ErrInvalidErrorReport is returned when a reported error breaks a limit.
+	ErrInvalidErrorReport error = &sentinel{"invalid-error-report", "invalid error report"}
+
 	// ErrNotifier is matched by what is logged when a notifier failed or
 	// panicked, and is returned when a notifier cannot be added.
 	ErrNotifier error = &sentinel{"notifier", "notifier failed"}
 
-	// ErrNotStarted is returned by the verbs of a Manager that has a notifier
-	// and was not started: nobody would hear of what it is told.
+	// ErrNotStarted is returned by the verbs of a Manager that has a notifier or a
+	// storage and was not started: nobody would hear of what it is told, and it
+	// does not know what is stored.
 	ErrNotStarted error = &sentinel{"not-started", "manager not started"}
 
 	// ErrAlreadyStarted is returned by a second Start.
@@ -78,7 +91,8 @@ var (
 // sentinels lists every code that travels over the network.
 var sentinels = []error{
 	ErrServiceNotFound, ErrInvalidServiceID, ErrInvalidRegistration, ErrInvalidHeartbeat,
-	ErrInvalidQuery, ErrInvalidOption, ErrTooManyServices, ErrUnhealthy, ErrStorage, ErrExists, ErrFenced, ErrNotifier,
+	ErrInvalidQuery, ErrInvalidOption, ErrTooManyServices, ErrUnhealthy, ErrStorage, ErrExists, ErrFenced, ErrDegraded, ErrLoading,
+	ErrInvalidErrorReport, ErrNotifier,
 	ErrNotStarted, ErrAlreadyStarted, ErrStopped, ErrSlowConsumer, ErrGone,
 }
 
@@ -121,7 +135,8 @@ type ValidationError struct {
 	// bytes long, the limit is 4096".
 	Problem string
 	// Err is the sentinel: ErrInvalidHeartbeat, ErrInvalidRegistration,
-	// ErrInvalidServiceID, ErrInvalidQuery or ErrInvalidOption.
+	// ErrInvalidServiceID, ErrInvalidErrorReport, ErrInvalidQuery or
+	// ErrInvalidOption.
 	Err error
 }
 

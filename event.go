@@ -24,6 +24,20 @@ const (
 	// EventRemoved ends the incident of a service that was removed or forgotten
 	// while it was bad.
 	EventRemoved EventKind = "removed"
+
+	// The events of LaneSwap itself belong to no service: their Service, From and
+	// To are empty, and Message says what happened.
+
+	// EventStorageAway says that the storage does not take what it is given;
+	// watching goes on.
+	EventStorageAway EventKind = "storage_away"
+	// EventStorageBack says that it does again, and has taken all that waited.
+	// Duration is how long it was away.
+	EventStorageBack EventKind = "storage_back"
+	// EventStorageLost says that something could not be kept.
+	EventStorageLost EventKind = "storage_lost"
+	// EventStorageDamaged says that the storage was found damaged.
+	EventStorageDamaged EventKind = "storage_damaged"
 )
 
 // Event is the record of a transition. Good to good makes none; every other
@@ -31,7 +45,8 @@ const (
 type Event struct {
 	// ID is deterministic: service, incident and transition, joined by slashes.
 	ID string
-	// Sequence grows by one from event to event of a Manager.
+	// Sequence grows from event to event of a Manager, also across restarts when
+	// it has a storage: by one, and further after a crash.
 	Sequence uint64
 	Kind     EventKind
 	Service  ServiceID
@@ -52,7 +67,8 @@ type Event struct {
 	// Cause says, for people, what opened the incident, or why the service is
 	// unheard outside of one.
 	Cause string
-	// Duration is how long the incident lasted, once it ended; else zero.
+	// Duration is how long the incident lasted, once it ended, or how long the
+	// storage was away; else zero.
 	Duration time.Duration
 }
 

@@ -56,7 +56,7 @@ func (h *Handle) Report(hb Heartbeat) error {
 	r := h.r.Load()
 	err := h.m.writable(context.Background())
 	if err == nil {
-		_, err = h.m.apply(context.Background(), r, hb)
+		_, _, err = h.m.apply(context.Background(), r, hb)
 	}
 	if err != nil {
 		err = h.revive(r, hb, err)
@@ -93,7 +93,7 @@ func (h *Handle) revive(r *record, hb Heartbeat, err error) error {
 		return err
 	}
 	h.r.CompareAndSwap(r, last)
-	_, err = h.m.apply(context.Background(), last, hb)
+	_, _, err = h.m.apply(context.Background(), last, hb)
 	return err
 }
 

@@ -2,6 +2,7 @@ package laneswap
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,13 +14,17 @@ import (
 // stopTimeout bounds Stop when its context has no deadline.
 const stopTimeout = 10 * time.Second
 
+// closePatience is how long Stop waits for a storage whose context has ended.
+const closePatience = time.Second
+
 // Manager is told by services that they are alive, notices when one falls
 // silent, and tells notifiers. It is made by NewManager; the zero value is not
 // usable. All methods may be called concurrently.
 //
-// Its state is kept in memory. Without a notifier it takes and answers
-// everything before Start, but then silence is noticed only when somebody asks,
-// and a pause of the process looks like silence.
+// Its state is kept in memory, and in a storage if it is given one. Without a
+// notifier and a storage it takes and answers everything before Start, but then
+// silence is noticed only when somebody asks, and a pause of the process looks
+// like silence.
 type Manager struct {
 	base         time.Time // the zero of the monotonic instants
 	interceptors []Interceptor
@@ -29,14 +34,22 @@ type Manager struct {
 
 	judge    *judge
 	registry *registry
-	journal  *journal
+	ring     *ring
+	journal  *journal // nil without a storage
+	past     past     // set once, when the storage was read
 	speeches speeches
+	runs     hoard[span]        // without a storage
+	reported hoard[ErrorRecord] // without a storage
 
 	stage atomic.Int32            // one of the stages below; changed under life
 	posts atomic.Pointer[[]*post] // replaced under life
 	turn  sync.Mutex              // held by whoever takes records off the agenda
 	nudge chan struct{}           // tells the watching loop of an earlier deadline
 	heard chan absence            // absences to be logged
+	began atomic.Int64            // mono: when the reading of the storage began
+
+	orphaned sync.Mutex     // guards what follows
+	orphans  []storedNotice // owed to notifiers that are not there
 
 	life     sync.Mutex // guards starting, stopping and adding notifiers
 	quit     chan struct{}
@@ -44,13 +57,20 @@ type Manager struct {
 	logged   chan struct{} // closed when the logging of absences has ended
 	ctx      context.Context
 	cancel   context.CancelFunc
+	storing  context.Context // ends when nothing is to be stored or read any more
+	giveUp   context.CancelFunc
+	loaded   chan struct{} // closed when the reading of the storage has ended; nil without one
+	flush    chan struct{} // closed when what is left is to be stored
+	written  chan struct{} // closed when the storing has ended
+	pruned   chan struct{} // closed when the pruning has ended
 	finished chan struct{} // closed when Stop is done
 	stopErr  error
 }
 
 // The stages of a Manager.
 const (
-	stageNew int32 = iota
+	stageNew     int32 = iota
+	stageLoading       // started, and the storage has not been read
 	stageStarted
 	stageStopped
 )
@@ -58,7 +78,7 @@ const (
 // NewManager makes a Manager. It starts nothing; an option out of its range is
 // reported by Start and by every verb.
 func NewManager(opts ...Option) *Manager {
-	o := options{staleThreshold: DefaultStaleThreshold, checkInterval: DefaultCheckInterval, events: 1 << 14}
+	o := options{staleThreshold: DefaultStaleThreshold, checkInterval: DefaultCheckInterval, events: 1 << 14, retention: DefaultRetention}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -66,27 +86,41 @@ func NewManager(opts ...Option) *Manager {
 		base: time.Now(), opts: o, log: o.logger, interceptors: o.interceptors,
 		registry: newRegistry(), nudge: make(chan struct{}, 1), heard: make(chan absence, 64),
 		quit: make(chan struct{}), watched: make(chan struct{}), logged: make(chan struct{}), finished: make(chan struct{}),
+		flush: make(chan struct{}), written: make(chan struct{}), pruned: make(chan struct{}),
 	}
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
 	}
 	m.optErr = m.opts.check()
 	m.judge = newJudge(o.staleThreshold, m.now())
-	m.journal = newJournal(max(1, o.events))
-	m.speeches.limit = speechTotal
+	m.ring = newRing(max(1, o.events), rand.Text())
+	if o.storage != nil {
+		m.journal = newJournal()
+	}
+	m.speeches = newSpeeches()
+	m.runs = hoard[span]{items: pastRecords, bytes: pastBytes, limit: pastTotal}
+	m.reported = hoard[ErrorRecord]{items: pastRecords, bytes: pastBytes, limit: pastTotal}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
+	m.storing, m.giveUp = context.WithCancel(context.Background())
 	posts := make([]*post, 0, len(o.notifiers))
 	if m.optErr == nil {
 		for _, n := range o.notifiers {
-			posts = append(posts, newPost(n))
+			posts = append(posts, newPost(n, posts))
 		}
 	}
 	m.posts.Store(&posts)
 	return m
 }
 
-// Start begins to watch. The context bounds the starting only. It returns
-// ErrAlreadyStarted when called again and ErrStopped after Stop.
+// Start takes up what the storage holds, if there is one, and begins to watch.
+// The context bounds the starting only. It returns ErrAlreadyStarted when called
+// again and ErrStopped after Stop.
+//
+// A storage that fails or does not answer for 5 seconds does not fail the start:
+// it is read as soon as it can be. Until then heartbeats and registrations of
+// services that were registered since the start are held in memory, everything
+// that only the storage knows is answered with ErrLoading, and nobody is judged.
+// Only a storage that a newer LaneSwap has written is an error.
 func (m *Manager) Start(ctx context.Context) error {
 	m.life.Lock()
 	defer m.life.Unlock()
@@ -94,7 +128,7 @@ func (m *Manager) Start(ctx context.Context) error {
 		return failed("start", "", m.optErr)
 	}
 	switch m.stage.Load() {
-	case stageStarted:
+	case stageStarted, stageLoading:
 		return failed("start", "", ErrAlreadyStarted)
 	case stageStopped:
 		return failed("start", "", ErrStopped)
@@ -102,21 +136,28 @@ func (m *Manager) Start(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return failed("start", "", err)
 	}
-	// Heartbeats before Start were heard: only the watching was missing.
-	m.judge.absences.start(m.now(), false)
+	if m.journal != nil {
+		if err := m.startStored(ctx); err != nil {
+			return failed("start", "", err)
+		}
+	} else {
+		// Heartbeats before Start were heard: only the watching was missing.
+		m.judge.absences.start(m.now(), false)
+		m.stage.Store(stageStarted)
+	}
 	for _, p := range *m.posts.Load() {
 		go m.work(m.ctx, p) // ended by Stop
 	}
 	go m.watch()       // ended by Stop
 	go m.logAbsences() // ended by Stop
-	m.stage.Store(stageStarted)
 	return nil
 }
 
-// Stop ends the watching, delivers the notices that are owed and ends the
-// watches. It waits until ctx ends, at most 10 seconds when ctx has no deadline,
-// and returns an error that matches ErrNotifier when by then a notifier had not
-// finished or notices were not delivered. After it reads answer and changes
+// Stop ends the watching, delivers the notices that are owed, stores what is
+// left and ends the watches. It waits until ctx ends, at most 10 seconds when ctx
+// has no deadline, and returns an error that matches ErrNotifier when by then a
+// notifier had not finished or notices were not delivered, and one that matches
+// ErrDegraded when the storage had not taken everything. After it reads answer and changes
 // return ErrStopped. Calling it again waits for the first call and returns the
 // same.
 func (m *Manager) Stop(ctx context.Context) error {
@@ -141,15 +182,16 @@ func (m *Manager) Stop(ctx context.Context) error {
 	close(m.quit)
 	m.judge.absences.stop()
 	m.settleDown()
-	if before == stageStarted {
+	if before == stageStarted || before == stageLoading {
 		<-m.watched
-		m.stopErr = failed("stop", "", m.drain(ctx))
+		m.stopErr = failed("stop", "", errors.Join(m.deliver(ctx), m.close(ctx, before)))
 		select {
 		case <-m.logged:
 		case <-ctx.Done(): // a logger that blocks
 		}
 	}
-	m.journal.close()
+	m.giveUp()
+	m.ring.close()
 	return m.stopErr
 }
 
@@ -193,6 +235,49 @@ func (m *Manager) drain(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// deliver drains the notifiers, and leaves time for the storage.
+func (m *Manager) deliver(ctx context.Context) error {
+	defer m.cancel()
+	deadline, _ := ctx.Deadline() // Stop has set one
+	if m.journal != nil {
+		deadline = deadline.Add(-time.Until(deadline) / 3)
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	return m.drain(ctx)
+}
+
+// close stores what is left until ctx ends.
+func (m *Manager) close(ctx context.Context, before int32) error {
+	if m.journal == nil {
+		return nil
+	}
+	defer m.giveUp()
+	if before == stageLoading {
+		m.giveUp()
+		<-m.loaded
+		return fmt.Errorf("%w: it was never read, what was heard is not stored", ErrDegraded)
+	}
+	close(m.flush)
+	select {
+	case <-m.written:
+	case <-ctx.Done():
+	}
+	m.giveUp()
+	patience := time.NewTimer(closePatience)
+	defer patience.Stop()
+	for _, done := range []chan struct{}{m.written, m.pruned} {
+		select {
+		case <-done:
+		case <-patience.C: // a storage that does not obey its context
+		}
+	}
+	if rows, _, _, _ := m.journal.backlog(); rows > 0 {
+		return fmt.Errorf("%w: %d rows", ErrDegraded, rows)
+	}
+	return nil
+}
+
 // Run starts the Manager, waits until ctx ends, and stops it: one line for main
 // or an errgroup. It returns nil when both went well.
 func (m *Manager) Run(ctx context.Context) error {
@@ -217,27 +302,42 @@ func (m *Manager) AddNotifier(n Notifier) error {
 		return failed("add notifier", "", ErrStopped)
 	}
 	old := *m.posts.Load()
-	p := newPost(n)
+	p := newPost(n, old)
 	posts := append(append(make([]*post, 0, len(old)+1), old...), p)
-	if stage == stageStarted {
+	m.fetchNotices(p)
+	if stage == stageStarted || stage == stageLoading {
 		go m.work(m.ctx, p) // ended by Stop
 	}
 	m.posts.Store(&posts)
 	return nil
 }
 
-// Ready returns nil while the Manager takes heartbeats: else ErrNotStarted,
-// ErrStopped, or what is wrong with an option.
+// Ready returns nil while the Manager takes heartbeats of all services: else
+// ErrNotStarted, ErrLoading, ErrStopped, or what is wrong with an option.
 func (m *Manager) Ready(ctx context.Context) error {
-	return failed("ready", "", m.writable(ctx))
+	if err := m.writable(ctx); err != nil {
+		return failed("ready", "", err)
+	}
+	return failed("ready", "", m.readable(ctx))
 }
 
 // readable returns why nothing may be read, if so.
 func (m *Manager) readable(ctx context.Context) error {
+	if err := m.usable(ctx); err != nil {
+		return err
+	}
+	if m.stage.Load() == stageLoading {
+		return ErrLoading
+	}
+	return nil
+}
+
+// usable returns why nothing at all may be done, if so.
+func (m *Manager) usable(ctx context.Context) error {
 	if m.optErr != nil {
 		return m.optErr
 	}
-	if m.stage.Load() == stageNew && len(*m.posts.Load()) > 0 {
+	if m.stage.Load() == stageNew && (m.journal != nil || len(*m.posts.Load()) > 0) {
 		return ErrNotStarted
 	}
 	return ctx.Err()
@@ -248,7 +348,7 @@ func (m *Manager) writable(ctx context.Context) error {
 	if m.stage.Load() == stageStopped {
 		return ErrStopped
 	}
-	return m.readable(ctx)
+	return m.usable(ctx)
 }
 
 // now reads both clocks.
@@ -271,7 +371,15 @@ func (m *Manager) watch() {
 		case <-m.quit:
 			return
 		}
+		if m.stage.Load() == stageLoading {
+			m.observe(m.now())
+			timer.Reset(time.Duration(tick))
+			continue
+		}
 		m.catchUp(m.now())
+		if m.journal != nil && m.journal.overdue(m.now().mono-int64(durableWithin)) {
+			m.storageAway("")
+		}
 		if now := m.now(); now.mono >= clean {
 			clean = now.mono + rest
 			m.forgetDue(now)
@@ -306,6 +414,7 @@ func (m *Manager) catchUp(now instant) {
 // what it finds is logged elsewhere.
 func (m *Manager) observe(now instant) {
 	if gone, ok := m.judge.absences.observe(now); ok {
+		m.logAbsence(gone)
 		select {
 		case m.heard <- gone:
 		default: // a logger that blocks misses some
@@ -328,19 +437,18 @@ func (m *Manager) logAbsences() {
 	}
 }
 
-// publish numbers an event and owes it to the notifiers. r.mu is held, so that
-// the events of a service keep their order.
+// publish numbers an event, owes it to the notifiers, and notes it with the state
+// that it has led to. r.mu is held, so that the events of a service keep their
+// order.
 func (m *Manager) publish(r *record, ev *Event) {
 	if ev == nil {
 		return
 	}
-	m.journal.append(ev)
+	m.ring.append(ev)
 	r.keep(ev)
-	if notable(ev) {
-		for _, p := range *m.posts.Load() {
-			p.courier.offer(ev)
-		}
-	}
+	m.logEvent(ev)
+	m.owe(ev)
+	m.save(r, true)
 }
 
 // rouse makes the watching loop look again when a deadline came before the one

@@ -46,6 +46,9 @@ func notable(ev *Event) bool {
 func describe(ev *Event) string {
 	var b strings.Builder
 	b.WriteString(ev.Name)
+	if ev.Service == "" {
+		return ev.Name + ": " + Sanitize(ev.Message)
+	}
 	if string(ev.Service) != ev.Name {
 		fmt.Fprintf(&b, " (%s)", ev.Service)
 	}

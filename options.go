@@ -13,6 +13,12 @@ const (
 	// MinDuration and MaxDuration bound every interval, window and threshold.
 	MinDuration = 10 * time.Millisecond
 	MaxDuration = 366 * 24 * time.Hour
+
+	// DefaultRetention is how long history is stored; MinRetention and
+	// MaxRetention bound it.
+	DefaultRetention = 400 * 24 * time.Hour
+	MinRetention     = 24 * time.Hour
+	MaxRetention     = 3650 * 24 * time.Hour
 )
 
 // Option changes a Manager while it is made. A value out of its range is not
@@ -28,6 +34,10 @@ type options struct {
 	logger         *slog.Logger
 	notifiers      []Notifier
 	interceptors   []Interceptor
+	storage        Storage
+	stored         bool // WithStorage was given
+	retention      time.Duration
+	remarks        []string
 }
 
 // WithStaleThreshold sets the silence after which a service that says nothing
@@ -47,6 +57,25 @@ func WithCheckInterval(d time.Duration) Option {
 // verbs are used.
 func WithNotifier(n Notifier) Option {
 	return func(o *options) { o.notifiers = append(o.notifiers, n) }
+}
+
+// WithStorage has the Manager keep what it must not forget in s, and take it up
+// again at Start. A Manager with one must be started before its verbs are used.
+// It does not close s: who opened it does, after Stop.
+func WithStorage(s Storage) Option {
+	return func(o *options) { o.storage, o.stored = s, true }
+}
+
+// WithRetention sets how long events, spans, absences and reported errors are
+// stored: 24 hours to 10 years, 400 days unless set.
+func WithRetention(d time.Duration) Option {
+	return func(o *options) { o.retention = d }
+}
+
+// WithRemark has Start make an event of kind EventStorageDamaged with this text:
+// what somebody who opened the storage found and people must hear of.
+func WithRemark(text string) Option {
+	return func(o *options) { o.remarks = append(o.remarks, text) }
 }
 
 // WithInterceptor adds custom processing of heartbeats. Several run in the
@@ -83,6 +112,12 @@ func (o *options) check() error {
 	}
 	if o.events < 1 || o.events > 1_000_000 {
 		return invalid(ErrInvalidOption, "event_buffer", "is %d, it must be from 1 to 1000000", o.events)
+	}
+	if o.retention < MinRetention || o.retention > MaxRetention {
+		return invalid(ErrInvalidOption, "retention", "is %v, it must be from %v to %v (10 years)", o.retention, MinRetention, MaxRetention)
+	}
+	if o.stored && o.storage == nil {
+		return invalid(ErrInvalidOption, "storage", "is nil")
 	}
 	for _, n := range o.notifiers {
 		if n == nil {

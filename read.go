@@ -22,6 +22,7 @@ func (m *Manager) Service(ctx context.Context, id ServiceID) (ServiceStatus, err
 		return ServiceStatus{}, failed("service", id, err)
 	}
 	m.catchUp(m.now())
+	m.recall(ctx, r)
 	st, ok := m.view(r, maxStatusEvts)
 	if !ok {
 		return ServiceStatus{}, failed("service", id, ErrServiceNotFound)
@@ -72,6 +73,9 @@ func (m *Manager) Services(ctx context.Context, q ServiceQuery) iter.Seq2[Servic
 			if r == nil {
 				continue
 			}
+			if q.Events > 0 {
+				m.recall(ctx, r)
+			}
 			st, ok := m.view(r, q.Events)
 			if !ok || !q.selects(st) {
 				continue
@@ -111,7 +115,8 @@ func (m *Manager) Summary(ctx context.Context) (Summary, error) {
 	}
 	m.catchUp(m.now())
 	// The sequence first: what happens in between is watched as well as counted.
-	sum := Summary{Sequence: m.journal.latest(), Counts: map[Status]int{}}
+	sum := Summary{Counts: map[Status]int{}}
+	sum.Sequence, sum.Journal = m.ring.latest()
 	m.judge.mu.Lock()
 	counts := m.judge.counts
 	m.judge.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,7 +14,8 @@ import (
 type record struct {
 	cell *cell
 	id   ServiceID
-	slot int // place in the agenda, -1 when in none
+	slot int          // place in the agenda, -1 when in none
+	seen atomic.Int64 // mono: the beat of which the storage was told
 
 	mu       sync.Mutex
 	reg      Registration // as last registered; Metadata stays nil here
@@ -39,6 +41,19 @@ type record struct {
 	incident               *incident
 	events                 []*Event // the latest, oldest first
 	spoke                  *speech  // beats that said something; made when one does
+
+	runBeats uint64              // beats when the present run of status began
+	runs     []span              // those that are over, until they are written down
+	past     *shelf[span]        // without a storage: those that were; made with the first
+	log      *shelf[ErrorRecord] // without a storage: reported errors; made with the first
+	errors   uint64              // how many were reported
+
+	held     []held // what was heard of it while the storage was away at the start; see limbo
+	limbo    bool   // the storage has not been read: what it knows of the service is to come
+	unsaid   bool   // a heartbeat said something since the state was saved
+	noted    uint64 // beats when the state was saved
+	foreign  bool   // another program's, silent for long when it was taken over
+	recalled bool   // events holds all that there are, up to their number
 }
 
 const keptMessage = 512 // bytes of a message that the latest events of a service keep

@@ -9,14 +9,17 @@ import (
 
 // Register makes a service known, or updates it: the same id again replaces its
 // settings and merges its metadata. A service that registers and never beats
-// goes stale: its deadline counts from here. The error is a *ValidationError
+// goes stale: its deadline counts from here. With a storage it waits, for 5
+// seconds at most, until that has taken the registration. The error is a *ValidationError
 // that matches ErrInvalidRegistration or ErrInvalidServiceID, or it matches
-// ErrTooManyServices; then nothing was changed.
+// ErrTooManyServices, or ErrLoading for a service without an id while the storage
+// was not read; then nothing was changed.
 func (m *Manager) Register(ctx context.Context, reg Registration) (ServiceStatus, error) {
-	st, err := m.register(ctx, reg)
+	st, ticket, err := m.register(ctx, reg)
 	if err != nil {
 		return ServiceStatus{}, failed("register", registrationID(reg), err)
 	}
+	m.settle(ctx, &st, ticket)
 	return st, nil
 }
 
@@ -27,13 +30,13 @@ func registrationID(reg Registration) ServiceID {
 	return ServiceID(reg.Name)
 }
 
-func (m *Manager) register(ctx context.Context, reg Registration) (ServiceStatus, error) {
+func (m *Manager) register(ctx context.Context, reg Registration) (st ServiceStatus, ticket uint64, err error) {
 	if err := m.writable(ctx); err != nil {
-		return ServiceStatus{}, err
+		return ServiceStatus{}, 0, err
 	}
-	reg, err := m.opts.limits.registration(reg)
+	reg, err = m.opts.limits.registration(reg)
 	if err != nil {
-		return ServiceStatus{}, err
+		return ServiceStatus{}, 0, err
 	}
 	m.catchUp(m.now())
 
@@ -43,6 +46,9 @@ func (m *Manager) register(ctx context.Context, reg Registration) (ServiceStatus
 	now := m.now()
 	r := g.byID[reg.ID]
 	if reg.ID == "" {
+		if m.stage.Load() == stageLoading {
+			return ServiceStatus{}, 0, ErrLoading // it may be one that is stored
+		}
 		r = m.takeOver(reg.Name, now)
 	}
 	if r != nil {
@@ -52,29 +58,48 @@ func (m *Manager) register(ctx context.Context, reg Registration) (ServiceStatus
 	if r == nil || reg.ID == "" && !r.free(now) { // it may have beaten a moment ago
 		fresh, err := m.admit(reg, now)
 		if err != nil {
-			return ServiceStatus{}, err
+			return ServiceStatus{}, 0, err
 		}
 		fresh.mu.Lock()
 		defer fresh.mu.Unlock()
-		return fresh.snapshot(m.judge, now, 0), nil
+		if fresh.limbo {
+			fresh.hold(held{reg: &reg, at: now})
+		}
+		return m.answer(fresh, now, 0), m.save(fresh, true), nil
 	}
 	if err := m.open(r); err != nil {
-		return ServiceStatus{}, err
+		return ServiceStatus{}, 0, err
 	}
 	merged, err := m.opts.limits.merge(ErrInvalidRegistration, r.metadata, reg.Metadata)
 	if err != nil {
-		return ServiceStatus{}, err
+		return ServiceStatus{}, 0, err
 	}
 	m.judgeNow(r, now)
-	if reg.Name == "" {
-		reg.Name = r.reg.Name
+	if r.limbo {
+		r.hold(held{reg: &reg, at: now})
 	}
-	reg.ID = r.id
+	known := reg
+	if known.Name == "" {
+		known.Name = r.reg.Name
+	}
+	known.ID = r.id
 	g.unname(r)
 	r.metadata = merged
-	m.rouse(m.judge.rearm(r, reg, now))
+	if r.limbo {
+		r.reg, r.reg.Metadata = known, nil
+		r.cell.window.Store(m.judge.window(known))
+	} else {
+		m.rouse(m.judge.rearm(r, known, now))
+	}
 	g.name(r)
-	return r.snapshot(m.judge, now, maxStatusEvts), nil
+	return m.answer(r, now, maxStatusEvts), m.save(r, true), nil
+}
+
+// answer is the record as whoever changed it is told; its mu is held.
+func (m *Manager) answer(r *record, now instant, events int) ServiceStatus {
+	st := r.snapshot(m.judge, now, events)
+	st.NotDurable = r.limbo
+	return st
 }
 
 // ensure returns the record of an id, and makes one where there is none.
@@ -84,7 +109,14 @@ func (m *Manager) ensure(reg Registration) (*record, error) {
 	if r := m.registry.byID[reg.ID]; r != nil {
 		return r, nil
 	}
-	return m.admit(reg, m.now())
+	r, err := m.admit(reg, m.now())
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m.save(r, true)
+	return r, nil
 }
 
 // succeed registers a forgotten service again, as it was, for a handle of it.
@@ -120,7 +152,7 @@ func (m *Manager) admit(reg Registration, now instant) (*record, error) {
 	if reg.ID == "" {
 		reg.ID = newUUID()
 	}
-	r := &record{metadata: merged, made: uuid.MatchString(string(reg.ID))}
+	r := &record{metadata: merged, made: uuid.MatchString(string(reg.ID)), recalled: true}
 	if reg.Name == "" {
 		reg.Name = string(reg.ID)
 	}
@@ -129,6 +161,9 @@ func (m *Manager) admit(reg Registration, now instant) (*record, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m.rouse(m.judge.admit(r, now))
+	if m.stage.Load() == stageLoading { // it changes under the registry's lock
+		m.confine(r)
+	}
 	m.registry.put(r)
 	return r, nil
 }
@@ -173,36 +208,50 @@ func newUUID() ServiceID {
 }
 
 // Remove takes a service out. Its incident, if it has one, ends with an event.
-// Handles of it are dead. It returns ErrServiceNotFound when there is none.
+// Handles of it are dead. It returns ErrServiceNotFound when there is none, and
+// ErrDegraded when the service was removed and the storage has not taken that
+// within 5 seconds: it comes back if LaneSwap is killed before.
 func (m *Manager) Remove(ctx context.Context, id ServiceID) error {
-	if err := m.writable(ctx); err != nil {
+	err := m.writable(ctx)
+	if err == nil {
+		err = m.readable(ctx)
+	}
+	if err != nil {
 		return failed("remove", id, err)
 	}
 	m.observe(m.now())
 	r, err := m.find(id)
-	if err == nil && !m.dismiss(r, removed, nil) {
+	if err != nil {
+		return failed("remove", id, err)
+	}
+	ticket, ok := m.dismiss(r, removed, nil)
+	if !ok {
 		if err = m.writable(ctx); err == nil {
 			err = ErrServiceNotFound
 		}
+		return failed("remove", id, err)
 	}
-	return failed("remove", id, err)
+	return failed("remove", id, m.await(ctx, ticket))
 }
 
 // dismiss takes a record out if it is still in and, where a condition is given,
 // that holds.
-func (m *Manager) dismiss(r *record, why fate, holds func(now instant) bool) bool {
+func (m *Manager) dismiss(r *record, why fate, holds func(now instant) bool) (ticket uint64, ok bool) {
 	m.registry.mu.Lock()
 	defer m.registry.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := m.now()
 	if r.gone != alive || m.stage.Load() == stageStopped || holds != nil && !holds(now) {
-		return false
+		return 0, false
 	}
 	m.registry.del(r)
 	m.publish(r, m.judge.dismiss(r, why, now))
+	ticket = m.save(r, true)
 	m.speeches.forget(r.spoke)
-	return true
+	m.runs.forget(r.past)
+	m.reported.forget(r.log)
+	return ticket, true
 }
 
 // forgetDue forgets the services that ended as long ago as they asked to be
@@ -210,7 +259,7 @@ func (m *Manager) dismiss(r *record, why fate, holds func(now instant) bool) boo
 func (m *Manager) forgetDue(now instant) {
 	due := func(r *record, now instant) bool {
 		after := r.forgetAfter()
-		return after != Never && r.ended() && now.mono-r.endedAt >= int64(after)
+		return !r.limbo && after != Never && r.ended() && now.mono-r.endedAt >= int64(after)
 	}
 	for _, id := range m.registry.ids() {
 		r := m.registry.get(id)
@@ -233,6 +282,9 @@ func (m *Manager) find(id ServiceID) (*record, error) {
 	}
 	if err := ValidateServiceID(id); err != nil {
 		return nil, err
+	}
+	if m.stage.Load() == stageLoading {
+		return nil, ErrLoading
 	}
 	return nil, ErrServiceNotFound
 }

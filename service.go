@@ -72,6 +72,9 @@ func (hb Heartbeat) empty() bool {
 	return (hb.Status == "" || hb.Status == StatusHealthy) && hb.Message == "" && len(hb.Metadata) == 0 && !hb.Final
 }
 
+// last reports whether no heartbeat is expected after this one.
+func (hb Heartbeat) last() bool { return hb.Final || hb.Status == StatusShutdown }
+
 // ServiceStatus is how a service stands at the moment of asking. It is a copy:
 // changing it changes nothing.
 type ServiceStatus struct {
@@ -109,6 +112,11 @@ type ServiceStatus struct {
 	// Events are the latest transitions, oldest first, at most 10, with messages
 	// cut to 512 bytes. Services leaves them out unless asked.
 	Events []Event
+	// NotDurable is set in the answers of Register, Announce and Report when the
+	// Manager has a storage which has not taken yet what they acknowledge: it is
+	// lost if LaneSwap is killed before the storage is back. Over the network it
+	// is "durable": false, and absent otherwise.
+	NotDurable bool
 }
 
 // ServiceQuery selects services. The zero value selects all. Conditions are
@@ -136,6 +144,10 @@ type Summary struct {
 	// Sequence is the sequence number of the latest event when the count was
 	// taken: watching after it misses nothing that the count does not hold.
 	Sequence uint64 `json:"sequence"`
+	// Journal names the numbering of the events. Sequence numbers of another
+	// journal mean nothing: without a storage each Manager has one of its own, with
+	// one it stays the same across restarts.
+	Journal string `json:"journal"`
 }
 
 // HeartbeatRecord is a heartbeat that said something, as it is kept: the latest

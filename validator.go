@@ -24,6 +24,9 @@ type Limits struct {
 	MetadataKeys int
 	// MessageBytes is the greatest length of a message; 4 KiB.
 	MessageBytes int
+	// Errors is how many reported errors of a service are stored; 1,000, the
+	// oldest go first. Without a storage at most 100 are kept.
+	Errors int
 }
 
 // Limits that are not configurable.
@@ -47,6 +50,7 @@ func (l *Limits) fill() error {
 		{"limits.metadata_bytes", &l.MetadataBytes, 8 << 10},
 		{"limits.metadata_keys", &l.MetadataKeys, 64},
 		{"limits.message_bytes", &l.MessageBytes, 4 << 10},
+		{"limits.errors", &l.Errors, 1000},
 	} {
 		if *f.value < 0 {
 			return invalid(ErrInvalidOption, f.name, "is %d, it must not be negative", *f.value)

@@ -54,14 +54,14 @@ func (m *Manager) Watch(ctx context.Context, q WatchQuery) (*Watcher, error) {
 			return nil, failed("watch", q.Service, err)
 		}
 	}
-	cursor, err := m.journal.begin(q.After)
+	cursor, err := m.ring.begin(q.After)
 	if err != nil {
 		return nil, failed("watch", q.Service, err)
 	}
 	done := make(chan struct{})
 	events := func(yield func(Event, error) bool) {
 		for {
-			evs, gone, more, closed := m.journal.page(cursor, 256)
+			evs, gone, more, closed := m.ring.page(cursor, 256)
 			if gone {
 				yield(Event{}, failed("watch", q.Service, ErrSlowConsumer))
 				return
@@ -112,8 +112,8 @@ func (m *Manager) Events(ctx context.Context, q EventQuery) iter.Seq2[Event, err
 			return
 		}
 		n := 0
-		for end := m.journal.latest(); cursor < end; {
-			evs, gone, _, _ := m.journal.page(cursor, 256)
+		for end, _ := m.ring.latest(); cursor < end; {
+			evs, gone, _, _ := m.ring.page(cursor, 256)
 			if gone {
 				yield(Event{}, failed("events", q.Service, ErrGone))
 				return
@@ -151,5 +151,5 @@ func (m *Manager) beginEvents(ctx context.Context, q EventQuery) (cursor uint64,
 		}
 	}
 	m.catchUp(m.now())
-	return m.journal.begin(q.After)
+	return m.ring.begin(q.After)
 }

@@ -98,6 +98,7 @@ type wireStatus struct {
 	Incident       *wireIncident  `json:"incident"`
 	Tags           []string       `json:"tags"`
 	Beats          uint64         `json:"beats"`
+	Durable        *bool          `json:"durable,omitempty"` // only when false
 }
 
 type wireIncident struct {
@@ -117,6 +118,9 @@ func (s ServiceStatus) MarshalJSON() ([]byte, error) {
 	}
 	if s.Message != "" {
 		w.Message = &s.Message
+	}
+	if s.NotDurable {
+		w.Durable = new(bool)
 	}
 	if w.Metadata == nil {
 		w.Metadata = map[string]any{}
@@ -148,6 +152,7 @@ func (s *ServiceStatus) UnmarshalJSON(data []byte) error {
 	if w.Message != nil {
 		s.Message = *w.Message
 	}
+	s.NotDurable = w.Durable != nil && !*w.Durable
 	if len(s.Events) == 0 {
 		s.Events = nil
 	}
@@ -181,7 +186,7 @@ func (e Event) MarshalJSON() ([]byte, error) {
 		At: e.At, StartedAt: timePtr(e.StartedAt), SilentSince: timePtr(e.SilentSince),
 		Message: stringPtr(e.Message), Incident: stringPtr(e.Incident), Cause: stringPtr(e.Cause),
 	}
-	if e.Kind == EventRecovered || e.Kind == EventRemoved {
+	if e.Kind == EventRecovered || e.Kind == EventRemoved || e.Kind == EventStorageBack {
 		d := e.Duration.Seconds()
 		w.Duration = &d
 	}

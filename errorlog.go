@@ -1,0 +1,253 @@
+package laneswap
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Limits of reported errors that are not configurable.
+const (
+	maxTypeRunes  = 128
+	maxStackBytes = 32 << 10
+)
+
+// ErrorReport is an error that a service reports. It changes no status: that is
+// what heartbeats do.
+type ErrorReport struct {
+	// Type is the kind of error, for example "TimeoutError" or "*fs.PathError": at
+	// most 128 runes. One of Type and Message is required.
+	Type string `json:"type,omitempty"`
+	// Message is for people, at most Limits.MessageBytes long.
+	Message string `json:"message,omitempty"`
+	// Stack is where it happened, at most 32 KiB.
+	Stack string `json:"stack,omitempty"`
+	// Metadata is bounded as that of a service.
+	Metadata map[string]any `json:"metadata,omitempty"`
+}
+
+// ErrorRecord is an error as it is kept.
+type ErrorRecord struct {
+	// ID is deterministic: the service and a number that grows.
+	ID       string         `json:"id"`
+	Service  ServiceID      `json:"service_id"`
+	At       time.Time      `json:"timestamp"`
+	Type     string         `json:"type"`
+	Message  string         `json:"message"`
+	Stack    string         `json:"stack,omitempty"`
+	Metadata map[string]any `json:"metadata,omitempty"`
+	// NotDurable is set in the answer of ReportError when the storage has not taken
+	// the error yet.
+	NotDurable bool `json:"-"`
+}
+
+// ErrorQuery selects reported errors. The zero value selects all that are kept.
+type ErrorQuery struct {
+	// Before continues a listing behind the error of that id: with the older ones.
+	Before string
+	// Limit is the greatest number of errors; zero means all.
+	Limit int
+}
+
+// ReportError keeps an error that a service reports, the latest 1,000 of each
+// (Limits.Errors). With a storage it waits, for 5 seconds at most, until that has
+// taken it. The error is a *ValidationError that matches ErrInvalidErrorReport, or
+// matches ErrServiceNotFound, or ErrDegraded when too much waits for the storage;
+// then nothing was changed.
+func (m *Manager) ReportError(ctx context.Context, id ServiceID, rep ErrorReport) (ErrorRecord, error) {
+	rec, ticket, err := m.reportError(ctx, id, rep)
+	if err != nil {
+		return ErrorRecord{}, failed("report error", id, err)
+	}
+	rec.NotDurable = m.await(ctx, ticket) != nil
+	rec.Metadata = cloneMap(rec.Metadata)
+	return rec, nil
+}
+
+func (m *Manager) reportError(ctx context.Context, id ServiceID, rep ErrorReport) (rec ErrorRecord, ticket uint64, err error) {
+	if err = m.writable(ctx); err == nil {
+		err = m.readable(ctx)
+	}
+	if err != nil {
+		return rec, 0, err
+	}
+	rep, err = m.opts.limits.errorReport(rep)
+	if err != nil {
+		return rec, 0, err
+	}
+	r, err := m.find(id)
+	if err != nil {
+		return rec, 0, err
+	}
+	m.observe(m.now())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := m.open(r); err != nil {
+		return rec, 0, err
+	}
+	if m.journal != nil && !m.journal.roomy() {
+		return rec, 0, ErrDegraded
+	}
+	r.errors++
+	rec = ErrorRecord{
+		ID: r.errorID(r.errors), Service: r.id, At: wallTime(r.stamp(m.judge.absences.wall(m.now().mono))),
+		Type: rep.Type, Message: rep.Message, Stack: rep.Stack, Metadata: rep.Metadata,
+	}
+	if m.journal == nil {
+		if r.log == nil {
+			r.log = new(shelf[ErrorRecord])
+		}
+		m.reported.put(r.log, rec, pastFrame+len(rec.Message)+len(rec.Stack)+footprint(rec.Metadata), nil)
+		return rec, 0, nil
+	}
+	return rec, m.saveError(r, rec), nil
+}
+
+// saveError notes a reported error, and that the oldest is one too many. r.mu is
+// held.
+func (m *Manager) saveError(r *record, rec ErrorRecord) (ticket uint64) {
+	now := int64(time.Since(m.base))
+	m.journal.append(now, &entry{
+		Key: Key{KindError, rec.ID}, service: string(r.id), at: rec.At.UnixMilli(), data: &storedError{storedVersion, rec},
+		size: len(rec.Message) + len(rec.Stack) + footprint(rec.Metadata), vital: true,
+	})
+	if kept := uint64(m.opts.limits.Errors); r.errors > kept {
+		m.journal.put(now, &entry{Key: Key{KindError, r.errorID(r.errors - kept)}, service: string(r.id), delete: true})
+	}
+	return m.save(r, true)
+}
+
+// errorReport returns rep checked and cleaned.
+func (l Limits) errorReport(rep ErrorReport) (ErrorReport, error) {
+	rep.Type = strings.TrimSpace(Sanitize(rep.Type))
+	if n := utf8.RuneCountInString(rep.Type); n > maxTypeRunes {
+		return rep, invalid(ErrInvalidErrorReport, "type", "is %d characters long, the limit is %d", n, maxTypeRunes)
+	}
+	if len(rep.Message) > l.MessageBytes {
+		return rep, invalid(ErrInvalidErrorReport, "message", "is %d bytes long, the limit is %d", len(rep.Message), l.MessageBytes)
+	}
+	if len(rep.Stack) > maxStackBytes {
+		return rep, invalid(ErrInvalidErrorReport, "stack", "is %d bytes long, the limit is %d", len(rep.Stack), maxStackBytes)
+	}
+	rep.Message, rep.Stack = sanitize(rep.Message, true), sanitize(rep.Stack, true)
+	if rep.Type == "" && strings.TrimSpace(rep.Message) == "" {
+		return rep, invalid(ErrInvalidErrorReport, "message", "is empty, and so is type; one is required")
+	}
+	clean, err := l.metadata(ErrInvalidErrorReport, rep.Metadata)
+	if err != nil {
+		return rep, err
+	}
+	rep.Metadata, err = l.merge(ErrInvalidErrorReport, nil, clean)
+	return rep, err
+}
+
+// Errors yields the errors that a service has reported, newest first. An error is
+// yielded last: ErrServiceNotFound, ErrInvalidQuery, or ErrStorage when they
+// cannot be read.
+func (m *Manager) Errors(ctx context.Context, id ServiceID, q ErrorQuery) iter.Seq2[ErrorRecord, error] {
+	return func(yield func(ErrorRecord, error) bool) {
+		n := 0
+		for rec, err := range m.reportedErrors(ctx, id, q) {
+			if err != nil {
+				yield(ErrorRecord{}, failed("errors", id, err))
+				return
+			}
+			rec.Metadata = cloneMap(rec.Metadata)
+			if !yield(rec, nil) {
+				return
+			}
+			if n++; n == q.Limit {
+				return
+			}
+		}
+	}
+}
+
+func (m *Manager) reportedErrors(ctx context.Context, id ServiceID, q ErrorQuery) iter.Seq2[ErrorRecord, error] {
+	return func(yield func(ErrorRecord, error) bool) {
+		r, err := m.readErrors(ctx, id, q)
+		if err != nil {
+			yield(ErrorRecord{}, err)
+			return
+		}
+		r.mu.Lock()
+		recs := m.reported.all(r.log)
+		r.mu.Unlock()
+		if m.journal != nil {
+			// What waits first: what is stored meanwhile is then found twice, not missed.
+			for _, data := range m.journal.pending(KindError, string(id)) {
+				recs = append(recs, data.(*storedError).ErrorRecord)
+			}
+		}
+		slices.SortStableFunc(recs, newestError)
+		waiting := map[string]bool{}
+		for _, rec := range recs {
+			waiting[rec.ID] = true
+		}
+		next := func(rec ErrorRecord) bool {
+			return q.Before != "" && errorNumber(rec.ID).atLeast(errorNumber(q.Before)) || yield(rec, nil)
+		}
+		for _, rec := range recs {
+			if !next(rec) {
+				return
+			}
+		}
+		if m.journal == nil {
+			return
+		}
+		for row, err := range m.opts.storage.Rows(ctx, RowQuery{Kind: KindError, Service: string(id), Descending: true}) {
+			var rec storedError
+			if err == nil {
+				err = decode(row, &rec, &rec.Version)
+			}
+			if err != nil {
+				yield(ErrorRecord{}, storageFailed(ctx, err))
+				return
+			}
+			if !waiting[rec.ID] && !next(rec.ErrorRecord) {
+				return
+			}
+		}
+	}
+}
+
+func (m *Manager) readErrors(ctx context.Context, id ServiceID, q ErrorQuery) (*record, error) {
+	if err := m.readable(ctx); err != nil {
+		return nil, err
+	}
+	if q.Limit < 0 {
+		return nil, invalid(ErrInvalidQuery, "limit", "is %d, it must not be negative", q.Limit)
+	}
+	if q.Before != "" && !errorNumber(q.Before).ok {
+		return nil, invalid(ErrInvalidQuery, "before", "is not the id of a reported error")
+	}
+	return m.find(id)
+}
+
+// errorRank is the order of errors of one service, taken from their ids.
+type errorRank struct {
+	born   int64
+	number uint64
+	ok     bool
+}
+
+func errorNumber(id string) errorRank {
+	birth, number, ok := strings.Cut(id[strings.LastIndexByte(id, '/')+1:], "-e")
+	born, err := strconv.ParseInt(birth, 36, 64)
+	n, err2 := strconv.ParseUint(number, 10, 64)
+	return errorRank{born, n, ok && err == nil && err2 == nil}
+}
+
+func (e errorRank) atLeast(other errorRank) bool {
+	return e.born > other.born || e.born == other.born && e.number >= other.number
+}
+
+func newestError(a, b ErrorRecord) int {
+	x, y := errorNumber(a.ID), errorNumber(b.ID)
+	return cmp.Or(cmp.Compare(y.born, x.born), cmp.Compare(y.number, x.number))
+}

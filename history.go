@@ -1,0 +1,290 @@
+package laneswap
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// SpanState says on which side a span counts.
+type SpanState string
+
+// The states of spans.
+const (
+	// SpanUp is a run of good statuses.
+	SpanUp SpanState = "up"
+	// SpanDown is a run of one bad status.
+	SpanDown SpanState = "down"
+	// SpanUnknown is a run of unknown: neither up nor down.
+	SpanUnknown SpanState = "unknown"
+)
+
+// Span is a run of one kind of status: all good ones are one run, every other
+// status is one of its own.
+type Span struct {
+	State SpanState
+	// Status is the latest one of the run.
+	Status Status
+	From   time.Time
+	// To is zero while the run lasts.
+	To time.Time
+	// Beats counts the heartbeats of the run. While it lasts, and after a crash,
+	// it may lack those of the last hour.
+	Beats uint64
+	// LongestGap is the longest silence that a heartbeat of the run ended.
+	LongestGap time.Duration
+	// Message is the last one of the run.
+	Message string
+	// Incident is the id of the incident that the run belongs to, or "".
+	Incident string
+}
+
+// PastIncident is an incident as history tells it.
+type PastIncident struct {
+	ID        string
+	StartedAt time.Time
+	// EndedAt is zero when it had not ended by the end of the period.
+	EndedAt time.Time
+	// Duration is from its start to its end, or to the end of the period.
+	Duration time.Duration
+	// Worst is the worst status that it had in the period.
+	Worst Status
+	// Cause says, for people, what opened it.
+	Cause string
+}
+
+// Absence is a time in which LaneSwap itself could not hear, and in which
+// heartbeats may have been lost.
+type Absence struct{ From, To time.Time }
+
+// HistoryQuery selects a period of the history of a service.
+type HistoryQuery struct {
+	// From is the beginning of the period; zero means 24 hours before To.
+	From time.Time
+	// To is the end of the period; zero, and whatever is not over yet, means now.
+	To time.Time
+	// Limit is the greatest number of spans, of incidents, of absences and of
+	// events that are listed, 1 to 10,000; zero means 1,000.
+	Limit int
+}
+
+// History is how a service fared in a period. Up, Down, Unknown and Absent add up
+// to the period: to the millisecond, up to the last second before a crash of
+// LaneSwap.
+type History struct {
+	Service  ServiceID
+	From, To time.Time
+	// KnownFrom is from when on something is kept of the service; it is after From
+	// when the period begins before that, and To when nothing is known.
+	KnownFrom time.Time
+	// Up and Down are how long its status was good and bad, as far as LaneSwap
+	// could hear.
+	Up, Down time.Duration
+	// Unknown is how long it was neither, and what of the period is not known.
+	Unknown time.Duration
+	// Absent is how long LaneSwap could not hear, as far as something is known of
+	// the service before and after.
+	Absent time.Duration
+	// IncidentCount is how many incidents touch the period; Recovered is how many
+	// of them ended in it.
+	IncidentCount, Recovered int
+	// MeanTimeToRecovery is the mean duration of those that ended in the period;
+	// zero when there were none.
+	MeanTimeToRecovery time.Duration
+
+	// The lists are in the order of time. Where they would be longer than the
+	// limit they hold the newest, and Truncated is set; the figures above cover all.
+	Spans     []Span
+	Incidents []PastIncident
+	Absences  []Absence
+	Events    []Event
+	Truncated bool
+}
+
+// Uptime is Up in percent of Up and Down. ok is false when there was neither.
+func (h History) Uptime() (percent float64, ok bool) {
+	heard := h.Up + h.Down
+	if heard <= 0 {
+		return 0, false
+	}
+	return 100 * float64(h.Up) / float64(heard), true
+}
+
+const (
+	historyPeriod = 24 * time.Hour // when a query does not say from when
+	historyLimit  = 1000           // of each list
+	historyMost   = 10_000         // of each list, when asked for more
+)
+
+// History tells how a service fared in a period: its spans, incidents, events,
+// and how long it was up and down. The error matches ErrServiceNotFound,
+// ErrInvalidQuery, or ErrStorage when the storage cannot be read.
+func (m *Manager) History(ctx context.Context, id ServiceID, q HistoryQuery) (History, error) {
+	h, err := m.history(ctx, id, q)
+	if err != nil {
+		return History{}, failed("history", id, err)
+	}
+	return h, nil
+}
+
+func (m *Manager) history(ctx context.Context, id ServiceID, q HistoryQuery) (History, error) {
+	if err := m.readable(ctx); err != nil {
+		return History{}, err
+	}
+	r, err := m.find(id)
+	if err != nil {
+		return History{}, err
+	}
+	m.catchUp(m.now())
+	r.mu.Lock()
+	now := m.now()
+	if r.gone != alive {
+		r.mu.Unlock()
+		return History{}, ErrServiceNotFound
+	}
+	m.judgeNow(r, now)
+	end := max(m.judge.absences.wall(now.mono)/int64(time.Millisecond), r.since)
+	present := r.run(end)
+	kept := m.runs.all(r.past)
+	r.mu.Unlock()
+
+	t := &tally{}
+	if t.from, t.to, t.limit, err = q.period(end); err != nil {
+		return History{}, err
+	}
+	// What waits to be stored is read first: what is stored meanwhile is then found
+	// twice, and not missed.
+	spans := kept
+	gone := m.judge.absences.walls()
+	if m.journal != nil {
+		for _, data := range m.journal.pending(kindSpan, string(id)) {
+			spans = append(spans, data.(*storedSpan).span())
+		}
+		for _, data := range m.journal.pending(kindAbsence, "") {
+			gone = append(gone, *data.(*storedAbsence))
+		}
+		if spans, gone, err = m.readPast(ctx, id, t, spans, gone); err != nil {
+			return History{}, err
+		}
+	}
+	if t.to <= present.from {
+		present.to = present.from // it has not begun
+	} else {
+		present.to = max(present.from, min(present.to, t.to))
+	}
+	running := t.to >= end
+	t.add(spans, present, running)
+	t.lay(gone)
+	h := t.history(id)
+	return h, m.historyEvents(ctx, id, t, &h)
+}
+
+// period checks the query. Times are wall ms.
+func (q HistoryQuery) period(now int64) (from, to int64, limit int, err error) {
+	to, limit = now, q.Limit
+	if !q.To.IsZero() {
+		to = min(now, q.To.UnixMilli())
+	}
+	from = to - historyPeriod.Milliseconds()
+	if !q.From.IsZero() {
+		from = q.From.UnixMilli()
+	}
+	switch {
+	case from >= to:
+		return 0, 0, 0, invalid(ErrInvalidQuery, "from", "is not before the end of the period, %s", wallTime(to).Format(time.RFC3339))
+	case limit < 0 || limit > historyMost:
+		return 0, 0, 0, invalid(ErrInvalidQuery, "limit", "is %d, it must be from 1 to %d", limit, historyMost)
+	case limit == 0:
+		limit = historyLimit
+	}
+	return from, to, limit, nil
+}
+
+// readPast adds what the storage holds of a period to what is known already.
+func (m *Manager) readPast(ctx context.Context, id ServiceID, t *tally, spans []span, gone []storedAbsence) ([]span, []storedAbsence, error) {
+	// A span is stored under the time of its end, and there are no two at once: those
+	// that end after the beginning, up to the first that begins after the end.
+	for row, err := range m.opts.storage.Rows(ctx, RowQuery{Kind: kindSpan, Service: string(id), From: wallTime(t.from)}) {
+		var s storedSpan
+		if err == nil {
+			err = decode(row, &s, &s.Version)
+		}
+		if err != nil {
+			return nil, nil, storageFailed(ctx, err)
+		}
+		if s.From >= t.to {
+			break
+		}
+		spans = append(spans, s.span())
+	}
+	for row, err := range m.opts.storage.Rows(ctx, RowQuery{Kind: kindAbsence, From: wallTime(t.from)}) {
+		var a storedAbsence
+		if err == nil {
+			err = decode(row, &a, &a.Version)
+		}
+		if err != nil {
+			return nil, nil, storageFailed(ctx, err)
+		}
+		if a.From >= t.to {
+			break
+		}
+		gone = append(gone, a)
+	}
+	return spans, gone, nil
+}
+
+// historyEvents adds the events of the period.
+func (m *Manager) historyEvents(ctx context.Context, id ServiceID, t *tally, h *History) error {
+	found := map[string]Event{}
+	from, to := wallTime(t.from), wallTime(t.to+1)
+	add := func(ev *Event) {
+		if ev.Service == id && !ev.At.Before(from) && ev.At.Before(to) {
+			found[ev.ID] = *ev
+		}
+	}
+	cursor, _ := m.ring.begin(0)
+	for {
+		evs, gone, _, _ := m.ring.page(cursor, 1024)
+		if gone {
+			cursor, _ = m.ring.begin(0)
+			continue
+		}
+		for _, ev := range evs {
+			add(ev)
+			cursor = ev.Sequence
+		}
+		if len(evs) == 0 {
+			break
+		}
+	}
+	if m.journal != nil {
+		q := RowQuery{Kind: KindEvent, Service: string(id), From: from, To: to, Descending: true, Limit: t.limit + 1}
+		for row, err := range m.opts.storage.Rows(ctx, q) {
+			ev, version := Event{}, 0
+			if err == nil {
+				err = decode(row, &ev, &version)
+			}
+			if err != nil {
+				return storageFailed(ctx, err)
+			}
+			add(&ev)
+		}
+	}
+	for _, ev := range found {
+		h.Events = append(h.Events, ev)
+	}
+	slices.SortFunc(h.Events, func(a, b Event) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	h.Events = latest(h.Events, t.limit, &h.Truncated)
+	return nil
+}
+
+// storageFailed is the error of a reading that failed: that of its context, if
+// that has ended.
+func storageFailed(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w: %w", ErrStorage, err)
+}

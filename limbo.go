@@ -1,0 +1,108 @@
+package laneswap
+
+import "maps"
+
+// A service that is heard of before the storage was read is in limbo: nobody
+// knows yet what is stored of it. What it says is held, and judged when that is
+// known.
+
+// heldMost is how much of a service is held; what lies between the first and the
+// latest goes first.
+const heldMost = 100
+
+// held is a registration or a heartbeat that came before the storage was read.
+type held struct {
+	reg *Registration
+	hb  Heartbeat
+	at  instant
+}
+
+// confine puts a record that was just admitted into limbo: it is not judged.
+// r.mu is held.
+func (m *Manager) confine(r *record) {
+	r.limbo, r.armed = true, false
+	m.judge.agenda.set(r, noDeadline)
+}
+
+// hold keeps what a service in limbo says. r.mu is held.
+func (r *record) hold(h held) {
+	if n := len(r.held); n > 0 && h.reg == nil {
+		// A row of equal beats is one, or a long wait would fill the memory.
+		last := &r.held[n-1]
+		if last.reg == nil && last.hb.Status == h.hb.Status && last.hb.Final == h.hb.Final {
+			if len(last.hb.Metadata) > 0 {
+				merged := maps.Clone(last.hb.Metadata)
+				maps.Copy(merged, h.hb.Metadata)
+				h.hb.Metadata = merged
+			}
+			h.at, last.hb = last.at, h.hb
+			return
+		}
+	}
+	if len(r.held) >= heldMost {
+		r.held = append(r.held[:1], r.held[2:]...)
+	}
+	r.held = append(r.held, h)
+}
+
+// heed is a heartbeat of a service in limbo. r.mu is held.
+func (m *Manager) heed(r *record, hb Heartbeat, merged map[string]any, now instant) {
+	r.cell.raise(now.mono)
+	r.hold(held{hb: hb, at: now})
+	r.reported, r.message, r.metadata = hb.Status, hb.Message, merged
+}
+
+// release ends the limbo of a service of which nothing is stored. The registry is
+// locked for writing, and r.mu is held.
+func (m *Manager) release(r *record, now instant) {
+	said := r.held
+	r.limbo, r.held = false, nil
+	r.reported, r.message = StatusUnknown, ""
+	r.armed = true
+	m.judge.schedule(r)
+	m.replay(r, said, false)
+	m.save(r, true)
+}
+
+// reunite gives what is stored to a service in limbo, and then has it say again
+// what it said. The registry is locked for writing, and r.mu is held.
+func (m *Manager) reunite(r *record, s *storedService, l *loaded) {
+	said := r.held
+	r.limbo, r.held = false, nil
+	m.judge.count(r.status, "")
+	m.registry.unname(r)
+	m.fill(r, s, l, false)
+	m.registry.name(r)
+	m.judge.count("", r.status)
+	m.judge.schedule(r)
+	m.replay(r, said, true)
+}
+
+// replay applies what was held; registrations only where asked.
+func (m *Manager) replay(r *record, said []held, registrations bool) {
+	for _, h := range said {
+		if h.reg == nil {
+			merged, err := m.opts.limits.merge(ErrInvalidHeartbeat, r.metadata, h.hb.Metadata)
+			if err != nil {
+				merged = r.metadata // it fitted before more was known
+			}
+			ev, _ := m.judge.beat(r, h.hb, merged, h.at)
+			m.publish(r, ev)
+			continue
+		}
+		if !registrations {
+			continue
+		}
+		reg := *h.reg
+		if merged, err := m.opts.limits.merge(ErrInvalidRegistration, r.metadata, reg.Metadata); err == nil {
+			r.metadata = merged
+		}
+		if reg.Name == "" {
+			reg.Name = r.reg.Name
+		}
+		reg.ID = r.id
+		m.registry.unname(r)
+		m.judge.rearm(r, reg, h.at)
+		m.registry.name(r)
+	}
+}

@@ -1,0 +1,337 @@
+package laneswap
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// loadPatience is how long Start waits for a storage that does not answer before
+// the Manager comes up without what is in it.
+const loadPatience = 5 * time.Second
+
+// load reads the storage until that succeeds or ctx ends, and takes up what it
+// held. What it returns first goes to first. Start starts it.
+func (m *Manager) load(ctx context.Context, giveUp func(), first chan<- error) {
+	defer giveUp()
+	defer close(m.loaded)
+	pause := commitPause
+	for {
+		l, err := read(ctx, m.opts.storage, m.opts.events)
+		if err == nil && ctx.Err() == nil {
+			m.takeUp(ctx, l)
+			first <- nil
+			return
+		}
+		select {
+		case first <- err:
+		default:
+		}
+		if ctx.Err() != nil || errors.Is(err, errNewer) {
+			return
+		}
+		m.log.Error("storage cannot be read; it is tried again", "err", err)
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+		pause = min(2*pause, commitRest)
+	}
+}
+
+// takeUp makes the Manager go on where an earlier one ended, and begins to judge
+// and to store.
+func (m *Manager) takeUp(ctx context.Context, l *loaded) {
+	changed, gone := l.redo()
+	m.registry.mu.Lock()
+	now := m.now()
+	wall := now.wall / int64(time.Millisecond)
+	m.resume(l, now)
+	m.resumeNotices(l) // before anything new is owed
+	absence := m.judge.absences.start(now, true)
+	for _, s := range l.services {
+		imported := s.Version == 0
+		if imported {
+			s.adopt(wall)
+		}
+		m.restore(s, l, now, imported || changed[s.ID])
+	}
+	for _, r := range m.registry.byID {
+		r.mu.Lock()
+		if r.limbo {
+			m.release(r, now)
+		}
+		r.mu.Unlock()
+	}
+	m.recollect(l)
+	for id := range gone { // only those that are
+		if !gone[id] {
+			continue
+		}
+		for _, kind := range []Kind{kindBeats, KindSeen, KindService} {
+			m.journal.put(now.mono, &entry{Key: Key{kind, string(id)}, service: string(id), delete: true})
+		}
+	}
+	m.judge.born = max(m.judge.born, wall)
+	waited := m.stage.CompareAndSwap(stageLoading, stageStarted)
+	m.registry.mu.Unlock()
+	if !waited {
+		return // stopped meanwhile
+	}
+	m.logAbsence(absence)
+	m.saveAlive(false)
+	for _, remark := range m.opts.remarks {
+		m.proclaim(EventStorageDamaged, remark, 0)
+	}
+	if n := len(l.unread); n > 0 {
+		for _, what := range l.unread {
+			m.log.Error("a stored row cannot be read; it is left as it is", "err", what)
+		}
+		m.proclaim(EventStorageDamaged, fmt.Sprintf("%d rows of the storage cannot be read; they are left as they are", n), 0)
+	}
+	if away := time.Duration(m.now().mono - m.began.Load()); away > loadPatience {
+		m.proclaim(EventStorageBack, "the storage could be read at last", away)
+	}
+	go m.write(m.storing) // ended by Stop
+	go m.prune(m.ctx)     // ended by Stop
+	m.rouse(true)
+}
+
+// resume sets the clocks of the judge and the numbers of the events. The registry
+// is locked for writing.
+func (m *Manager) resume(l *loaded, now instant) {
+	name, next := m.ring.name, uint64(1)
+	if l.alive != nil {
+		name, next = l.alive.Journal, l.alive.Next
+		m.judge.born = max(m.judge.born, l.alive.Born)
+	}
+	m.ring.resume(name, l.events, l.floor, next)
+	if l.until == 0 {
+		// If anybody listened it was another program, at least until the latest
+		// heartbeat that it stored.
+		l.until = now.wall / int64(time.Millisecond)
+		latest := int64(0)
+		for _, s := range l.services {
+			latest = max(latest, s.LastHeartbeat.UnixMilli())
+		}
+		if latest > 0 {
+			l.until = min(l.until, latest)
+		}
+	}
+	m.past = pastOf(l.until, now)
+	gone := make([]absence, len(l.absences))
+	for i, a := range l.absences {
+		gone[i] = absence{from: m.past.at(a.From), back: m.past.at(a.Back), lost: a.Lost}
+	}
+	m.judge.absences.resume(gone, m.past.at(l.until), l.whole)
+}
+
+// past turns stored times into instants.
+type past struct {
+	until int64 // wall ms: when we listened last
+	now   instant
+}
+
+func pastOf(until int64, now instant) past { return past{until, now} }
+
+// at is the instant of a wall ms. What was before we listened last was before
+// now, whatever became of the wall clock: no time passes backwards.
+func (p past) at(ms int64) instant {
+	now := p.now.wall / int64(time.Millisecond)
+	ago := max(0, p.until-ms) + max(0, now-max(ms, p.until))
+	return instant{mono: p.now.mono - ago*int64(time.Millisecond), wall: ms * int64(time.Millisecond)}
+}
+
+// restore makes a record of a stored service, or gives what is stored to the one
+// that was registered meanwhile. The registry is locked for writing.
+func (m *Manager) restore(s *storedService, l *loaded, now instant, changed bool) {
+	r := m.registry.byID[s.ID]
+	if r == nil {
+		r = &record{id: s.ID, slot: -1, cell: new(cell)}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		m.fill(r, s, l, true)
+		m.judge.count("", r.status)
+		m.registry.put(r)
+		m.judge.schedule(r)
+	} else {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		m.reunite(r, s, l)
+		changed = true
+	}
+	if b := l.beats[string(s.ID)]; b != nil {
+		old := &speech{}
+		for _, rec := range b.Beats {
+			m.speeches.keep(old, rec)
+		}
+		for _, rec := range m.speeches.records(r.spoke) {
+			m.speeches.keep(old, rec)
+		}
+		m.speeches.forget(r.spoke)
+		r.spoke = old
+	}
+	if changed {
+		m.save(r, false)
+	}
+}
+
+// fill sets a record to what is stored of it; the cell of one that is not fresh
+// goes on. r.mu is held.
+func (m *Manager) fill(r *record, s *storedService, l *loaded, fresh bool) {
+	j := m.judge
+	r.reg = Registration{
+		ID: s.ID, Name: s.Name, Interval: s.Interval, StaleAfter: s.StaleAfter, ForgetAfter: s.ForgetAfter,
+		NoDeadline: s.NoDeadline, MustRun: s.MustRun, Tags: s.Tags,
+	}
+	if r.reg.Name == "" {
+		r.reg.Name = string(s.ID)
+	}
+	r.made, r.foreign = s.Made, s.Foreign
+	r.created, r.born, r.since, r.stamped = s.CreatedAt.UnixMilli(), s.Born, s.Since, s.Stamped
+	r.metadata, r.message = s.Metadata, s.Message
+	r.status, r.reported = s.Status, s.Reported
+	if r.reported == "" {
+		r.reported = s.Status
+	}
+	r.armed, r.armedAt, r.endedAt = s.Armed, m.past.at(s.ArmedAt).mono, m.past.at(s.EndedAt).mono
+	r.transitions, r.incidents, r.errors = s.Transitions, s.Incidents, s.Errors
+	r.runBeats, r.noted = s.RunBeats, s.Beats
+	if i := s.Incident; i != nil {
+		r.incident = i.incident()
+		r.incident.start = m.past.at(i.StartedAt).mono
+		if r.incident.id == "" {
+			r.incident.id = r.incidentID(r.incidents)
+		}
+	}
+	last := r.armedAt
+	judged := s.Judged
+	if s.Beats > 0 {
+		last = m.past.at(s.LastHeartbeat.UnixMilli()).mono
+	}
+	if at, ok := l.seen[string(s.ID)]; ok {
+		if seen := m.past.at(at).mono; seen > last {
+			last = seen
+			judged = judged && seen <= r.armedAt
+		}
+		if s.Beats == 0 {
+			s.Beats = 1 // it has beaten since its state was stored
+		}
+	}
+	j.born = max(j.born, r.born)
+	if fresh {
+		r.cell.last.Store(last)
+	}
+	r.seen.Store(last)
+	r.cell.beats.Add(s.Beats)
+	r.cell.gap.Store(int64(s.Gap))
+	r.cell.window.Store(j.window(r.reg))
+	r.judged = max(last, r.armedAt) - 1
+	if judged {
+		r.judged++
+	}
+	r.cell.slow.Store(!r.quiet())
+}
+
+// recollect gives the services their latest events.
+func (m *Manager) recollect(l *loaded) {
+	for _, ev := range l.events {
+		if r := m.registry.byID[ev.Service]; r != nil {
+			if born, _, _, ok := transitionOf(ev.ID); ok && born == r.born {
+				r.mu.Lock()
+				r.keep(ev)
+				r.mu.Unlock()
+			}
+		}
+	}
+	for _, r := range m.registry.byID {
+		r.mu.Lock()
+		r.recalled = uint64(len(r.events)) >= min(r.transitions, maxStatusEvts)
+		r.mu.Unlock()
+	}
+}
+
+// recall reads the latest events of a service from the storage, once, when the
+// start did not find them. It is called without locks; what cannot be read now is
+// tried again.
+func (m *Manager) recall(ctx context.Context, r *record) {
+	r.mu.Lock()
+	done := r.recalled || m.journal == nil
+	r.mu.Unlock()
+	if done {
+		return
+	}
+	var older []*Event
+	for row, err := range m.opts.storage.Rows(ctx, RowQuery{Kind: KindEvent, Service: string(r.id), Descending: true, Limit: maxStatusEvts}) {
+		ev, version := &Event{}, 0
+		if err == nil {
+			err = decode(row, ev, &version)
+		}
+		if err != nil {
+			m.log.Warn("events of a service cannot be read", "service", r.id, "err", err)
+			return
+		}
+		older = append(older, ev)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.recalled {
+		return
+	}
+	r.recalled = true
+	slices.SortFunc(older, func(a, b *Event) int { return cmp.Compare(b.Sequence, a.Sequence) })
+	known := map[string]bool{}
+	younger := r.events
+	for _, ev := range younger {
+		known[ev.ID] = true
+	}
+	r.events = nil
+	for i := len(older) - 1; i >= 0; i-- {
+		if !known[older[i].ID] {
+			r.keep(older[i])
+		}
+	}
+	for _, ev := range younger {
+		r.keep(ev)
+	}
+}
+
+// startStored starts the reading of the storage and waits for it a while.
+func (m *Manager) startStored(ctx context.Context) error {
+	first := make(chan error, 1)
+	m.began.Store(m.now().mono)
+	m.stage.Store(stageLoading)
+	loading, giveUp := context.WithCancel(m.storing)
+	m.loaded = make(chan struct{})
+	go m.load(loading, giveUp, first) // ended by itself, by Stop, or below
+	patience := time.NewTimer(loadPatience)
+	defer patience.Stop()
+	var err error
+	select {
+	case err = <-first:
+		if err != nil && errors.Is(err, errNewer) {
+			break
+		}
+		if err != nil {
+			m.log.Warn("started without what is stored; unknown services are told to come again, nobody is judged")
+		}
+		return nil
+	case <-patience.C:
+		m.log.Warn("started without what is stored: the storage does not answer; unknown services are told to come again, nobody is judged")
+		return nil
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	giveUp()
+	<-m.loaded
+	if !m.stage.CompareAndSwap(stageLoading, stageNew) {
+		return nil // it was read after all
+	}
+	return err
+}

@@ -1,0 +1,173 @@
+package laneswap
+
+import (
+	"strconv"
+	"time"
+)
+
+// What is to be stored is noted here, in the critical section that changed it.
+// Without a storage nothing is noted: ended runs and reported errors are then
+// kept in memory.
+
+// Bounds of what is kept in memory of runs and of errors without a storage.
+const (
+	pastRecords = 100      // per service, of each
+	pastBytes   = 64 << 10 // per service, of each
+	pastTotal   = 64 << 20 // per Manager, of each
+	pastFrame   = 300      // what a record costs besides its text, about
+)
+
+// save notes the state of r, and the runs that are over. It returns the ticket to
+// wait with, 0 without a storage. r.mu is held.
+func (m *Manager) save(r *record, vital bool) uint64 {
+	runs := r.runs
+	r.runs = nil
+	if m.journal == nil {
+		for _, run := range runs {
+			if r.past == nil {
+				r.past = new(shelf[span])
+			}
+			m.runs.put(r.past, run, pastFrame+len(run.message), nil)
+		}
+		return 0
+	}
+	if r.limbo {
+		return 0 // what is stored of it must not be overwritten
+	}
+	now := int64(time.Since(m.base))
+	for _, run := range runs {
+		m.journal.append(now, &entry{
+			Key: Key{kindSpan, r.spanID(run.number)}, service: string(r.id), at: run.to, data: run.stored(), size: len(run.message),
+		})
+	}
+	if r.gone != alive {
+		return m.erase(r, now)
+	}
+	r.unsaid, r.noted = false, r.cell.beats.Load()
+	return m.journal.put(now, &entry{
+		Key: Key{KindService, string(r.id)}, service: string(r.id), at: r.created, open: true,
+		data: m.judge.state(r), size: len(r.message), vital: vital,
+	})
+}
+
+// erase notes that nothing is known of r any more. r.mu is held.
+func (m *Manager) erase(r *record, now int64) (ticket uint64) {
+	for _, kind := range []Kind{kindBeats, KindSeen, KindService} {
+		ticket = m.journal.put(now, &entry{Key: Key{kind, string(r.id)}, service: string(r.id), delete: true, vital: true})
+	}
+	return ticket
+}
+
+// saveBeats notes what r said lately. r.mu is held.
+func (m *Manager) saveBeats(r *record) {
+	said := m.speeches.records(r.spoke)
+	if len(said) == 0 {
+		return
+	}
+	m.journal.put(int64(time.Since(m.base)), &entry{
+		Key: Key{kindBeats, string(r.id)}, service: string(r.id), at: said[len(said)-1].Last.UnixMilli(), open: true,
+		data: &storedBeats{storedVersion, said}, size: speechBytes,
+	})
+}
+
+// logEvent notes an event. It is vital: what made it waits for the state that
+// follows.
+func (m *Manager) logEvent(ev *Event) {
+	if m.journal == nil {
+		return
+	}
+	m.journal.append(int64(time.Since(m.base)), &entry{
+		Key: Key{KindEvent, ev.ID}, service: string(ev.Service), at: ev.At.UnixMilli(), data: ev, size: len(ev.Message), vital: true,
+	})
+}
+
+// logAbsence notes an absence of our own.
+func (m *Manager) logAbsence(gone absence) {
+	if m.journal == nil {
+		return
+	}
+	from, back := gone.from.wall/int64(time.Millisecond), gone.back.wall/int64(time.Millisecond)
+	m.journal.append(int64(time.Since(m.base)), &entry{
+		Key: Key{kindAbsence, strconv.FormatInt(from, 36) + "-" + strconv.FormatInt(back, 36)},
+		at:  back, data: &storedAbsence{storedVersion, from, back, gone.lost},
+	})
+}
+
+// Checkpoints.
+const (
+	aliveEvery  = int64(time.Second)       // how often it is noted that we listen
+	longWindow  = int64(120 * time.Second) // above it a beat is noted within a second
+	countsEvery = int64(time.Hour)         // how often the number of beats of a service is stored
+	eagerFor    = int64(120 * time.Second) // after an absence every beat is noted within a second
+	// reserve is how many sequence numbers an alive row takes ahead: none that was
+	// given is given again after a crash.
+	reserve = 1_000_000
+)
+
+// saveAlive notes until when we listened. exact says that no more events come.
+func (m *Manager) saveAlive(exact bool) {
+	seen := m.judge.absences.observed()
+	next, name := m.ring.latest()
+	next++
+	if !exact {
+		next += reserve
+	}
+	m.registry.mu.RLock()
+	born := m.judge.born
+	m.registry.mu.RUnlock()
+	m.journal.put(int64(time.Since(m.base)), &entry{
+		Key: Key{kindAlive, "alive"}, at: seen.wall / int64(time.Millisecond), open: true,
+		data: &storedAlive{storedVersion, name, next, born},
+	})
+}
+
+// sighting is a service whose last heartbeat the storage is to be told of.
+type sighting struct {
+	r       *record
+	service string
+	mono    int64
+	at      int64 // wall ms
+}
+
+// sightings gathers the services that were heard since the storage was last told.
+// Unless all are wanted, only those whose window is long.
+func (m *Manager) sightings(all bool) []sighting {
+	var out []sighting
+	for _, id := range m.registry.ids() {
+		r := m.registry.get(id)
+		if r == nil {
+			continue
+		}
+		if window := r.cell.window.Load(); !all && (window <= longWindow || window == noDeadline) {
+			continue
+		}
+		last := r.cell.last.Load()
+		if last <= r.seen.Load() || r.cell.beats.Load() == 0 {
+			continue
+		}
+		out = append(out, sighting{r, string(id), last, m.judge.absences.wall(last) / int64(time.Millisecond)})
+	}
+	return out
+}
+
+// saveSaid notes the services that said something since they were last saved and,
+// over an hour, all whose beats were not counted.
+func (m *Manager) saveSaid(all bool, share, shares int) {
+	for i, id := range m.registry.ids() {
+		r := m.registry.get(id)
+		if r == nil {
+			continue
+		}
+		r.mu.Lock()
+		counted := all || shares > 0 && i%shares == share
+		switch {
+		case r.gone != alive || r.limbo:
+		case r.unsaid:
+			m.save(r, false)
+			m.saveBeats(r)
+		case counted && r.cell.beats.Load() != r.noted:
+			m.save(r, false)
+		}
+		r.mu.Unlock()
+	}
+}

@@ -1,0 +1,140 @@
+package laneswap
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// tally counts how a service fared in a period. It is pure; times are wall ms.
+type tally struct {
+	from, to int64
+	limit    int
+	spans    []span // those that touch the period, in order; the last may be running
+	running  bool   // the last has no end yet
+	gone     []storedAbsence
+}
+
+// add takes the spans in, in any order and some of them twice, and the present
+// run, which ends with the period when it is running.
+func (t *tally) add(spans []span, present span, running bool) {
+	t.spans = append(slices.Clone(spans), present)
+	slices.SortStableFunc(t.spans, func(a, b span) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.number, b.number)) })
+	t.spans = slices.CompactFunc(t.spans, func(a, b span) bool { return a.from == b.from && a.number == b.number })
+	t.spans = slices.DeleteFunc(t.spans, func(s span) bool {
+		return s.from >= t.to || s.to < t.from || s.to == t.from && s.from < s.to
+	})
+	t.running = running && len(t.spans) > 0 && t.spans[len(t.spans)-1].number == present.number
+}
+
+// lay takes the absences in, in any order and some of them twice. Only those
+// count in which a heartbeat may have been lost.
+func (t *tally) lay(gone []storedAbsence) {
+	gone = slices.DeleteFunc(slices.Clone(gone), func(a storedAbsence) bool {
+		return !a.Lost || a.From >= t.to || a.Back <= t.from || a.Back <= a.From
+	})
+	slices.SortFunc(gone, func(a, b storedAbsence) int { return cmp.Compare(a.From, b.From) })
+	for _, a := range gone {
+		if n := len(t.gone); n > 0 && a.From <= t.gone[n-1].Back {
+			t.gone[n-1].Back = max(t.gone[n-1].Back, a.Back)
+			continue
+		}
+		t.gone = append(t.gone, a)
+	}
+}
+
+// absent is how much of a time was absence.
+func (t *tally) absent(from, to int64) (ms int64) {
+	i, _ := slices.BinarySearchFunc(t.gone, from, func(a storedAbsence, from int64) int { return cmp.Compare(a.Back, from) })
+	for ; i < len(t.gone) && t.gone[i].From < to; i++ {
+		ms += max(0, min(to, t.gone[i].Back)-max(from, t.gone[i].From))
+	}
+	return ms
+}
+
+func (t *tally) history(id ServiceID) History {
+	h := History{Service: id, From: wallTime(t.from), To: wallTime(t.to), KnownFrom: wallTime(t.to)}
+	var up, down, absent int64
+	for i, s := range t.spans {
+		from, to := max(s.from, t.from), min(s.to, t.to)
+		if i == 0 {
+			h.KnownFrom = wallTime(from)
+		}
+		gone := t.absent(from, to)
+		absent += gone
+		switch s.state {
+		case SpanUp:
+			up += to - from - gone
+		case SpanDown:
+			down += to - from - gone
+		}
+		public := s.public()
+		if t.running && i == len(t.spans)-1 {
+			public.To = time.Time{}
+		}
+		h.Spans = append(h.Spans, public)
+	}
+	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+	h.Up, h.Down, h.Absent = ms(up), ms(down), ms(absent)
+	h.Unknown = ms(t.to - t.from - up - down - absent)
+	for _, a := range t.gone {
+		h.Absences = append(h.Absences, Absence{From: wallTime(a.From), To: wallTime(a.Back)})
+	}
+	t.incidents(&h)
+	h.Spans = latest(h.Spans, t.limit, &h.Truncated)
+	h.Absences = latest(h.Absences, t.limit, &h.Truncated)
+	h.Incidents = latest(h.Incidents, t.limit, &h.Truncated)
+	return h
+}
+
+// incidents finds the incidents in the spans: one is over when a span follows
+// that does not belong to it.
+func (t *tally) incidents(h *History) {
+	var recovery time.Duration
+	var open *PastIncident
+	var began int64
+	close := func(at int64, ended bool) {
+		if open == nil {
+			return
+		}
+		open.Duration = time.Duration(at-began) * time.Millisecond
+		if ended {
+			open.EndedAt = wallTime(at)
+			h.Recovered++
+			recovery += open.Duration
+		}
+		h.Incidents = append(h.Incidents, *open)
+		open = nil
+	}
+	for _, s := range t.spans {
+		if open != nil && (s.incident == nil || s.incident.id != open.ID) {
+			close(s.from, true)
+		}
+		if s.incident == nil {
+			continue
+		}
+		if open == nil {
+			began = s.incident.startedAt
+			open = &PastIncident{ID: s.incident.id, StartedAt: wallTime(began), Worst: s.status, Cause: s.incident.cause}
+		}
+		if s.status.rank() < open.Worst.rank() {
+			open.Worst = s.status
+		}
+	}
+	if n := len(t.spans); n > 0 {
+		close(min(t.spans[n-1].to, t.to), false)
+	}
+	h.IncidentCount = len(h.Incidents)
+	if h.Recovered > 0 {
+		h.MeanTimeToRecovery = (recovery / time.Duration(h.Recovered)).Truncate(time.Millisecond)
+	}
+}
+
+// latest cuts a list to its newest entries, and says so.
+func latest[T any](list []T, limit int, truncated *bool) []T {
+	if len(list) <= limit {
+		return list
+	}
+	*truncated = true
+	return list[len(list)-limit:]
+}

@@ -1,0 +1,213 @@
+package laneswap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// How the writer treats a storage.
+const (
+	commitTimeout = 10 * time.Second // of one try
+	commitPause   = 50 * time.Millisecond
+	commitRest    = 5 * time.Second // the pause between two tries doubles up to this
+	durableWithin = 5 * time.Second // after it the storage is away
+	pruneRows     = 500             // of a kind that are pruned at once
+	pruneSteps    = 40              // of a kind, in one round of housekeeping
+)
+
+// writer brings what the journal decides to the storage. Its fields are its
+// goroutine's own.
+type writer struct {
+	m     *Manager
+	tidy  int64 // mono: when services that said something are saved next
+	share int   // of the services whose beats are counted in that round
+	look  bool  // it is time to look who was heard
+	all   bool  // at all services, not only at those whose window is long
+}
+
+// write is the goroutine that commits. Start starts it, Stop ends it: by closing
+// flush, after which it stores what is left and ends, or by ending ctx.
+func (m *Manager) write(ctx context.Context) {
+	defer close(m.written)
+	w := &writer{m: m}
+	ticker := time.NewTicker(time.Duration(aliveEvery))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-m.journal.wake:
+		case <-ticker.C:
+			w.round()
+		case <-m.flush:
+			w.look, w.all = true, true
+			m.saveSaid(true, 0, 0)
+			m.saveAlive(true)
+			w.drain(ctx)
+			return
+		case <-ctx.Done():
+			return
+		}
+		w.drain(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// round is what is done each second: the alive row, and what services were last
+// seen; and at the rhythm of housekeeping what they said.
+func (w *writer) round() {
+	m, now := w.m, w.m.now().mono
+	if now >= w.tidy {
+		rest := int64(m.opts.checkInterval)
+		shares := int(max(1, countsEvery/rest))
+		w.tidy, w.share, w.all = now+rest, (w.share+1)%shares, true
+		m.saveSaid(false, w.share, shares)
+	}
+	// Only the first few absences since a service's last beat count: while they
+	// are young, every beat matters.
+	w.all = w.all || now < m.judge.absences.latestBack()+eagerFor
+	w.look = true
+	m.saveAlive(false)
+}
+
+// gather returns what services were last seen, once a second.
+func (w *writer) gather() []sighting {
+	if !w.look {
+		return nil
+	}
+	all := w.all
+	w.look, w.all = false, false
+	return w.m.sightings(all)
+}
+
+// drain commits until nothing waits or ctx ends.
+func (w *writer) drain(ctx context.Context) {
+	m := w.m
+	for ctx.Err() == nil {
+		f := m.journal.next(w.gather)
+		if f == nil {
+			return
+		}
+		for _, err := range f.broken {
+			m.log.Error("a row could not be encoded, it is not stored", "err", err)
+		}
+		if !w.commit(ctx, f) {
+			return
+		}
+		for _, s := range f.seen {
+			s.r.seen.Store(s.mono)
+		}
+		m.stored()
+	}
+}
+
+// commit offers a flight until the storage takes it or ctx ends.
+func (w *writer) commit(ctx context.Context, f *flight) bool {
+	m := w.m
+	pause := commitPause
+	for said := false; ; said = true {
+		err := m.try(ctx, f.batch)
+		switch {
+		case err == nil:
+			return true
+		case ctx.Err() != nil:
+			return false
+		case errors.Is(err, ErrFenced):
+			m.log.Error("a newer writer has the storage; nothing is stored any more", "err", err)
+			m.journal.fence()
+			m.storageAway("a newer writer has the storage; nothing is stored any more")
+			return false
+		case errors.Is(err, ErrExists):
+			if one := w.apart(ctx, f); one {
+				continue
+			}
+			return false
+		case !said:
+			m.log.Error("storage does not take what it is given; it is offered again", "rows", len(f.entries), "err", err)
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		}
+		pause = min(2*pause, commitRest)
+	}
+}
+
+// apart tries the inserts of a flight one by one and gives up those whose place
+// is taken by something else, so that one of them cannot hold up all others.
+func (w *writer) apart(ctx context.Context, f *flight) bool {
+	m := w.m
+	rows := f.batch.Insert
+	f.batch.Insert = nil
+	for _, row := range rows {
+		err := m.try(ctx, Batch{Epoch: f.batch.Epoch, Insert: []Row{row}})
+		switch {
+		case ctx.Err() != nil:
+			return false
+		case errors.Is(err, ErrExists):
+			m.log.Error("a row with that id is stored already, with other content; the new one is not stored", "kind", row.Kind, "id", row.ID)
+			m.proclaim(EventStorageLost, fmt.Sprintf("a row of kind %s could not be kept: there is another one with its id", row.Kind), 0)
+		case err != nil:
+			f.batch.Insert = append(f.batch.Insert, row)
+		}
+	}
+	return true
+}
+
+// try commits once; a panic of the storage is an error.
+func (m *Manager) try(ctx context.Context, b Batch) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: panic: %v", ErrStorage, p)
+		}
+	}()
+	if err := m.opts.storage.Commit(ctx, b); err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	return nil
+}
+
+// prune deletes what is older than it is to be kept, in small steps. Start starts
+// it, Stop ends it.
+func (m *Manager) prune(ctx context.Context) {
+	defer close(m.pruned)
+	ticker := time.NewTicker(m.opts.checkInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		for _, kind := range []Kind{KindEvent, kindSpan, kindAbsence, KindError} {
+			for range pruneSteps {
+				n, err := m.pruneStep(ctx, kind)
+				if err != nil && ctx.Err() == nil {
+					m.log.Warn("storage does not delete what is old; it is tried again", "kind", kind, "err", err)
+				}
+				if err != nil || n < pruneRows {
+					break
+				}
+			}
+		}
+	}
+}
+
+func (m *Manager) pruneStep(ctx context.Context, kind Kind) (n int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: panic: %v", ErrStorage, p)
+		}
+	}()
+	before := m.judge.absences.wall(m.now().mono) - int64(m.opts.retention)
+	return m.opts.storage.Prune(ctx, kind, wallTime(before/int64(time.Millisecond)), pruneRows)
+}
