@@ -11,7 +11,7 @@ import (
 )
 
 func ExampleOpen() {
-	cfg, err := config.Load([]string{"LANESWAP_HOST=127.0.0.1"}, map[string]string{"port": "0"})
+	cfg, err := config.Load([]string{"LANESWAP_HOST=127.0.0.1"}, map[string]string{"port": "0", "storage": "memory"})
 	if err != nil {
 		fmt.Println(err)
 		return

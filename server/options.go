@@ -31,6 +31,8 @@ func WithLogOutput(w io.Writer) Option {
 
 // WithManagerOptions adds options of the Manager, such as notifiers of the
 // embedding program. They come after those of the settings and win over them.
+// Who brings a storage sets Config.Storage to config.StorageMemory, so that none
+// is opened for nothing; who opens it closes it, after Run.
 func WithManagerOptions(opts ...laneswap.Option) Option {
 	return func(o *options) { o.manager = append(o.manager, opts...) }
 }

@@ -1,8 +1,8 @@
 // Package server makes a running LaneSwap server of settings: a Manager, its
-// notifiers, and the HTTP API in front of it. laneswapd and "laneswap server"
-// are this package behind flags.
+// storage and notifiers, and the HTTP API in front of it. laneswapd and
+// "laneswap server" are this package behind flags.
 //
-//	s, err := server.Open(cfg) // listens
+//	s, err := server.Open(cfg) // opens the storage and listens
 //	err = s.Run(ctx)           // serves until ctx ends
 package server
 
@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,7 +24,8 @@ import (
 )
 
 // How long stopping takes at most: requests that are being answered, then the
-// Manager. Together they stay below the 10 seconds that Run promises.
+// Manager, then, by closeTimeout, the storage. Together they stay below the 10
+// seconds that Run promises.
 const (
 	drainTimeout = 3 * time.Second
 	stopTimeout  = 4 * time.Second
@@ -35,6 +37,7 @@ type Server struct {
 	cfg      config.Config
 	log      *slog.Logger
 	manager  *laneswap.Manager
+	storage  *storage
 	http     *http.Server
 	listener net.Listener
 	debug    *debugServer // nil without Debug
@@ -47,8 +50,9 @@ type Server struct {
 }
 
 // Open checks nothing twice: cfg is what config.Load or config.Default
-// returned, perhaps changed. It opens the listener, so that the address is known
-// and taken, and starts nothing. A server that is not Run must be closed.
+// returned, perhaps changed. It opens the storage, and the listener, so that the
+// address is known and taken, and starts nothing. A server that is not Run must
+// be closed.
 func Open(cfg config.Config, opts ...Option) (*Server, error) {
 	o := options{}
 	for _, opt := range opts {
@@ -56,25 +60,39 @@ func Open(cfg config.Config, opts ...Option) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, log: o.logger(cfg), done: make(chan struct{})}
 	s.quit, s.end = context.WithCancel(context.Background())
-	s.manager = laneswap.NewManager(append([]laneswap.Option{
+	var err error
+	if s.storage, err = openStorage(cfg, s.log); err != nil {
+		return nil, err
+	}
+	s.manager = laneswap.NewManager(slices.Concat([]laneswap.Option{
 		laneswap.WithStaleThreshold(cfg.StaleThreshold),
 		laneswap.WithCheckInterval(cfg.CheckInterval),
+		laneswap.WithRetention(cfg.Retention),
 		laneswap.WithLogger(s.log),
 		laneswap.WithNotifier(slognotify.New(s.log)),
-	}, o.manager...)...)
+	}, s.storage.options, o.manager)...)
+	if err := s.listen(); err != nil {
+		return nil, errors.Join(err, s.storage.close())
+	}
+	return s, nil
+}
+
+// listen opens the listeners. It leaves none open when it fails.
+func (s *Server) listen() error {
+	cfg := s.cfg
 	l, err := net.Listen("tcp", cfg.Address())
 	if err != nil {
-		return nil, fmt.Errorf("server: cannot listen on %s: %w", cfg.Address(), reason(err))
+		return fmt.Errorf("server: cannot listen on %s: %w", cfg.Address(), reason(err))
 	}
 	s.listener = httpapi.LimitListener(l, cfg.MaxConnections)
 	s.http = httpapi.NewServer(httpapi.New(s.manager,
 		httpapi.WithCORSOrigins(cfg.CORSOrigins...), httpapi.WithLogger(s.log)))
 	if cfg.Debug {
 		if s.debug, err = openDebug(s.log); err != nil {
-			return nil, errors.Join(fmt.Errorf("server: cannot listen for pprof: %w", reason(err)), l.Close())
+			return errors.Join(fmt.Errorf("server: cannot listen for pprof: %w", reason(err)), l.Close())
 		}
 	}
-	return s, nil
+	return nil
 }
 
 // reason is what is left of a network error when the address, said already, is
@@ -133,10 +151,10 @@ func (s *Server) Close() error {
 
 func (s *Server) run(ctx context.Context) error {
 	if s.quit.Err() != nil {
-		return errors.Join(s.listener.Close(), s.debug.close())
+		return errors.Join(s.listener.Close(), s.debug.close(), s.storage.close())
 	}
 	if err := s.manager.Start(context.WithoutCancel(ctx)); err != nil {
-		return errors.Join(err, s.listener.Close(), s.debug.close())
+		return errors.Join(err, s.listener.Close(), s.debug.close(), s.storage.close())
 	}
 	s.announce()
 	served := make(chan error, 1)
@@ -175,13 +193,15 @@ func (s *Server) stop() error {
 	_ = s.debug.close()
 	ctx, cancel = context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
-	return s.manager.Stop(ctx)
+	err := s.manager.Stop(ctx)
+	return errors.Join(err, s.storage.close())
 }
 
 // announce says in one line where the server listens and what it stores. It is
 // said at every log level: with port 0 nobody could know the address otherwise.
 func (s *Server) announce() {
 	r := slog.NewRecord(time.Now(), slog.LevelInfo, "listening", 0)
-	r.AddAttrs(slog.String("url", s.URL()), slog.String("address", s.Addr().String()), slog.String("storage", "memory"))
+	r.AddAttrs(slog.String("url", s.URL()), slog.String("address", s.Addr().String()))
+	r.AddAttrs(s.storage.said...)
 	_ = s.log.Handler().Handle(context.Background(), r)
 }

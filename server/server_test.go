@@ -40,10 +40,10 @@ func (b *logBuffer) String() string {
 	return b.buf.String()
 }
 
-// settings are the defaults on a free loopback port.
+// settings are the defaults on a free loopback port, in memory.
 func settings(change func(*config.Config)) config.Config {
 	cfg := config.Default()
-	cfg.Host, cfg.Port = "127.0.0.1", 0
+	cfg.Host, cfg.Port, cfg.Storage = "127.0.0.1", 0, config.StorageMemory
 	if change != nil {
 		change(&cfg)
 	}

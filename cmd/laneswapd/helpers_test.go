@@ -68,6 +68,7 @@ type process struct {
 func start(t *testing.T, name string, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(program(t, name), args...), stdout: new(buffer), stderr: new(buffer), done: make(chan struct{})}
+	p.cmd.Dir = t.TempDir() // where a server keeps its data unless told otherwise
 	var err error
 	p.stdin, err = p.cmd.StdinPipe()
 	require.NoError(t, err)
@@ -133,7 +134,7 @@ var listening = regexp.MustCompile(`(?m)msg=listening url=(http://127\.0\.0\.1:(
 
 func startDaemon(t *testing.T, port string) daemon {
 	t.Helper()
-	d := daemon{process: start(t, "laneswapd", "--host", "127.0.0.1", "--port", port)}
+	d := daemon{process: start(t, "laneswapd", "--host", "127.0.0.1", "--port", port, "--storage", "memory")}
 	eventually(t, "the line that says where it listens", func() bool {
 		m := listening.FindStringSubmatch(d.stderr.String())
 		if m != nil {

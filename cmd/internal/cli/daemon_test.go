@@ -15,7 +15,8 @@ import (
 	"github.com/laneswap/laneswap/cmd/internal/cli"
 )
 
-// daemon is a server command that runs in this process.
+// daemon is a server command that runs in this process, in memory unless told
+// otherwise.
 type daemon struct {
 	log  *buffer
 	stop chan os.Signal
@@ -23,6 +24,7 @@ type daemon struct {
 }
 
 func startDaemon(run func(cli.Process) int, environ []string, args ...string) daemon {
+	environ = append([]string{"LANESWAP_STORAGE=memory"}, environ...)
 	d := daemon{log: new(buffer), stop: make(chan os.Signal, 2), done: make(chan int, 1)}
 	go func() {
 		d.done <- run(cli.Process{Args: args, Environ: environ, Stdout: io.Discard, Stderr: d.log, Stop: d.stop})
@@ -33,7 +35,7 @@ func startDaemon(run func(cli.Process) int, environ []string, args ...string) da
 // url waits for the line that says where the server listens.
 func (d daemon) url(t *testing.T) string {
 	t.Helper()
-	line := regexp.MustCompile(`msg=listening url=(http://\S+) address=\S+ storage=memory\n`)
+	line := regexp.MustCompile(`msg=listening url=(http://\S+) address=\S+ storage=(?:memory|file data=\S+)\n`)
 	var url string
 	require.Eventually(t, func() bool {
 		if m := line.FindStringSubmatch(d.log.String()); m != nil {
@@ -92,6 +94,8 @@ func TestServer_saysInOneLineWhyItDoesNotStart(t *testing.T) {
 		want string
 	}{
 		{[]string{"--host", "127.0.0.1", "--port", port}, cli.CodeFailure, `laneswapd: cannot listen on 127\.0\.0\.1:` + port + `: bind: address already in use\n`},
+		{[]string{"--storage", "file", "--data", "/none/here.db"}, cli.CodeFailure, `laneswapd: cannot open the data file /none/here\.db: the folder /none does not exist \(set --data or LANESWAP_DATA to a file that can be written, or --storage memory\)\n`},
+		{[]string{"--storage", "mongodb"}, cli.CodeUsage, `laneswapd: --storage \(LANESWAP_STORAGE\) is "mongodb", which needs LANESWAP_MONGODB_URI\n`},
 		{[]string{"--port", "70000"}, cli.CodeUsage, `laneswapd: --port \(LANESWAP_PORT\) is "70000", it must be from 0 to 65535\n`},
 		{[]string{"--prot", "1"}, cli.CodeUsage, `laneswapd: unknown flag: --prot \(see laneswapd --help\)\n`},
 		{[]string{"now"}, cli.CodeUsage, `laneswapd: unknown command "now" for "laneswapd" \(see laneswapd --help\)\n`},

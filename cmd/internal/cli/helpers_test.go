@@ -15,14 +15,24 @@ import (
 	"github.com/laneswap/laneswap/server"
 )
 
-// TestMain lets the test binary be laneswap.
+// TestMain lets the test binary be laneswap, and has everything that a command
+// leaves in its working folder in one that goes with the tests.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "as-laneswap" {
 		p := cli.Real()
 		p.Args = os.Args[2:]
 		os.Exit(cli.Laneswap(p))
 	}
-	os.Exit(m.Run())
+	dir, err := os.MkdirTemp("", "laneswap-cli-")
+	if err == nil {
+		err = os.Chdir(dir)
+	}
+	if err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
 }
 
 // buffer can be read while it is written.
@@ -47,7 +57,7 @@ func (b *buffer) String() string {
 func startServer(t *testing.T) *server.Server {
 	t.Helper()
 	cfg := config.Default()
-	cfg.Host, cfg.Port = "127.0.0.1", 0
+	cfg.Host, cfg.Port, cfg.Storage = "127.0.0.1", 0, config.StorageMemory
 	s, err := server.Open(cfg, server.WithLogOutput(new(buffer)))
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())

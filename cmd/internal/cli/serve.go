@@ -11,10 +11,13 @@ import (
 )
 
 const serveLong = `A LaneSwap server: services tell it over HTTP that they are alive, and it
-notices when one falls silent. What it knows is kept in memory.
+notices when one falls silent. What it knows is kept in a file, laneswap.db in
+the working folder unless --data names another, and is there again after a
+restart; in MongoDB where LANESWAP_MONGODB_URI is set; in memory with
+--storage memory.
 
 SIGINT and SIGTERM stop it within 10 seconds, a second one at once. Durations
-are seconds (30) or have a unit (90s, 5m). Flags win over the environment.`
+are seconds (30) or have a unit (90s, 5m, 400d). Flags win over the environment.`
 
 // Laneswapd runs the command laneswapd and returns its exit code.
 func Laneswapd(p Process) int {

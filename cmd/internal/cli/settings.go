@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,10 +21,19 @@ func (s *setting) Set(text string) error {
 
 func (s *setting) Type() string { return s.kind }
 
-// addSettings gives cmd a flag for every setting of a server. Their values are
-// texts: config reads flags and environment alike.
+// addSettings gives cmd a flag for every setting of a server that has one, and
+// says in its help which have none. The values are texts: config reads flags and
+// environment alike.
 func addSettings(cmd *cobra.Command) {
+	var unflagged strings.Builder
 	for _, f := range config.Fields() {
+		if f.Flag == "" {
+			fmt.Fprintf(&unflagged, "\n  %-27s %s", f.Env, f.Help)
+			if f.Default != "" {
+				fmt.Fprintf(&unflagged, " (default %s)", f.Default)
+			}
+			continue
+		}
 		value := &setting{text: f.Default, kind: "string"}
 		if f.Switch {
 			value.kind = "bool"
@@ -36,6 +46,7 @@ func addSettings(cmd *cobra.Command) {
 			_ = cmd.RegisterFlagCompletionFunc(f.Flag, cobra.FixedCompletions(f.Choices, cobra.ShellCompDirectiveNoFileComp))
 		}
 	}
+	cmd.Long += "\n\nThe environment only sets:" + unflagged.String()
 }
 
 // settings are those of the flags that were given, the environment, and the
@@ -43,7 +54,7 @@ func addSettings(cmd *cobra.Command) {
 func (p Process) settings(cmd *cobra.Command) (config.Config, error) {
 	given := map[string]string{}
 	for _, f := range config.Fields() {
-		if flag := cmd.Flags().Lookup(f.Flag); flag.Changed {
+		if flag := cmd.Flags().Lookup(f.Flag); flag != nil && flag.Changed {
 			given[f.Flag] = flag.Value.String()
 		}
 	}

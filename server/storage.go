@@ -1,0 +1,100 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/adapters/boltstore"
+	"github.com/laneswap/laneswap/config"
+)
+
+// closeTimeout is how long closing a storage takes at most.
+const closeTimeout = 2 * time.Second
+
+// storage is what the settings chose to keep state in.
+type storage struct {
+	options []laneswap.Option               // those of the Manager
+	said    []slog.Attr                     // what the line says that tells where we listen
+	shut    func(ctx context.Context) error // nil in memory
+}
+
+// openStorage opens what the settings choose.
+func openStorage(cfg config.Config, log *slog.Logger) (*storage, error) {
+	chosen := cfg.ChosenStorage()
+	s := &storage{said: []slog.Attr{slog.String("storage", chosen)}}
+	var err error
+	switch chosen {
+	case config.StorageMemory:
+	case config.StorageFile:
+		err = s.openFile(cfg.Data, log)
+	default:
+		err = fmt.Errorf("server: there is no storage %q", chosen)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *storage) openFile(data string, log *slog.Logger) error {
+	path := absolute(data)
+	store, err := boltstore.Open(path, boltstore.WithOnDamage(func(d boltstore.Damage) {
+		log.Error("the data file was damaged, going on with what could be read", "data", d.Path, "aside", d.Aside,
+			"problems", d.Problems, "rows", d.Rows, "outdated", d.Stale)
+		s.options = append(s.options, laneswap.WithRemark(d.String()))
+	}))
+	if err != nil {
+		return fmt.Errorf("server: cannot open the data file %s: %w (set --data or LANESWAP_DATA to a file that can be written, or --storage memory)",
+			path, fileReason(path, err))
+	}
+	s.options = append(s.options, laneswap.WithStorage(store))
+	s.said = append(s.said, slog.String("data", path))
+	s.shut = func(context.Context) error { return store.Close() }
+	return nil
+}
+
+// close closes the storage, once nobody uses it any more. It gives up in time: a
+// system that hangs gives the file back when the process ends.
+func (s *storage) close() error {
+	if s.shut == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- s.shut(ctx) }() // ends by itself, or with the process
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return errors.New("server: the storage was not closed in time")
+	}
+}
+
+// absolute is a path as it can be found from anywhere.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
+// fileReason is what is left of an error of boltstore when the path, said
+// already, is taken off. A file that cannot be made says why.
+func fileReason(path string, err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		if _, stat := os.Stat(filepath.Dir(path)); errors.Is(stat, os.ErrNotExist) {
+			return fmt.Errorf("the folder %s does not exist", filepath.Dir(path))
+		}
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		return inner
+	}
+	return err
+}
