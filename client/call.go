@@ -70,8 +70,10 @@ func (c *Client) call(ctx context.Context, r request) (answer, error) {
 	return answer{}, c.unanswered(err)
 }
 
-// headerBoot carries the random id of the server's run.
-const headerBoot = "LaneSwap-Boot"
+const (
+	headerBoot    = "LaneSwap-Boot"    // the random id of the server's run
+	headerJournal = "LaneSwap-Journal" // names the numbering of the events of a stream
+)
 
 // send sends a request and returns the answer's head.
 func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
@@ -149,6 +151,14 @@ func readAnswer(res *http.Response, r request, a *answer) error {
 	a.body = body
 	return nil
 }
+
+// durability is the member of an answer that says whether the server's storage
+// has what it acknowledges.
+type durability struct {
+	Durable *bool `json:"durable"`
+}
+
+func (d durability) missing() bool { return d.Durable != nil && !*d.Durable }
 
 // decode reads an answer.
 func (c *Client) decode(a answer, into any) error {

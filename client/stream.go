@@ -25,11 +25,11 @@ var errFrameTooLong = fmt.Errorf("an event of the stream is longer than %d bytes
 
 // stream is one connection of server-sent events. One goroutine reads it.
 type stream struct {
-	boot   string
-	body   io.ReadCloser
-	lines  *bufio.Reader
-	cancel context.CancelFunc // ends the connection, also while it is read
-	heard  bool               // something came
+	journal string
+	body    io.ReadCloser
+	lines   *bufio.Reader
+	cancel  context.CancelFunc // ends the connection, also while it is read
+	heard   bool               // something came
 }
 
 // frame is one event of a stream.
@@ -62,7 +62,7 @@ func (c *Client) openStream(ctx context.Context, r request) (*stream, error) {
 		return nil, c.unanswered(err)
 	}
 	s := &stream{
-		boot: res.Header.Get(headerBoot), body: res.Body, lines: bufio.NewReaderSize(res.Body, 16<<10), cancel: cancel,
+		journal: res.Header.Get(headerJournal), body: res.Body, lines: bufio.NewReaderSize(res.Body, 16<<10), cancel: cancel,
 	}
 	if res.StatusCode == http.StatusOK {
 		if media, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); media == "text/event-stream" {

@@ -39,12 +39,15 @@ func (c *Client) register(ctx context.Context, reg laneswap.Registration) (lanes
 	var made struct {
 		ServiceID laneswap.ServiceID `json:"service_id"`
 		ID        laneswap.ServiceID `json:"id"`
+		durability
 	}
 	if err := c.decode(a, &made); err != nil {
 		return none, err
 	}
 	if made.ID == "" { // a server that answers the id alone
-		return c.service(ctx, made.ServiceID)
+		st, err := c.service(ctx, made.ServiceID)
+		st.NotDurable = made.missing()
+		return st, err
 	}
 	var st laneswap.ServiceStatus
 	return st, c.decode(a, &st)
@@ -124,11 +127,25 @@ func (c *Client) service(ctx context.Context, id laneswap.ServiceID) (st laneswa
 
 // Remove takes a service out; see laneswap.Manager.Remove.
 func (c *Client) Remove(ctx context.Context, id laneswap.ServiceID) error {
-	err := checkSegment(id)
-	if err == nil {
-		_, err = c.call(ctx, request{method: http.MethodDelete, path: []string{"services", string(id)}})
+	return failed("remove", id, c.remove(ctx, id))
+}
+
+func (c *Client) remove(ctx context.Context, id laneswap.ServiceID) error {
+	if err := checkSegment(id); err != nil {
+		return err
 	}
-	return failed("remove", id, err)
+	a, err := c.call(ctx, request{method: http.MethodDelete, path: []string{"services", string(id)}})
+	if err != nil || len(a.body) == 0 {
+		return err
+	}
+	var removed durability
+	if err := c.decode(a, &removed); err != nil {
+		return err
+	}
+	if removed.missing() {
+		return laneswap.ErrDegraded
+	}
+	return nil
 }
 
 // Summary counts the services; see laneswap.Manager.Summary.

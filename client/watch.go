@@ -16,10 +16,10 @@ import (
 
 // Watch begins a watch; see laneswap.Manager.Watch. It survives the loss of the
 // connection: it goes on behind the last event, without a gap or a duplicate,
-// and tries for ever while the server is away. When the server comes back with
-// an empty memory, or no longer has the events that follow, the watch ends with
-// laneswap.ErrGone: what happened in between is not known, and a new watch
-// begins anew.
+// and tries for ever while the server is away, also across restarts of a server
+// that has a storage. When the server comes back with an empty memory, or no
+// longer has the events that follow, the watch ends with laneswap.ErrGone: what
+// happened in between is not known, and a new watch begins anew.
 func (c *Client) Watch(ctx context.Context, q laneswap.WatchQuery) (*laneswap.Watcher, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, failed("watch", q.Service, err)
@@ -49,12 +49,12 @@ type watch struct {
 	end    context.CancelFunc
 	closed chan struct{}
 
-	conn   *stream // nil while there is no connection
-	boot   string  // the server's run; known after the first connection
-	last   uint64  // the sequence number of the latest event
-	misses int     // connections lost since something was heard
-	logged time.Time
-	err    error // how the watch ended
+	conn    *stream // nil while there is no connection
+	journal string  // the numbering of the events; known after the first connection
+	last    uint64  // the sequence number of the latest event
+	misses  int     // connections lost since something was heard
+	logged  time.Time
+	err     error // how the watch ended
 }
 
 // errClosed ends the reading without an error.
@@ -216,15 +216,15 @@ func (w *watch) sleep(d time.Duration) bool {
 	}
 }
 
-// connect opens the stream behind the last event. Another run of the server is
-// ErrGone: its sequence numbers mean other events.
+// connect opens the stream behind the last event. Another journal is ErrGone: its
+// sequence numbers mean other events.
 func (w *watch) connect() error {
 	query := url.Values{"after": {strconv.FormatUint(w.last, 10)}}
 	if w.q.Service != "" {
 		query.Set("service", string(w.q.Service))
 	}
-	if w.boot != "" {
-		query.Set("boot", w.boot)
+	if w.journal != "" {
+		query.Set("journal", w.journal)
 	}
 	conn, err := w.c.openStream(w.life, request{
 		method: http.MethodGet, path: []string{"events", "stream"}, query: query, kind: laneswap.ErrInvalidQuery,
@@ -233,12 +233,12 @@ func (w *watch) connect() error {
 	if err != nil {
 		return err
 	}
-	if w.boot != "" && conn.boot != "" && conn.boot != w.boot {
+	if w.journal != "" && conn.journal != "" && conn.journal != w.journal {
 		conn.close()
 		return laneswap.ErrGone
 	}
-	if conn.boot != "" {
-		w.boot = conn.boot
+	if conn.journal != "" {
+		w.journal = conn.journal
 	}
 	w.conn = conn
 	return nil

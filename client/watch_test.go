@@ -152,11 +152,12 @@ func TestWatch_isGoneWhenTheServerComesBackEmpty(t *testing.T) {
 
 // streaming is a server of event streams that are written down; the last one is
 // repeated. "hang" at the end of one keeps it open.
-func streaming(boot func(n int) string, scripts ...string) (http.Handler, *atomic.Int32) {
+func streaming(journal func(n int) string, scripts ...string) (http.Handler, *atomic.Int32) {
 	var connections atomic.Int32
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := int(connections.Add(1)) - 1
-		w.Header().Set("LaneSwap-Boot", boot(n))
+		w.Header().Set("LaneSwap-Boot", fmt.Sprint("boot", n)) // says nothing about events
+		w.Header().Set("LaneSwap-Journal", journal(n))
 		w.Header().Set("Content-Type", "text/event-stream")
 		script, hang := strings.CutSuffix(scripts[min(n, len(scripts)-1)], "hang")
 		_, _ = io.WriteString(w, script)
@@ -167,16 +168,16 @@ func streaming(boot func(n int) string, scripts ...string) (http.Handler, *atomi
 	}), &connections
 }
 
-func oneBoot(int) string { return "boot" }
+func oneJournal(int) string { return "journal" }
 
 func frame(seq int) string {
 	return fmt.Sprintf("id: %d\nevent: up\ndata: {\"sequence\":%d,\ndata: \"service\":\"a\"}\n\n", seq, seq)
 }
 
-func TestWatch_anotherRunOfTheServerIsGone(t *testing.T) {
+func TestWatch_anotherJournalIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
-		server, _ := streaming(func(n int) string { return fmt.Sprint("boot", n) }, frame(1), frame(2))
+		server, _ := streaming(func(n int) string { return fmt.Sprint("journal", n) }, frame(1), frame(2))
 		l.serve(server)
 		w, err := l.client().Watch(t.Context(), laneswap.WatchQuery{})
 		require.NoError(t, err)
@@ -189,7 +190,7 @@ func TestWatch_anotherRunOfTheServerIsGone(t *testing.T) {
 func TestWatch_readsStreamsAsTheyAreCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
-		server, _ := streaming(oneBoot,
+		server, _ := streaming(oneJournal,
 			": hello\r\n\r\n"+strings.ReplaceAll(frame(1), "\n", "\r\n")+": beat\n\n\n"+frame(2)[:30], // cut off within an event
 			frame(2)[:len(frame(2))-1], // cut off before its end
 			frame(1)+frame(2)+"unknown: field\nretry\n\n"+frame(3)+"hang", // told before
@@ -206,10 +207,10 @@ func TestWatch_readsStreamsAsTheyAreCut(t *testing.T) {
 	})
 }
 
-func TestWatch_saysWhereItWasAndInWhichRun(t *testing.T) {
+func TestWatch_saysWhereItWasAndInWhichJournal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
-		stream, _ := streaming(oneBoot, frame(8), "hang")
+		stream, _ := streaming(oneJournal, frame(8), "hang")
 		queries := make(chan url.Values, 2)
 		l.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			queries <- r.URL.Query()
@@ -219,7 +220,7 @@ func TestWatch_saysWhereItWasAndInWhichRun(t *testing.T) {
 		require.NoError(t, err)
 		_, ended := reading(w)
 		require.Equal(t, url.Values{"after": {"7"}, "service": {"a@b:c"}}, <-queries)
-		require.Equal(t, url.Values{"after": {"8"}, "service": {"a@b:c"}, "boot": {"boot"}}, <-queries)
+		require.Equal(t, url.Values{"after": {"8"}, "service": {"a@b:c"}, "journal": {"journal"}}, <-queries)
 		require.NoError(t, w.Close())
 		require.NoError(t, <-ended)
 	})
@@ -228,7 +229,7 @@ func TestWatch_saysWhereItWasAndInWhichRun(t *testing.T) {
 func TestWatch_leavesAConnectionThatIsSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
-		server, connections := streaming(oneBoot, frame(1)+"hang", frame(2)+"hang")
+		server, connections := streaming(oneJournal, frame(1)+"hang", frame(2)+"hang")
 		l.serve(server)
 		w, err := l.client().Watch(t.Context(), laneswap.WatchQuery{})
 		require.NoError(t, err)
@@ -274,7 +275,7 @@ func TestWatch_endsWithWhatTheServerSays(t *testing.T) {
 		t.Run(code, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newLAN(t)
-				server, _ := streaming(oneBoot, frame(1)+"event: problem\ndata: "+body+"\n\n")
+				server, _ := streaming(oneJournal, frame(1)+"event: problem\ndata: "+body+"\n\n")
 				l.serve(server)
 				w, err := l.client().Watch(t.Context(), laneswap.WatchQuery{})
 				require.NoError(t, err)
@@ -295,7 +296,7 @@ func TestWatch_endsWithNonsense(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newLAN(t)
-				server, connections := streaming(oneBoot, script)
+				server, connections := streaming(oneJournal, script)
 				l.serve(server)
 				w, err := l.client().Watch(t.Context(), laneswap.WatchQuery{})
 				require.NoError(t, err)

@@ -39,6 +39,9 @@ type batch struct {
 // their number, both from 0. An array that is not JSON applies nothing; a line
 // that is not JSON is a bad one, and so is what is longer than MaxBodyBytes.
 //
+// When the storage has not taken all that was accepted, the answer has the member
+// "durable", which is false.
+//
 // At most maxFailures are listed. Where there are more, the answer has the member
 // "failed_total": how many there are, listed or not.
 //
@@ -49,8 +52,10 @@ func (h *Handler) beatMany(w http.ResponseWriter, r *http.Request, _ laneswap.Se
 	if err != nil {
 		return err
 	}
-	if err := h.m.Ready(r.Context()); err != nil {
-		return err // else every single item would say so
+	// Else every single item would say so. While the storage is loading they differ:
+	// what is known already is heard.
+	if err := h.m.Ready(r.Context()); err != nil && !errors.Is(err, laneswap.ErrLoading) {
+		return err
 	}
 	body, release, err := h.readBatch(w, r)
 	if err != nil {
@@ -86,12 +91,19 @@ func (h *Handler) beatMany(w http.ResponseWriter, r *http.Request, _ laneswap.Se
 	if err != nil {
 		return err
 	}
+	durable, err := h.durable(b.ctx)
+	if err != nil {
+		return err
+	}
 	b.out.raw(`],"accepted":`)
 	if err := b.out.value(b.accepted); err != nil {
 		return err
 	}
 	if b.failed > maxFailures {
 		b.out.raw(`,"failed_total":` + strconv.Itoa(b.failed))
+	}
+	if !durable {
+		b.out.raw(`,"durable":false`)
 	}
 	b.out.raw("}")
 	return b.out.end()
@@ -223,7 +235,7 @@ func (b *batch) apply(i int, v any, err error) error {
 		return nil
 	}
 	p := problemOf(err)
-	if p.Status == http.StatusInternalServerError {
+	if internal(p, err) {
 		b.h.log.Error("heartbeat of a batch failed", "service", clip(string(id), 128), "err", err)
 	}
 	return b.out.item(failure{
@@ -244,7 +256,7 @@ func (b *batch) tell(v any) (laneswap.ServiceID, error) {
 	if b.reg != nil && errors.Is(err, laneswap.ErrServiceNotFound) {
 		reg := *b.reg
 		reg.ID = id
-		_, err = b.h.m.Announce(b.ctx, reg, hb)
+		err = b.h.m.AnnounceBeat(b.ctx, reg, hb)
 	}
 	return id, err
 }

@@ -47,7 +47,7 @@ func (c *cors) announce(header http.Header, r *http.Request) {
 	default:
 		return
 	}
-	header.Set("Access-Control-Expose-Headers", BootHeader+", Preference-Applied, Retry-After")
+	header.Set("Access-Control-Expose-Headers", BootHeader+", "+JournalHeader+", Preference-Applied, Retry-After")
 }
 
 // check refuses what a page of another origin may not do.

@@ -7,7 +7,8 @@ import (
 )
 
 // listEvents answers GET /api/events. The sequence in the answer is where to
-// continue, also when no event was selected.
+// continue, also when no event was selected, and the journal names the numbering
+// that it is one of.
 func (h *Handler) listEvents(w http.ResponseWriter, r *http.Request, _ laneswap.ServiceID) error {
 	p := parseParams(r, laneswap.ErrInvalidQuery)
 	q := laneswap.EventQuery{Service: p.id("service"), Limit: p.count("limit")}
@@ -42,6 +43,10 @@ func (h *Handler) listEvents(w http.ResponseWriter, r *http.Request, _ laneswap.
 	}
 	out.raw(`],"sequence":`)
 	if err := out.value(sequence); err != nil {
+		return err
+	}
+	out.raw(`,"journal":`)
+	if err := out.value(sum.Journal); err != nil {
 		return err
 	}
 	out.raw("}")

@@ -79,7 +79,7 @@ func FuzzHandler(f *testing.F) {
 		{"POST", "/api/services/../x/heartbeat", "create=1", `{"status":"busy"}`},
 		{"GET", "/api/services/known/heartbeats", "", ""},
 		{"GET", "/api/events", "after=1&service=known&limit=2", ""},
-		{"GET", "/api/events/stream", "after=0&boot=x", ""},
+		{"GET", "/api/events/stream", "after=0&journal=x", ""},
 		{"OPTIONS", "/api/summary", "", ""},
 		{"GET", "//healthz%00", "", ""},
 		{"POST", "/api/heartbeats", "create=yes", "[]"},

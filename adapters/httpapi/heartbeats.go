@@ -24,12 +24,16 @@ func (h *Handler) beat(w http.ResponseWriter, r *http.Request, id laneswap.Servi
 	}
 	brief := prefers(r, "return", "minimal")
 	var st laneswap.ServiceStatus
+	durable := true
 	switch {
 	case reg != nil:
 		reg.ID = id
 		st, err = h.m.Announce(r.Context(), *reg, hb)
+		durable = !st.NotDurable
 	case brief:
-		err = h.m.Beat(r.Context(), id, hb)
+		if err = h.m.Beat(r.Context(), id, hb); err == nil {
+			durable, err = h.durable(r.Context())
+		}
 	default:
 		st, err = h.m.Report(r.Context(), id, hb)
 	}
@@ -38,8 +42,7 @@ func (h *Handler) beat(w http.ResponseWriter, r *http.Request, id laneswap.Servi
 	}
 	if brief {
 		w.Header().Set("Preference-Applied", "return=minimal")
-		w.WriteHeader(http.StatusNoContent)
-		return nil
+		return writeDone(w, durable)
 	}
 	return writeJSON(w, http.StatusOK, st)
 }

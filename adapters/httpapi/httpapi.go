@@ -34,6 +34,7 @@ type Manager interface {
 	Beat(ctx context.Context, id laneswap.ServiceID, hb laneswap.Heartbeat) error
 	Report(ctx context.Context, id laneswap.ServiceID, hb laneswap.Heartbeat) (laneswap.ServiceStatus, error)
 	Announce(ctx context.Context, reg laneswap.Registration, hb laneswap.Heartbeat) (laneswap.ServiceStatus, error)
+	AnnounceBeat(ctx context.Context, reg laneswap.Registration, hb laneswap.Heartbeat) error
 	Service(ctx context.Context, id laneswap.ServiceID) (laneswap.ServiceStatus, error)
 	Services(ctx context.Context, q laneswap.ServiceQuery) iter.Seq2[laneswap.ServiceStatus, error]
 	Heartbeats(ctx context.Context, id laneswap.ServiceID) iter.Seq2[laneswap.HeartbeatRecord, error]
@@ -41,14 +42,24 @@ type Manager interface {
 	Remove(ctx context.Context, id laneswap.ServiceID) error
 	Events(ctx context.Context, q laneswap.EventQuery) iter.Seq2[laneswap.Event, error]
 	Watch(ctx context.Context, q laneswap.WatchQuery) (*laneswap.Watcher, error)
+	History(ctx context.Context, id laneswap.ServiceID, q laneswap.HistoryQuery) (laneswap.History, error)
+	ReportError(ctx context.Context, id laneswap.ServiceID, rep laneswap.ErrorReport) (laneswap.ErrorRecord, error)
+	Errors(ctx context.Context, id laneswap.ServiceID, q laneswap.ErrorQuery) iter.Seq2[laneswap.ErrorRecord, error]
+	Sync(ctx context.Context) error
+	Health() laneswap.Health
 	Unhealthy(ctx context.Context, ids ...laneswap.ServiceID) error
 	Ready(ctx context.Context) error
 }
 
 // BootHeader is the header of every answer that holds a random id of the
-// Handler. When it changes, the server was restarted: what it kept in memory,
-// and the sequence numbers of its events, began anew.
+// Handler. When it changes, the server was restarted, and what it kept in memory
+// only is gone.
 const BootHeader = "LaneSwap-Boot"
+
+// JournalHeader is the header of an event stream that names the numbering of its
+// events. It stays the same across restarts of a server that has a storage; when
+// it changes, the sequence numbers began anew.
+const JournalHeader = "LaneSwap-Journal"
 
 // Handler is the http.Handler of a Manager, made by New. It may be mounted in
 // any mux, under a prefix with http.StripPrefix.

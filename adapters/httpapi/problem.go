@@ -46,9 +46,13 @@ var statuses = map[string]int{
 	laneswap.ErrorCode(laneswap.ErrInvalidRegistration): http.StatusUnprocessableEntity,
 	laneswap.ErrorCode(laneswap.ErrInvalidHeartbeat):    http.StatusUnprocessableEntity,
 	laneswap.ErrorCode(laneswap.ErrInvalidQuery):        http.StatusUnprocessableEntity,
+	laneswap.ErrorCode(laneswap.ErrInvalidErrorReport):  http.StatusUnprocessableEntity,
 	laneswap.ErrorCode(laneswap.ErrTooManyServices):     http.StatusTooManyRequests,
 	laneswap.ErrorCode(laneswap.ErrNotStarted):          http.StatusServiceUnavailable,
 	laneswap.ErrorCode(laneswap.ErrStopped):             http.StatusServiceUnavailable,
+	laneswap.ErrorCode(laneswap.ErrLoading):             http.StatusServiceUnavailable,
+	laneswap.ErrorCode(laneswap.ErrDegraded):            http.StatusServiceUnavailable,
+	laneswap.ErrorCode(laneswap.ErrStorage):             http.StatusServiceUnavailable,
 	laneswap.ErrorCode(laneswap.ErrSlowConsumer):        http.StatusServiceUnavailable,
 	laneswap.ErrorCode(laneswap.ErrGone):                http.StatusGone,
 }
@@ -67,6 +71,8 @@ func problemOf(err error) problem {
 		switch {
 		case p.Status == 0:
 			p.Status, p.Detail = http.StatusInternalServerError, "internal error"
+		case private(err):
+			p.Detail = laneswap.ErrorFromCode(code).Error()
 		case errors.As(err, &invalid):
 			p.Field, p.Detail = invalid.Field, invalid.Error()
 		}
@@ -76,6 +82,17 @@ func problemOf(err error) problem {
 		return problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: "the request was given up"}.named("service unavailable")
 	}
 	return problem{Status: http.StatusInternalServerError, Code: "internal", Detail: "internal error"}.named("internal server error")
+}
+
+// private reports whether an error may hold what a storage says, and with it the
+// storage's address: that is for the log only.
+func private(err error) bool {
+	return errors.Is(err, laneswap.ErrStorage) || errors.Is(err, laneswap.ErrLoading) || errors.Is(err, laneswap.ErrDegraded)
+}
+
+// internal reports whether a failure is ours, and to be logged.
+func internal(p problem, err error) bool {
+	return p.Status == http.StatusInternalServerError || errors.Is(err, laneswap.ErrStorage)
 }
 
 func (p problem) named(title string) problem {

@@ -31,6 +31,8 @@ var routes = []route{
 	{[]string{"api", "services"}, []method{{"GET", (*Handler).listServices}, {"POST", (*Handler).register}}},
 	{[]string{"api", "services", "*"}, []method{{"GET", (*Handler).getService}, {"DELETE", (*Handler).removeService}}},
 	{[]string{"api", "services", "*", "heartbeats"}, []method{{"GET", (*Handler).listHeartbeats}}},
+	{[]string{"api", "services", "*", "history"}, []method{{"GET", (*Handler).history}}},
+	{[]string{"api", "services", "*", "errors"}, []method{{"GET", (*Handler).listErrors}, {"POST", (*Handler).reportError}}},
 	{[]string{"api", "summary"}, []method{{"GET", (*Handler).summary}}},
 	{[]string{"api", "events"}, []method{{"GET", (*Handler).listEvents}}},
 	{[]string{"api", "events", "stream"}, []method{{"GET", (*Handler).stream}}},
@@ -169,7 +171,7 @@ func (h *Handler) fail(w *answer, r *http.Request, err error) {
 	if errors.Is(err, http.ErrAbortHandler) {
 		panic(http.ErrAbortHandler)
 	}
-	if p := problemOf(err); p.Status == http.StatusInternalServerError {
+	if internal(problemOf(err), err) {
 		h.log.Error("request failed", "method", r.Method, "path", clip(r.URL.EscapedPath(), 200), "err", err)
 	}
 	if w.begun {

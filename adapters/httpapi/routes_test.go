@@ -52,6 +52,8 @@ func TestRoutes_otherMethodsAreNotAllowed(t *testing.T) {
 		"/api/services/a":            "GET, HEAD, DELETE, OPTIONS",
 		"/api/services/a/heartbeat":  "POST, OPTIONS",
 		"/api/services/a/heartbeats": "GET, HEAD, OPTIONS",
+		"/api/services/a/history":    "GET, HEAD, OPTIONS",
+		"/api/services/a/errors":     "GET, HEAD, POST, OPTIONS",
 		"/api/heartbeats":            "POST, OPTIONS",
 		"/api/summary":               "GET, HEAD, OPTIONS",
 		"/api/events":                "GET, HEAD, OPTIONS",
@@ -79,6 +81,7 @@ func TestRoutes_headIsAnsweredWhereverGetIs(t *testing.T) {
 	t.Cleanup(srv.Close)
 	for path, media := range map[string]string{
 		"/api/services": "application/json", "/api/services/a": "application/json", "/api/services/a/heartbeats": "application/json",
+		"/api/services/a/history": "application/json", "/api/services/a/errors": "application/json",
 		"/api/summary": "application/json", "/api/events": "application/json", "/api/events/stream?after=0": "text/event-stream",
 		"/api/health": "application/json", "/healthz": "application/json", "/readyz": "application/json",
 	} {
@@ -178,7 +181,7 @@ func TestHandler_internalErrorsKeepTheirText(t *testing.T) {
 	t.Parallel()
 	for code, err := range map[string]error{
 		"internal": errors.New("mongodb://user:secret@host"),
-		"storage":  errors.Join(laneswap.ErrStorage, errors.New("mongodb://user:secret@host")),
+		"exists":   errors.Join(laneswap.ErrExists, errors.New("mongodb://user:secret@host")),
 	} {
 		a := &api{t: t, h: httpapi.New(&faulty{Manager: laneswap.NewManager(), err: err})}
 		for _, target := range []string{"/api/services/a", "/api/services"} {

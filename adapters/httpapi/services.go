@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"math"
 	"net/http"
 	"strings"
@@ -23,15 +24,18 @@ func (h *Handler) register(w http.ResponseWriter, r *http.Request, _ laneswap.Se
 	if err != nil {
 		return err
 	}
-	registered := struct {
+	type registered struct {
 		ID laneswap.ServiceID `json:"service_id"`
-	}{st.ID}
+	}
 	if !prefers(r, "return", "representation") {
-		return writeJSON(w, http.StatusOK, registered)
+		return writeJSON(w, http.StatusOK, struct {
+			registered
+			durability
+		}{registered{st.ID}, durabilityOf(!st.NotDurable)})
 	}
 	w.Header().Set("Preference-Applied", "return=representation")
 	out := newJSONStream(w)
-	if err := out.joined(registered, st); err != nil {
+	if err := out.joined(registered{st.ID}, st); err != nil {
 		return err
 	}
 	return out.end()
@@ -93,11 +97,12 @@ func (h *Handler) getService(w http.ResponseWriter, r *http.Request, id laneswap
 
 // removeService answers DELETE /api/services/{id}.
 func (h *Handler) removeService(w http.ResponseWriter, r *http.Request, id laneswap.ServiceID) error {
-	if err := h.m.Remove(r.Context(), id); err != nil {
+	err := h.m.Remove(r.Context(), id)
+	volatile := errors.Is(err, laneswap.ErrDegraded) // it is removed all the same
+	if err != nil && !volatile {
 		return err
 	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	return writeDone(w, !volatile)
 }
 
 // counts is the summary within a list of services.

@@ -64,10 +64,13 @@ func TestServices_roundTripWithExactKeys(t *testing.T) {
 	require.Equal(t, "slow", spoken["heartbeats"].([]any)[0].(map[string]any)["message"])
 
 	sum := a.do("GET", "/api/summary", "").want(200).object()
-	require.Equal(t, map[string]any{"total": 1.0, "status_counts": map[string]any{"warning": 1.0}, "sequence": 1.0}, sum)
+	journal := sum["journal"]
+	require.IsType(t, "", journal)
+	require.Equal(t, map[string]any{"total": 1.0, "status_counts": map[string]any{"warning": 1.0}, "sequence": 1.0, "journal": journal}, sum)
 
 	kept := a.do("GET", "/api/events", "").want(200).object()
-	require.Equal(t, []string{"events", "sequence"}, keys(kept))
+	require.Equal(t, []string{"events", "journal", "sequence"}, keys(kept))
+	require.Equal(t, journal, kept["journal"])
 	require.Len(t, kept["events"], 1)
 	require.EqualValues(t, 1, kept["sequence"])
 

@@ -30,7 +30,7 @@ const (
 // stream answers GET /api/events/stream: server-sent events, a replay of what is
 // kept behind Last-Event-ID or after, then what comes.
 func (h *Handler) stream(w http.ResponseWriter, r *http.Request, _ laneswap.ServiceID) error {
-	q, err := h.watchQuery(r)
+	q, journal, err := h.watchQuery(r)
 	if err != nil {
 		return err
 	}
@@ -51,6 +51,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, _ laneswap.Serv
 		return err
 	}
 	defer watcher.Close()
+	w.Header().Set(JournalHeader, journal)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-cache")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold the events back
@@ -62,32 +63,32 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, _ laneswap.Serv
 	return nil
 }
 
-// watchQuery reads where the stream begins. The header, which a browser sends
-// when it connects again, wins over the URL, which is still that of the first
-// time.
-func (h *Handler) watchQuery(r *http.Request) (laneswap.WatchQuery, error) {
+// watchQuery reads where the stream begins, and returns the journal of its
+// sequence number. The header, which a browser sends when it connects again, wins
+// over the URL, which is still that of the first time.
+func (h *Handler) watchQuery(r *http.Request) (q laneswap.WatchQuery, journal string, err error) {
 	p := parseParams(r, laneswap.ErrInvalidQuery)
-	q := laneswap.WatchQuery{Service: p.id("service")}
+	q.Service = p.id("service")
 	after, given := p.sequence("after")
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		after, given = p.parseSequence("Last-Event-ID", last), true
 	}
-	boot := p.text("boot")
+	known := p.text("journal")
 	if p.err != nil {
-		return q, p.err
+		return q, "", p.err
 	}
-	if boot != "" && boot != h.boot {
-		return q, fmt.Errorf("the server was restarted, its events began anew: %w", laneswap.ErrGone)
+	sum, err := h.m.Summary(r.Context())
+	if err != nil {
+		return q, "", err
+	}
+	if known != "" && known != sum.Journal {
+		return q, "", fmt.Errorf("the events began anew: %w", laneswap.ErrGone)
 	}
 	if !given {
-		sum, err := h.m.Summary(r.Context())
-		if err != nil {
-			return q, err
-		}
 		after = sum.Sequence
 	}
 	q.After = after
-	return q, nil
+	return q, sum.Journal, nil
 }
 
 // sse writes one stream. Its methods are called by the goroutine of the request.

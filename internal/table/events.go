@@ -18,13 +18,16 @@ func Events(w io.Writer, events []laneswap.Event, opts Options) error {
 }
 
 // Event writes one event as a line, in columns that stay where they are from
-// one event to the next.
+// one event to the next. One of LaneSwap itself has no service and no statuses.
 func Event(w io.Writer, ev laneswap.Event, opts Options) error {
 	service := laneswap.Sanitize(string(ev.Service))
 	if opts.Width > 0 {
 		service = cut(service, mostFree)
 	}
-	line := fmt.Sprintf("%6d  %s  %-9s  %-8s -> %-8s  %s", ev.Sequence, stamp(ev.At), ev.Kind, ev.From, ev.To, service)
+	line := fmt.Sprintf("%6d  %s  %-9s", ev.Sequence, stamp(ev.At), ev.Kind)
+	if ev.Service != "" {
+		line += fmt.Sprintf("  %-8s -> %-8s  %s", ev.From, ev.To, service)
+	}
 	if d := lasted(ev); d != "" {
 		line += "  after " + d
 	}
@@ -35,10 +38,11 @@ func Event(w io.Writer, ev laneswap.Event, opts Options) error {
 	return err
 }
 
-// lasted is how long the incident was that ev ended; "" when it ended none.
+// lasted is how long that was which ev ended; "" when it ended nothing.
 func lasted(ev laneswap.Event) string {
-	if ev.Kind != laneswap.EventRecovered && ev.Kind != laneswap.EventRemoved {
-		return ""
+	switch ev.Kind {
+	case laneswap.EventRecovered, laneswap.EventRemoved, laneswap.EventStorageBack:
+		return span(ev.Duration)
 	}
-	return span(ev.Duration)
+	return ""
 }
