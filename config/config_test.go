@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/laneswap/laneswap"
 	"github.com/laneswap/laneswap/config"
 )
 
@@ -17,7 +18,7 @@ func TestLoad_hasTheDocumentedDefaults(t *testing.T) {
 	require.Equal(t, config.Config{
 		Host: "0.0.0.0", Port: 8000, CheckInterval: 30 * time.Second, StaleThreshold: 60 * time.Second,
 		CORSOrigins: config.Origins{"*"}, MaxConnections: 10000, LogLevel: slog.LevelInfo, LogFormat: "text",
-		Data: "laneswap.db", Retention: 9600 * time.Hour,
+		Data: "laneswap.db", Retention: laneswap.DefaultRetention,
 		MongoDBDatabase: "laneswap", MongoDBHeartbeats: "heartbeats", MongoDBErrors: "errors",
 	}, c)
 	require.Equal(t, c, config.Default())
@@ -68,7 +69,7 @@ func TestLoad_readsEachSetting(t *testing.T) {
 		{"storage", "Memory", func(c config.Config) any { return c.Storage }, "memory"},
 		{"data", "/var/lib/laneswap.db", func(c config.Config) any { return c.Data }, "/var/lib/laneswap.db"},
 		{"retention", "90d", func(c config.Config) any { return c.Retention }, 90 * 24 * time.Hour},
-		{"retention", "87600h", func(c config.Config) any { return c.Retention }, 87600 * time.Hour},
+		{"retention", "87600h", func(c config.Config) any { return c.Retention }, laneswap.MaxRetention},
 		{"mongodb-database", "watch", func(c config.Config) any { return c.MongoDBDatabase }, "watch"},
 		{"log-format", "JSON", func(c config.Config) any { return c.LogFormat }, "json"},
 	} {

@@ -227,6 +227,14 @@ func TestServer_refusesToRunWithSettingsOutOfRange(t *testing.T) {
 	err = s.Run(t.Context())
 	require.ErrorIs(t, err, laneswap.ErrInvalidOption)
 	require.ErrorContains(t, err, "stale_threshold")
+
+	s, err = server.Open(settings(func(c *config.Config) { c.Retention = time.Second }))
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	err = s.Run(ctx)
+	require.ErrorIs(t, err, laneswap.ErrInvalidOption)
+	require.ErrorContains(t, err, "retention")
 }
 
 func TestServer_holdsNoMoreConnectionsThanItMay(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -37,6 +38,33 @@ func TestLaneswapd_endsAtOnceOnASecondSignal(t *testing.T) {
 	require.Less(t, time.Since(begun), 2*time.Second)
 }
 
+func TestLaneswapd_keepsItsStateInAFileOfItsWorkingFolder(t *testing.T) {
+	t.Parallel()
+	first := start(t, "laneswapd", "--host", "127.0.0.1", "--port", "0")
+	path := filepath.Join(first.cmd.Dir, "laneswap.db")
+	var url string
+	eventually(t, "it listens", func() bool {
+		m := listening.FindStringSubmatch(first.stderr.String())
+		if m != nil {
+			url = m[1]
+		}
+		return m != nil
+	})
+	require.Contains(t, first.stderr.String(), " storage=file data="+path+"\n")
+	d := daemon{process: first, url: url}
+	code, body := d.do(t, http.MethodPost, "/api/services/billing/heartbeat?create=1", nil, `{"status":"warning"}`)
+	require.Equal(t, http.StatusOK, code, body)
+
+	second := start(t, "laneswapd", "--host", "127.0.0.1", "--port", "0", "--data", path)
+	require.Equal(t, 1, second.ended(t))
+	require.Equal(t, "laneswapd: cannot open the data file "+path+": another process uses it (set --data or LANESWAP_DATA to a file that can be written, or --storage memory)\n", second.stderr.String())
+
+	d.signal(t, syscall.SIGKILL)
+	require.Equal(t, -1, d.ended(t))
+	d = startDaemon(t, "0", "--storage", "file", "--data", path)
+	require.Equal(t, laneswap.StatusWarning, d.service(t, "billing").Status)
+}
+
 func TestLaneswapd_saysWhyItDoesNotStart(t *testing.T) {
 	t.Parallel()
 	d := startDaemon(t, "0")
@@ -46,6 +74,7 @@ func TestLaneswapd_saysWhyItDoesNotStart(t *testing.T) {
 		code   int
 		stderr string
 	}{
+		{[]string{"--data", "/none/laneswap.db"}, 1, "laneswapd: cannot open the data file /none/laneswap.db: the folder /none does not exist (set --data or LANESWAP_DATA to a file that can be written, or --storage memory)\n"},
 		{[]string{"--host", "127.0.0.1", "--port", port}, 1, "laneswapd: cannot listen on 127.0.0.1:" + port + ": bind: address already in use\n"},
 		{[]string{"--port", "eighty"}, 2, "laneswapd: --port (LANESWAP_PORT) is \"eighty\", it must be a whole number (from 0 to 65535)\n"},
 		{[]string{"--garbage"}, 2, "laneswapd: unknown flag: --garbage (see laneswapd --help)\n"},

@@ -130,11 +130,13 @@ type daemon struct {
 	url string
 }
 
-var listening = regexp.MustCompile(`(?m)msg=listening url=(http://127\.0\.0\.1:(\d+)) address=\S+ storage=memory$`)
+var listening = regexp.MustCompile(`(?m)msg=listening url=(http://127\.0\.0\.1:(\d+)) address=\S+ storage=(?:memory|file data=\S+)$`)
 
-func startDaemon(t *testing.T, port string) daemon {
+// startDaemon starts a laneswapd that keeps its state in memory unless told
+// otherwise.
+func startDaemon(t *testing.T, port string, args ...string) daemon {
 	t.Helper()
-	d := daemon{process: start(t, "laneswapd", "--host", "127.0.0.1", "--port", port, "--storage", "memory")}
+	d := daemon{process: start(t, "laneswapd", append([]string{"--host", "127.0.0.1", "--port", port, "--storage", "memory"}, args...)...)}
 	eventually(t, "the line that says where it listens", func() bool {
 		m := listening.FindStringSubmatch(d.stderr.String())
 		if m != nil {
