@@ -12,7 +12,8 @@ import (
 	"github.com/laneswap/laneswap/internal/table"
 )
 
-const eventsLong = `Show what happened: each change from good to bad, within bad, and back.
+const eventsLong = `Show what happened: each change from good to bad, within bad, and back, and
+what befell the server's own storage.
 
 Without --follow: the events that the server still has, oldest first. With it:
 those that come from now on, or those behind --after and then what comes, until

@@ -15,8 +15,9 @@ import (
 )
 
 func (r *remote) servicesCommand() *cobra.Command {
-	return group("services", "List, register and remove services",
-		r.listCommand(), r.getCommand(), r.registerCommand(), r.heartbeatCommand(), r.deleteCommand())
+	return group("services", "List, register and remove services, and look at their past",
+		r.listCommand(), r.getCommand(), r.registerCommand(), r.heartbeatCommand(), r.deleteCommand(),
+		r.historyCommand(), r.errorsCommand(), r.reportErrorCommand())
 }
 
 func (r *remote) listCommand() *cobra.Command {
@@ -79,11 +80,17 @@ func (r *remote) deleteCommand() *cobra.Command {
 		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: r.completeIDs(true),
 		RunE: r.asking(func(ctx context.Context, c *client.Client, args []string) error {
 			var errs []error
+			volatile := false
 			for _, id := range args {
-				if err := c.Remove(ctx, laneswap.ServiceID(id)); err != nil {
+				err := c.Remove(ctx, laneswap.ServiceID(id))
+				if errors.Is(err, laneswap.ErrDegraded) { // it is removed all the same
+					volatile, err = true, nil
+				}
+				if err != nil {
 					errs = append(errs, err)
 				}
 			}
+			r.sayVolatile(volatile)
 			return errors.Join(errs...)
 		}),
 	}
@@ -101,6 +108,7 @@ func (r *remote) registerCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			r.sayVolatile(st.NotDurable)
 			if r.json() {
 				return r.writeJSON(st)
 			}
@@ -135,8 +143,12 @@ func (r *remote) heartbeatCommand() *cobra.Command {
 		} else {
 			st, err = c.Report(ctx, reg.ID, hb)
 		}
-		if err != nil || !r.json() {
+		if err != nil {
 			return err
+		}
+		r.sayVolatile(st.NotDurable)
+		if !r.json() {
+			return nil
 		}
 		return r.writeJSON(st)
 	})

@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/client"
+	"github.com/laneswap/laneswap/config"
+	"github.com/laneswap/laneswap/internal/table"
+)
+
+const historyLong = `Show how a service fared: its uptime, its spans and its incidents, in the last 24
+hours or in another period. Uptime is a part of the time in which LaneSwap could
+hear the service; times in which it could not count neither as up nor as down.
+
+A period is seconds, a duration such as 90m, or days such as 7d. --from and --to
+take a day (2026-01-31) or a time (2026-01-31T08:00:00Z), in UTC.`
+
+// listedHistory is how many of each list are shown unless asked for more.
+const listedHistory = 20
+
+func (r *remote) historyCommand() *cobra.Command {
+	var period time.Duration
+	q := laneswap.HistoryQuery{Limit: listedHistory}
+	cmd := &cobra.Command{
+		Use: "history ID", Short: "Show how a service fared in a period", Long: historyLong,
+		Example: "  laneswap services history billing@web-1 --period 7d\n  laneswap services history billing@web-1 --from 2026-01-01 --to 2026-02-01",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: r.completeIDs(false),
+	}
+	cmd.RunE = r.asking(func(ctx context.Context, c *client.Client, args []string) error {
+		q := q
+		if period > 0 {
+			if !q.From.IsZero() {
+				return usage(errors.New("--period and --from exclude each other: a period ends with --to, or now"))
+			}
+			end := q.To
+			if end.IsZero() {
+				end = time.Now() // To stays zero: the server's clock says how long the latest span is
+			}
+			q.From = end.Add(-period)
+		}
+		past, err := c.History(ctx, laneswap.ServiceID(args[0]), q)
+		if err != nil {
+			return err
+		}
+		if r.json() {
+			return r.writeJSON(past)
+		}
+		return table.History(r.p.Stdout, past, r.table())
+	})
+	cmd.Flags().Var(&days{&period}, "period", "how far back from --to, or from now; 24h unless set")
+	cmd.Flags().Var(&moment{&q.From}, "from", "its beginning")
+	cmd.Flags().Var(&moment{&q.To}, "to", "its end; now unless set")
+	cmd.Flags().IntVar(&q.Limit, "limit", q.Limit, "at most this many spans, incidents and absences, the newest")
+	return cmd
+}
+
+// days is a flag for a duration, or a number of days with a d.
+type days struct{ to *time.Duration }
+
+func (d *days) String() string {
+	if d.to == nil || *d.to == 0 {
+		return ""
+	}
+	return d.to.String()
+}
+
+func (d *days) Set(text string) error {
+	if number, ok := strings.CutSuffix(strings.TrimSpace(text), "d"); ok {
+		n, err := strconv.ParseFloat(number, 64)
+		if err != nil {
+			return fmt.Errorf("%q is no number of days", number)
+		}
+		text = strconv.FormatFloat(n*24*60*60, 'f', -1, 64)
+	}
+	parsed, err := config.ParseDuration(text)
+	switch {
+	case err != nil:
+		return err
+	case parsed <= 0:
+		return errors.New("it must be above zero")
+	}
+	*d.to = parsed
+	return nil
+}
+
+func (d *days) Type() string { return "period" }
+
+// moment is a flag for a time or a day.
+type moment struct{ to *time.Time }
+
+func (m *moment) String() string {
+	if m.to == nil || m.to.IsZero() {
+		return ""
+	}
+	return m.to.Format(time.RFC3339Nano)
+}
+
+func (m *moment) Set(text string) error {
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if at, err := time.Parse(layout, text); err == nil {
+			*m.to = at.UTC()
+			return nil
+		}
+	}
+	return errors.New("it must be a day such as 2026-01-31 or a time such as 2026-01-31T08:00:00Z")
+}
+
+func (m *moment) Type() string { return "time" }
