@@ -31,6 +31,7 @@ var directions = []direction{
 	{".", nil},
 	{"adapters/...", []string{"."}},
 	{"adapters/boltstore", []string{".", "go.etcd.io/bbolt"}},
+	{"adapters/mongostore", []string{".", "go.mongodb.org/mongo-driver/v2"}},
 	{"client", []string{"."}},
 	{"config", []string{".", "github.com/caarlos0/env/v10"}},
 	{"server", []string{".", "config", "adapters/..."}},

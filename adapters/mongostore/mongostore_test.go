@@ -1,0 +1,77 @@
+package mongostore_test
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/adapters/mongostore"
+	"github.com/laneswap/laneswap/adapters/storagetest"
+	"github.com/laneswap/laneswap/internal/mongotest"
+)
+
+var noon = time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)
+
+// open opens a store as tests need it: chunks that the test server can take, and
+// no server that deletes what is old. It is closed with the test.
+func open(t testing.TB, uri string, opts ...mongostore.Option) *mongostore.Store {
+	t.Helper()
+	s, err := mongostore.Open(uri, append([]mongostore.Option{mongostore.WithChunk(50), mongostore.WithTTL(0)}, opts...)...)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close(context.Background())) })
+	return s
+}
+
+// fresh returns a URI of a server with a database of its own, and the database as
+// others see it. It is dropped with the test.
+func fresh(t testing.TB, uri string) (string, *mongo.Database) {
+	t.Helper()
+	uri = mongotest.Fresh(uri)
+	client, err := mongo.Connect(options.Client().ApplyURI(uri))
+	require.NoError(t, err)
+	s, err := mongostore.Open(uri)
+	require.NoError(t, err)
+	require.NoError(t, s.Close(t.Context()))
+	db := client.Database(s.Database())
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if mongotest.External() != "" {
+			require.NoError(t, db.Drop(ctx))
+		}
+		require.NoError(t, client.Disconnect(ctx))
+	})
+	return uri, db
+}
+
+func TestStore_keepsTheContract(t *testing.T) {
+	t.Parallel()
+	// Each is as fast as one core.
+	servers := []string{mongotest.Start(t), mongotest.Start(t)}
+	var opened atomic.Uint32
+	var mu sync.Mutex
+	homes := map[string]string{} // by database
+	storagetest.Run(t,
+		func(t *testing.T) laneswap.Storage {
+			uri, db := fresh(t, servers[int(opened.Add(1))%len(servers)])
+			mu.Lock()
+			homes[db.Name()] = uri
+			mu.Unlock()
+			return open(t, uri)
+		},
+		storagetest.WithReopen(func(t *testing.T, s laneswap.Storage) laneswap.Storage {
+			store := s.(*mongostore.Store)
+			require.NoError(t, store.Close(t.Context()))
+			mu.Lock()
+			defer mu.Unlock()
+			return open(t, homes[store.Database()])
+		}),
+		storagetest.WithPatience(5*time.Minute))
+}

@@ -1,0 +1,206 @@
+package mongostore
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// indexRetry is how long indexes that took too long are left alone: the server
+// goes on making them.
+const indexRetry = time.Minute
+
+// ready returns the collections once there are a client and the indexes. While
+// neither is missing it asks nobody.
+func (s *Store) ready(ctx context.Context) (*tables, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if t, done, err := s.state(); done || err != nil {
+		return t, err
+	}
+	select {
+	case s.setup <- struct{}{}:
+		defer func() { <-s.setup }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	t, done, err := s.state()
+	if done || err != nil {
+		return t, err
+	}
+	if t == nil {
+		if t, err = s.connect(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.call(ctx, "reach the server", func(ctx context.Context) error {
+		return t.seen.Database().Client().Ping(ctx, primary)
+	}); err != nil {
+		return nil, err
+	}
+	err = s.call(ctx, "make indexes", func(ctx context.Context) error { return s.index(ctx, t) })
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	s.indexed = err == nil
+	s.retry = time.Now().Add(indexRetry)
+	// The server has answered; without an index it is slower and no less right.
+	return t, nil
+}
+
+// state says whether a call can go on as things are.
+func (s *Store) state() (t *tables, done bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, true, ErrClosed
+	}
+	return s.tables, s.tables != nil && (s.indexed || time.Now().Before(s.retry)), nil
+}
+
+// connect makes the client of a URI that needs a name server.
+func (s *Store) connect(ctx context.Context) (*tables, error) {
+	var client *mongo.Client
+	err := s.call(ctx, "connect", func(ctx context.Context) error {
+		type made struct {
+			client *mongo.Client
+			err    error
+		}
+		done := make(chan made, 1)
+		// It ends when the name server has answered or the system gives it up; a
+		// client that nobody waits for any more has made no connection yet.
+		go func() {
+			client, err := s.dial()
+			done <- made{client, err}
+		}()
+		select {
+		case m := <-done:
+			client = m.client
+			return m.err
+		case <-ctx.Done():
+			go func() {
+				if m := <-done; m.client != nil {
+					_ = m.client.Disconnect(context.Background())
+				}
+			}()
+			return ctx.Err()
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		_ = client.Disconnect(ctx)
+		return nil, ErrClosed
+	}
+	s.adopt(client)
+	return s.tables, nil
+}
+
+// index is an index that the store wants.
+type index struct {
+	coll   *mongo.Collection
+	name   string
+	keys   bson.D
+	unique bool
+	only   bson.D // of which documents; without, when the server refuses it
+}
+
+// ttlIndex is the name of the index that has a server delete.
+const ttlIndex = "ls_ttl"
+
+// index makes the indexes. It fails when the server goes away meanwhile.
+func (s *Store) index(ctx context.Context, t *tables) error {
+	want := []index{
+		{coll: t.services.coll, name: "id_1", keys: bson.D{{Key: fID, Value: 1}}, unique: true},
+		{coll: t.services.coll, name: "ls_time", keys: bson.D{{Key: fAt, Value: 1}, {Key: fID, Value: 1}}},
+		{coll: t.services.coll, name: "ls_service_time", keys: bson.D{{Key: fService, Value: 1}, {Key: fAt, Value: 1}, {Key: fID, Value: 1}}},
+	}
+	for _, coll := range []*mongo.Collection{t.rows.coll, t.errors.coll} {
+		want = append(want,
+			index{coll: coll, name: "ls_kind_time", keys: bson.D{{Key: fKind, Value: 1}, {Key: fAt, Value: 1}, {Key: fID, Value: 1}}},
+			index{coll: coll, name: "ls_kind_service_time", keys: bson.D{{Key: fKind, Value: 1}, {Key: fService, Value: 1}, {Key: fAt, Value: 1}, {Key: fID, Value: 1}}},
+			index{coll: coll, name: "ls_open", keys: bson.D{{Key: fOpen, Value: 1}, {Key: "_id", Value: 1}}, only: bson.D{{Key: fOpen, Value: true}}})
+	}
+	for _, i := range want {
+		o := options.Index().SetName(i.name)
+		if i.unique {
+			o.SetUnique(true)
+		}
+		err := s.create(ctx, i, o, i.only != nil)
+		if _, no := refused(err); no && i.only != nil {
+			err = s.create(ctx, i, o, false)
+		}
+		if err := s.tolerate(ctx, i, err); err != nil {
+			return err
+		}
+	}
+	return s.indexTTL(ctx, t)
+}
+
+func (s *Store) create(ctx context.Context, i index, o *options.IndexOptionsBuilder, partial bool) error {
+	if partial {
+		o = options.Index().SetName(i.name).SetPartialFilterExpression(i.only)
+	}
+	_, err := i.coll.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: i.keys, Options: o})
+	return err
+}
+
+// indexTTL makes the TTL index, or removes it.
+func (s *Store) indexTTL(ctx context.Context, t *tables) error {
+	i := index{coll: t.rows.coll, name: ttlIndex, keys: bson.D{{Key: fAt, Value: 1}}}
+	if s.ttl == 0 {
+		if err := i.coll.Indexes().DropOne(ctx, i.name); err != nil {
+			if _, no := refused(err); !no {
+				return err
+			}
+		}
+		return nil
+	}
+	seconds := int32(s.ttl / time.Second)
+	// Not those of a time that is none, whatever it means.
+	only := bson.D{{Key: fOpen, Value: false}, {Key: fAt, Value: bson.D{{Key: "$gte", Value: date(time.Unix(0, 0))}}}}
+	_, err := i.coll.Indexes().CreateOne(ctx, mongo.IndexModel{
+		Keys: i.keys, Options: options.Index().SetName(i.name).SetExpireAfterSeconds(seconds).SetPartialFilterExpression(only),
+	})
+	if code, _ := refused(err); code == 85 { // there, with another time
+		err = i.coll.Database().RunCommand(ctx, bson.D{
+			{Key: "collMod", Value: i.coll.Name()},
+			{Key: "index", Value: bson.D{{Key: "name", Value: i.name}, {Key: "expireAfterSeconds", Value: seconds}}},
+		}).Err()
+	}
+	return s.tolerate(ctx, i, err)
+}
+
+// tolerate says which index the server refuses, and passes on other failures.
+func (s *Store) tolerate(ctx context.Context, i index, err error) error {
+	if _, no := refused(err); no {
+		s.log.LogAttrs(ctx, s.level(i), "the server refuses an index", attrs(i, err)...)
+		return nil
+	}
+	return err
+}
+
+// level is how much an index is missed.
+func (s *Store) level(i index) slog.Level {
+	if i.name == ttlIndex {
+		return slog.LevelInfo // the Manager prunes
+	}
+	return slog.LevelWarn
+}
+
+func attrs(i index, err error) []slog.Attr {
+	return []slog.Attr{slog.String("collection", i.coll.Name()), slog.String("index", i.name), slog.String("err", reason(err))}
+}
