@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/laneswap/laneswap"
 	"github.com/laneswap/laneswap/adapters/boltstore"
+	"github.com/laneswap/laneswap/adapters/mongostore"
 	"github.com/laneswap/laneswap/config"
 )
 
@@ -33,6 +35,8 @@ func openStorage(cfg config.Config, log *slog.Logger) (*storage, error) {
 	case config.StorageMemory:
 	case config.StorageFile:
 		err = s.openFile(cfg.Data, log)
+	case config.StorageMongoDB:
+		err = s.openMongoDB(cfg, log)
 	default:
 		err = fmt.Errorf("server: there is no storage %q", chosen)
 	}
@@ -56,6 +60,24 @@ func (s *storage) openFile(data string, log *slog.Logger) error {
 	s.options = append(s.options, laneswap.WithStorage(store))
 	s.said = append(s.said, slog.String("data", path))
 	s.shut = func(context.Context) error { return store.Close() }
+	return nil
+}
+
+// openMongoDB does not wait for the database: one that is away at the start is
+// waited for by the Manager. The URI is in no error and no log.
+func (s *storage) openMongoDB(cfg config.Config, log *slog.Logger) error {
+	store, err := mongostore.Open(cfg.MongoDBURI.Reveal(),
+		mongostore.WithDatabase(cfg.MongoDBDatabase),
+		mongostore.WithCollections(cfg.MongoDBHeartbeats, cfg.MongoDBErrors),
+		// The Manager deletes what is old. Where none runs any more, the database does.
+		mongostore.WithTTL(cfg.Retention+24*time.Hour),
+		mongostore.WithLogger(log))
+	if err != nil {
+		return fmt.Errorf("server: cannot use MongoDB: %w (see LANESWAP_MONGODB_URI, --mongodb-database, LANESWAP_MONGODB_HEARTBEATS and LANESWAP_MONGODB_ERRORS)", without{"mongostore: open: ", err})
+	}
+	s.options = append(s.options, laneswap.WithStorage(store))
+	s.said = append(s.said, slog.String("database", store.Database()))
+	s.shut = store.Close
 	return nil
 }
 
@@ -98,3 +120,12 @@ func fileReason(path string, err error) error {
 	}
 	return err
 }
+
+// without is an error whose text lacks the words that an adapter puts in front.
+type without struct {
+	prefix string
+	err    error
+}
+
+func (w without) Error() string { return strings.TrimPrefix(w.err.Error(), w.prefix) }
+func (w without) Unwrap() error { return w.err }
