@@ -15,9 +15,10 @@ import (
 
 const (
 	maxIDBytes      = 128
-	maxBodyBytes    = 64 << 10 // of a request: the server's limit
-	maxAnswerBytes  = 4 << 20  // of an answer about one service
-	maxListingBytes = 64 << 20 // of one page
+	maxBodyBytes    = 64 << 10  // of a request: the server's limit
+	maxErrorBytes   = 256 << 10 // of a reported error: the same
+	maxAnswerBytes  = 4 << 20   // of an answer about one service
+	maxListingBytes = 64 << 20  // of one page
 	maxProblemBytes = 64 << 10
 	drainBytes      = 64 << 10 // read off so that the connection can be used again
 )

@@ -62,7 +62,7 @@ func encodeErrorReport(rep laneswap.ErrorReport) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", laneswap.ErrInvalidErrorReport, err)
 	}
-	if len(body) > maxBodyBytes {
+	if len(body) > maxErrorBytes {
 		return nil, tooLargeErrorReport(rep)
 	}
 	return body, nil

@@ -127,10 +127,10 @@ func TestReportError_sendsWhatJSONCanHold(t *testing.T) {
 	require.Equal(t, map[string]any{"type": "T", "message": "m <b>", "stack": "main.go:1\n\tx", "metadata": map[string]any{"n": 1.0}}, body)
 
 	for field, rep := range map[string]laneswap.ErrorReport{
-		"stack":      {Type: "T", Stack: strings.Repeat("s", 70<<10)},
-		"message":    {Message: strings.Repeat("m", 70<<10)},
-		"type":       {Type: strings.Repeat("t", 70<<10)},
-		"metadata":   {Type: "T", Metadata: map[string]any{"x": strings.Repeat("x", 70<<10)}},
+		"stack":      {Type: "T", Stack: strings.Repeat("s", 300<<10)},
+		"message":    {Message: strings.Repeat("m", 300<<10)},
+		"type":       {Type: strings.Repeat("t", 300<<10)},
+		"metadata":   {Type: "T", Metadata: map[string]any{"x": strings.Repeat("x", 300<<10)}},
 		"metadata.f": {Type: "T", Metadata: map[string]any{"f": func() {}}},
 	} {
 		_, err := c.ReportError(t.Context(), "a", rep)

@@ -12,8 +12,9 @@ import (
 
 // The limits of bodies, in bytes.
 const (
-	MaxBodyBytes  = 64 << 10 // A registration or a heartbeat.
-	MaxBatchBytes = 8 << 20  // A batch of heartbeats.
+	MaxBodyBytes  = 64 << 10  // A registration or a heartbeat.
+	MaxErrorBytes = 256 << 10 // A reported error: its stack, at 32 KiB, may be written with an escape for each character.
+	MaxBatchBytes = 8 << 20   // A batch of heartbeats.
 )
 
 // readBody returns the whole body. A larger one than limit is a 413; one of a

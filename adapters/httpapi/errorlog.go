@@ -9,7 +9,7 @@ import (
 
 // reportError answers POST /api/services/{id}/errors.
 func (h *Handler) reportError(w http.ResponseWriter, r *http.Request, id laneswap.ServiceID) error {
-	body, err := readBody(w, r, MaxBodyBytes)
+	body, err := readBody(w, r, MaxErrorBytes)
 	if err != nil {
 		return err
 	}

@@ -112,7 +112,7 @@ func TestErrors_refusesBodiesOfAnotherShape(t *testing.T) {
 	t.Parallel()
 	for body, status := range map[string]int{
 		"": 400, "[]": 400, `"x"`: 400, `{"type":1}`: 400, `{"message":["x"]}`: 400, `{"metadata":"x"}`: 400, `{"type":"a","error_type":7}`: 400,
-		`{"stack":"` + strings.Repeat("x", 64<<10) + `"}`: 413,
+		`{"stack":"` + strings.Repeat("x", 256<<10) + `"}`: 413,
 	} {
 		s := newStoring()
 		s.api(t).do("POST", "/api/services/a/errors", body).want(status)
@@ -151,4 +151,12 @@ func TestErrors_arePagedBackwards(t *testing.T) {
 	}
 	require.Equal(t, laneswap.ErrorQuery{Before: "x"}, func() laneswap.ErrorQuery { page("before=x"); return s.listed }())
 	a.do("GET", "/api/services/a/errors?limit=x", "").problem(422, "invalid-query")
+}
+
+func TestErrors_ofLegalSizeFitHoweverTheyAreEscaped(t *testing.T) {
+	t.Parallel()
+	s := newStoring()
+	stack := strings.Repeat(`\u00fc`, 16<<10) // 32 KiB of two bytes each, as Python writes them
+	s.api(t).do("POST", "/api/services/a/errors", `{"type":"T","stack":"`+stack+`"}`).want(201)
+	require.Len(t, s.reported.Stack, 32<<10)
 }

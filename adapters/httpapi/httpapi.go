@@ -10,9 +10,9 @@
 // keys match exactly as written, and what encoding/json would repair in silence
 // is refused.
 //
-// What is bounded: a body by MaxBodyBytes or MaxBatchBytes, the batches above
-// MaxBodyBytes that are held at once by 16, each of which must arrive at 256 KiB
-// a second, streams by MaxStreams, connections by LimitListener, and every
+// What is bounded: a body by MaxBodyBytes, MaxErrorBytes or MaxBatchBytes, the
+// batches above MaxBodyBytes that are held at once by 16, each of which must
+// arrive at 256 KiB a second, streams by MaxStreams, connections by LimitListener, and every
 // connection in time by NewServer.
 package httpapi
 

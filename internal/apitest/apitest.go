@@ -26,6 +26,9 @@ type API interface {
 	Events(ctx context.Context, q laneswap.EventQuery) iter.Seq2[laneswap.Event, error]
 	Watch(ctx context.Context, q laneswap.WatchQuery) (*laneswap.Watcher, error)
 	Heartbeats(ctx context.Context, id laneswap.ServiceID) iter.Seq2[laneswap.HeartbeatRecord, error]
+	History(ctx context.Context, id laneswap.ServiceID, q laneswap.HistoryQuery) (laneswap.History, error)
+	ReportError(ctx context.Context, id laneswap.ServiceID, rep laneswap.ErrorReport) (laneswap.ErrorRecord, error)
+	Errors(ctx context.Context, id laneswap.ServiceID, q laneswap.ErrorQuery) iter.Seq2[laneswap.ErrorRecord, error]
 }
 
 // patience bounds everything that a test waits for.
@@ -35,7 +38,7 @@ const patience = 30 * time.Second
 // made without options, holds nothing and was started; it cleans up by itself.
 // The subtests run in parallel.
 func Run(t *testing.T, open func(t *testing.T) API) {
-	for _, group := range [][]test{registering, beating, listing, recording, watching, refusing, travelling} {
+	for _, group := range [][]test{registering, beating, listing, recording, remembering, complaining, watching, refusing, travelling} {
 		for _, test := range group {
 			t.Run(test.name, func(t *testing.T) {
 				t.Parallel()

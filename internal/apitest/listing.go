@@ -147,13 +147,17 @@ var listing = []test{
 	{"Summary counts all services", func(r *run) {
 		sum, err := r.Summary(r.ctx)
 		r.ok("summary", err)
-		r.equal("nothing", sum, laneswap.Summary{Counts: map[laneswap.Status]int{}})
+		journal := sum.Journal
+		if journal == "" {
+			r.Fatal("the numbering of the events has no name")
+		}
+		r.equal("nothing", sum, laneswap.Summary{Counts: map[laneswap.Status]int{}, Journal: journal})
 		few(r)
 		sum, err = r.Summary(r.ctx)
 		r.ok("summary", err)
 		events := all(r, "events", r.Events(r.ctx, laneswap.EventQuery{}))
 		r.equal("summary", sum, laneswap.Summary{
-			Total: 5, Sequence: events[len(events)-1].Sequence,
+			Total: 5, Sequence: events[len(events)-1].Sequence, Journal: journal,
 			Counts: map[laneswap.Status]int{"critical": 1, "healthy": 1, "busy": 1, "unknown": 2},
 		})
 	}},

@@ -45,15 +45,23 @@ var refusing = []test{
 		r.refused("service", err, laneswap.ErrServiceNotFound, "")
 		r.refused("remove", r.Remove(r.ctx, id), laneswap.ErrServiceNotFound, "")
 		r.refused("heartbeats", failure(r, "heartbeats", r.Heartbeats(r.ctx, id)), laneswap.ErrServiceNotFound, "")
+		_, err = r.History(r.ctx, id, laneswap.HistoryQuery{})
+		r.refused("history", err, laneswap.ErrServiceNotFound, "")
+		_, err = r.ReportError(r.ctx, id, laneswap.ErrorReport{Type: "T"})
+		r.refused("report error", err, laneswap.ErrServiceNotFound, "")
+		r.refused("errors", failure(r, "errors", r.Errors(r.ctx, id, laneswap.ErrorQuery{})), laneswap.ErrServiceNotFound, "")
 	}},
 	{"Errors say what was tried on what, once", func(r *run) {
 		const id = "nobody"
 		_, reportErr := r.Report(r.ctx, id, laneswap.Heartbeat{})
 		_, serviceErr := r.Service(r.ctx, id)
 		_, registerErr := r.Register(r.ctx, laneswap.Registration{ID: id, Interval: time.Nanosecond})
+		_, historyErr := r.History(r.ctx, id, laneswap.HistoryQuery{})
+		_, reportErrorErr := r.ReportError(r.ctx, id, laneswap.ErrorReport{Type: "T"})
 		for verb, err := range map[string]error{
 			"beat": r.Beat(r.ctx, id, laneswap.Heartbeat{}), "report": reportErr, "service": serviceErr, "remove": r.Remove(r.ctx, id),
 			"heartbeats": failure(r, "heartbeats", r.Heartbeats(r.ctx, id)), "register": registerErr,
+			"history": historyErr, "report error": reportErrorErr, "errors": failure(r, "errors", r.Errors(r.ctx, id, laneswap.ErrorQuery{})),
 		} {
 			want := fmt.Sprintf("laneswap: %s %q: ", verb, id)
 			if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Count(err.Error(), "laneswap: ") != 1 {
@@ -79,6 +87,11 @@ var refusing = []test{
 			r.refused("service "+what, err, laneswap.ErrInvalidServiceID, "service_id")
 			r.refused("remove "+what, r.Remove(r.ctx, id), laneswap.ErrInvalidServiceID, "service_id")
 			r.refused("heartbeats "+what, failure(r, "heartbeats", r.Heartbeats(r.ctx, id)), laneswap.ErrInvalidServiceID, "service_id")
+			_, err = r.History(r.ctx, id, laneswap.HistoryQuery{})
+			r.refused("history "+what, err, laneswap.ErrInvalidServiceID, "service_id")
+			_, err = r.ReportError(r.ctx, id, laneswap.ErrorReport{Type: "T"})
+			r.refused("report error "+what, err, laneswap.ErrInvalidServiceID, "service_id")
+			r.refused("errors "+what, failure(r, "errors", r.Errors(r.ctx, id, laneswap.ErrorQuery{})), laneswap.ErrInvalidServiceID, "service_id")
 		}
 		r.equal("services", len(all(r, "services", r.Services(r.ctx, laneswap.ServiceQuery{}))), 0)
 	}},
@@ -178,12 +191,16 @@ var refusing = []test{
 		_, serviceErr := r.Service(ctx, "a")
 		_, summaryErr := r.Summary(ctx)
 		_, watchErr := r.Watch(ctx, laneswap.WatchQuery{})
+		_, historyErr := r.History(ctx, "a", laneswap.HistoryQuery{})
+		_, reportErrorErr := r.ReportError(ctx, "a", laneswap.ErrorReport{Type: "T"})
 		for verb, err := range map[string]error{
 			"register": registerErr, "beat": r.Beat(ctx, "a", laneswap.Heartbeat{}), "report": reportErr, "service": serviceErr,
 			"summary": summaryErr, "watch": watchErr, "remove": r.Remove(ctx, "a"),
 			"services":   failure(r, "services", r.Services(ctx, laneswap.ServiceQuery{})),
 			"events":     failure(r, "events", r.Events(ctx, laneswap.EventQuery{})),
 			"heartbeats": failure(r, "heartbeats", r.Heartbeats(ctx, "a")),
+			"history":    historyErr, "report error": reportErrorErr,
+			"errors": failure(r, "errors", r.Errors(ctx, "a", laneswap.ErrorQuery{})),
 		} {
 			if !errors.Is(err, context.Canceled) {
 				r.Errorf("%s: %v", verb, err)

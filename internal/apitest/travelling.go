@@ -41,6 +41,13 @@ func Same(t *testing.T, open func(t *testing.T) (near, far API)) {
 		for _, st := range list {
 			n.equal(what+": service", f.service(st.ID), n.service(st.ID))
 			n.equal(what+": heartbeats", all(f, "heartbeats", f.Heartbeats(f.ctx, st.ID)), all(n, "heartbeats", n.Heartbeats(n.ctx, st.ID)))
+			n.equal(what+": errors", all(f, "errors", f.Errors(f.ctx, st.ID, laneswap.ErrorQuery{})), all(n, "errors", n.Errors(n.ctx, st.ID, laneswap.ErrorQuery{})))
+			q := laneswap.HistoryQuery{From: time.Now().Add(-time.Hour).Truncate(time.Second), To: time.Now().Add(-10 * time.Millisecond)} // over for both
+			past, err := f.History(f.ctx, st.ID, q)
+			f.ok("history", err)
+			same, err := n.History(n.ctx, st.ID, q)
+			n.ok("history", err)
+			n.equal(what+": history", past, same)
 		}
 		n.equal(what+": events", all(f, "events", f.Events(f.ctx, laneswap.EventQuery{})), all(n, "events", n.Events(n.ctx, laneswap.EventQuery{})))
 		got, err := f.Summary(f.ctx)
@@ -66,6 +73,10 @@ func Same(t *testing.T, open func(t *testing.T) (near, far API)) {
 			compare(string(status))
 		}
 	}
+	for _, who := range []*run{n, f} {
+		who.complain(reg.ID, laneswap.ErrorReport{Type: "T<x>", Message: "a\n\"ü\"", Stack: "main.go:1\n\tx", Metadata: reg.Metadata})
+	}
+	compare("errors")
 	f.stale(laneswap.Registration{ID: "silent"})
 	n.stale(laneswap.Registration{ID: "silent-too", Name: "silent"})
 	compare("stale")
