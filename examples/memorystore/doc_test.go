@@ -32,5 +32,5 @@ func TestDocs_showTheWholeStoreAndPartsOfItsTest(t *testing.T) {
 		shown = append(shown, found[1])
 	}
 	require.Equal(t, store, strings.Join(shown, "\n"), "the blocks that are not of the test are the file, in its order")
-	require.Equal(t, 3, tested, "the three tests that the page shows are in memorystore_test.go")
+	require.Equal(t, 4, tested, "the tests and the example that the page shows are in memorystore_test.go")
 }

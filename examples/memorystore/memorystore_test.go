@@ -1,6 +1,8 @@
 package memorystore_test
 
 import (
+	"context"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -53,4 +55,27 @@ func ids(t *testing.T, s laneswap.Storage, kind laneswap.Kind) (out []string) {
 		out = append(out, row.ID)
 	}
 	return out
+}
+
+func ExampleNew() {
+	ctx := context.Background()
+	store := memorystore.New()
+	first := laneswap.NewManager(laneswap.WithStorage(store))
+	fmt.Println(first.Start(ctx)) // loads what is there
+	_, err := first.Register(ctx, laneswap.Registration{ID: "billing"})
+	fmt.Println(err)
+	fmt.Println(first.Stop(ctx)) // stores what is left; who opened the storage closes it now
+
+	second := laneswap.NewManager(laneswap.WithStorage(store))
+	fmt.Println(second.Start(ctx))
+	st, err := second.Service(ctx, "billing")
+	fmt.Println(st.ID, err)
+	fmt.Println(second.Stop(ctx))
+	// Output:
+	// <nil>
+	// <nil>
+	// <nil>
+	// <nil>
+	// billing <nil>
+	// <nil>
 }
