@@ -50,7 +50,7 @@ func (s *storage) openFile(data string, log *slog.Logger) error {
 	path := absolute(data)
 	store, err := boltstore.Open(path, boltstore.WithOnDamage(func(d boltstore.Damage) {
 		log.Error("the data file was damaged, going on with what could be read", "data", d.Path, "aside", d.Aside,
-			"problems", d.Problems, "rows", d.Rows, "outdated", d.Stale)
+			"problems", strings.Join(d.Problems, "; "), "rows", d.Rows, "outdated", d.Stale)
 		s.options = append(s.options, laneswap.WithRemark(d.String()))
 	}))
 	if err != nil {
