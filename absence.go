@@ -36,6 +36,12 @@ func (a absence) length() int64 {
 	return max(a.back.mono-a.from.mono, a.back.wall-a.from.wall)
 }
 
+// follows reports whether there was so little time after another absence that
+// they are one: not enough to hear anybody, and to store that.
+func (a absence) follows(other absence) bool {
+	return a.from.mono-other.back.mono < int64(time.Second)
+}
+
 // absences is the machine that doubts the monitor before the services. Every
 // judgement observes first. It has no clock; observe and start are given one.
 type absences struct {
@@ -106,11 +112,14 @@ func (a *absences) latestBack() int64 {
 func (a *absences) resume(gone []absence, until instant, whole bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	past := &history{gone: gone, dropped: math.MinInt64}
+	past := &history{dropped: math.MinInt64}
 	if !whole && len(gone) > 0 {
 		past.dropped = gone[0].from.mono
 	}
 	a.past.Store(past)
+	for _, g := range gone {
+		a.add(g)
+	}
 	a.seen = until
 }
 
@@ -174,6 +183,10 @@ func (a *absences) add(found absence) {
 	old := a.past.Load()
 	next := &history{dropped: old.dropped}
 	kept := old.gone
+	if n := len(kept); n > 0 && found.follows(kept[n-1]) {
+		found = absence{from: kept[n-1].from, back: found.back, lost: found.lost || kept[n-1].lost}
+		kept = kept[:n-1]
+	}
 	if len(kept) >= absenceKept {
 		next.dropped = kept[0].back.mono
 		kept = kept[1:]
@@ -201,15 +214,15 @@ func (a *absences) settle(last, interval, window int64, beaten bool) (deadline, 
 	}
 	// Only the first few count, so that restarts cannot hide a dead service.
 	gone = gone[first:min(len(gone), first+settleCount)]
-	lost := int64(-1)
+	lost, found := int64(0), false // instants of an earlier run are negative
 	for _, g := range gone {
 		deadline = max(deadline, g.back.mono+min(window, settleMax))
 		if g.lost {
-			lost = g.back.mono
+			lost, found = g.back.mono, true
 		}
 	}
 	certain = deadline
-	if lost >= 0 && (!beaten || swallowed(gone, last, interval, window, deadline)) {
+	if found && (!beaten || swallowed(gone, last, interval, window, deadline)) {
 		certain = max(certain, lost+window)
 	}
 	return deadline, certain

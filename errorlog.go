@@ -153,6 +153,9 @@ func (m *Manager) Errors(ctx context.Context, id ServiceID, q ErrorQuery) iter.S
 	return func(yield func(ErrorRecord, error) bool) {
 		n := 0
 		for rec, err := range m.reportedErrors(ctx, id, q) {
+			if err == nil {
+				err = ctx.Err()
+			}
 			if err != nil {
 				yield(ErrorRecord{}, failed("errors", id, err))
 				return

@@ -121,7 +121,7 @@ func (j *journal) number(now int64, e *entry) {
 		j.vital = j.ticket
 	}
 	if j.tired == 0 {
-		j.tired = now
+		j.tired = max(1, now)
 	}
 	j.nudge()
 }
@@ -279,7 +279,7 @@ func (j *journal) landed(now int64) (back bool, away time.Duration, lost map[str
 	j.tired = 0
 	waiting := len(j.log) + len(j.states)
 	if waiting > 0 {
-		j.tired = now
+		j.tired = max(1, now)
 	}
 	if j.away != 0 && waiting < batchRows {
 		back, away, lost = true, time.Duration(now-j.away), j.lost
@@ -326,7 +326,7 @@ func (j *journal) degrade(now int64) bool {
 	if j.away != 0 {
 		return false
 	}
-	j.away = now
+	j.away = max(1, now)
 	if j.tired != 0 {
 		j.away = j.tired
 	}

@@ -3,6 +3,7 @@ package laneswap
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,6 +23,7 @@ func (m *Manager) load(ctx context.Context, giveUp func(), first chan<- error) {
 	for {
 		l, err := read(ctx, m.opts.storage, m.opts.events)
 		if err == nil && ctx.Err() == nil {
+			m.claimNumbers(ctx, l)
 			m.takeUp(ctx, l)
 			first <- nil
 			return
@@ -43,6 +45,34 @@ func (m *Manager) load(ctx context.Context, giveUp func(), first chan<- error) {
 		}
 		pause = min(2*pause, commitRest)
 	}
+}
+
+// claimNumbers has the storage know, before there is any new event, that more
+// numbers are in use. Where it does not take that, the numbering begins anew under
+// another name: after a crash the same numbers might be given to other events.
+func (m *Manager) claimNumbers(ctx context.Context, l *loaded) {
+	claim := storedAlive{Version: storedVersion, Journal: m.ring.name, Next: 1}
+	if l.alive != nil {
+		claim = *l.alive
+	}
+	next := claim.Next
+	claim.Next += reserve
+	at := l.until // nobody listened since
+	if at == 0 {
+		at = m.now().wall / int64(time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(ctx, durableWithin)
+	defer cancel()
+	row, err := aliveRow(at, &claim).row()
+	if err == nil {
+		err = m.try(ctx, Batch{Epoch: 1, Put: []Row{row}})
+	}
+	if err != nil {
+		m.log.Error("storage can be read but does not take what it is given; events are numbered anew", "err", err)
+		claim.Journal = rand.Text()
+	}
+	claim.Next = next
+	l.alive = &claim
 }
 
 // takeUp makes the Manager go on where an earlier one ended, and begins to judge
@@ -193,6 +223,9 @@ func (m *Manager) fill(r *record, s *storedService, l *loaded, fresh bool) {
 	if r.reg.Name == "" {
 		r.reg.Name = string(s.ID)
 	}
+	if r.reg.Tags == nil {
+		r.reg.Tags = []string{} // as one that was registered has
+	}
 	r.made, r.foreign = s.Made, s.Foreign
 	r.created, r.born, r.since, r.stamped = s.CreatedAt.UnixMilli(), s.Born, s.Since, s.Stamped
 	r.metadata, r.message = s.Metadata, s.Message
@@ -305,7 +338,7 @@ func (m *Manager) recall(ctx context.Context, r *record) {
 // startStored starts the reading of the storage and waits for it a while.
 func (m *Manager) startStored(ctx context.Context) error {
 	first := make(chan error, 1)
-	m.began.Store(m.now().mono)
+	m.began.Store(max(1, m.now().mono))
 	m.stage.Store(stageLoading)
 	loading, giveUp := context.WithCancel(m.storing)
 	m.loaded = make(chan struct{})

@@ -52,6 +52,9 @@ func (m *Manager) save(r *record, vital bool) uint64 {
 
 // erase notes that nothing is known of r any more. r.mu is held.
 func (m *Manager) erase(r *record, now int64) (ticket uint64) {
+	for n := r.errors - min(r.errors, uint64(m.opts.limits.Errors)); n < r.errors; n++ {
+		m.journal.put(now, &entry{Key: Key{KindError, r.errorID(n + 1)}, service: string(r.id), delete: true})
+	}
 	for _, kind := range []Kind{kindBeats, KindSeen, KindService} {
 		ticket = m.journal.put(now, &entry{Key: Key{kind, string(r.id)}, service: string(r.id), delete: true, vital: true})
 	}
@@ -104,6 +107,12 @@ const (
 	reserve = 1_000_000
 )
 
+// aliveRow is the row that says until when we listened, and which number no event
+// has had yet.
+func aliveRow(at int64, a *storedAlive) *entry {
+	return &entry{Key: Key{kindAlive, "alive"}, at: at, open: true, data: a}
+}
+
 // saveAlive notes until when we listened. exact says that no more events come.
 func (m *Manager) saveAlive(exact bool) {
 	seen := m.judge.absences.observed()
@@ -115,10 +124,7 @@ func (m *Manager) saveAlive(exact bool) {
 	m.registry.mu.RLock()
 	born := m.judge.born
 	m.registry.mu.RUnlock()
-	m.journal.put(int64(time.Since(m.base)), &entry{
-		Key: Key{kindAlive, "alive"}, at: seen.wall / int64(time.Millisecond), open: true,
-		data: &storedAlive{storedVersion, name, next, born},
-	})
+	m.journal.put(int64(time.Since(m.base)), aliveRow(seen.wall/int64(time.Millisecond), &storedAlive{storedVersion, name, next, born}))
 }
 
 // sighting is a service whose last heartbeat the storage is to be told of.

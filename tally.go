@@ -22,7 +22,9 @@ func (t *tally) add(spans []span, present span, running bool) {
 	slices.SortStableFunc(t.spans, func(a, b span) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.number, b.number)) })
 	t.spans = slices.CompactFunc(t.spans, func(a, b span) bool { return a.from == b.from && a.number == b.number })
 	t.spans = slices.DeleteFunc(t.spans, func(s span) bool {
-		return s.from >= t.to || s.to < t.from || s.to == t.from && s.from < s.to
+		// What begins at the very end says at least that what was before is over.
+		begins := running && s.number == present.number && s.from == t.to
+		return s.from >= t.to && !begins || s.to < t.from || s.to == t.from && s.from < s.to
 	})
 	t.running = running && len(t.spans) > 0 && t.spans[len(t.spans)-1].number == present.number
 }

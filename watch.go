@@ -118,6 +118,9 @@ func (m *Manager) Events(ctx context.Context, q EventQuery) iter.Seq2[Event, err
 				yield(Event{}, failed("events", q.Service, ErrGone))
 				return
 			}
+			if len(evs) == 0 {
+				return // the numbers up to end were reserved by an earlier run
+			}
 			for _, ev := range evs {
 				cursor = ev.Sequence
 				if q.Service != "" && ev.Service != q.Service {

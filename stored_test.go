@@ -1,0 +1,351 @@
+package laneswap_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/adapters/storagetest"
+	"github.com/laneswap/laneswap/examples/memorystore"
+)
+
+// run is one life of a Manager on a storage.
+type run struct {
+	*laneswap.Manager
+	stopped bool
+}
+
+// launch starts a Manager on a storage. The test ends it by stop or crash.
+func launch(t *testing.T, s laneswap.Storage, opts ...laneswap.Option) *run {
+	t.Helper()
+	r := &run{Manager: laneswap.NewManager(append([]laneswap.Option{laneswap.WithStorage(s)}, opts...)...)}
+	require.NoError(t, r.Start(t.Context()))
+	t.Cleanup(func() {
+		if !r.stopped {
+			_ = r.Stop(context.Background())
+		}
+	})
+	return r
+}
+
+func (r *run) stop(t *testing.T) {
+	t.Helper()
+	r.stopped = true
+	require.NoError(t, r.Stop(context.Background()))
+}
+
+// severed is a storage that a crash cuts off: what comes after is not stored.
+type severed struct {
+	laneswap.Storage
+	cut chan struct{}
+}
+
+func newSevered(s laneswap.Storage) *severed { return &severed{s, make(chan struct{})} }
+
+var errCut = errors.New("the process is dead")
+
+func (s *severed) Commit(ctx context.Context, b laneswap.Batch) error {
+	select {
+	case <-s.cut:
+		return errCut
+	default:
+		return s.Storage.Commit(ctx, b)
+	}
+}
+
+func (s *severed) Prune(ctx context.Context, k laneswap.Kind, before time.Time, limit int) (int, error) {
+	select {
+	case <-s.cut:
+		return 0, errCut
+	default:
+		return s.Storage.Prune(ctx, k, before, limit)
+	}
+}
+
+// crash ends a run as kill -9 does: nothing is stored any more.
+func (r *run) crash(s *severed) {
+	close(s.cut)
+	r.stopped = true
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = r.Stop(ctx)
+}
+
+func TestStorage_restartKeepsWhatWasAcknowledged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := memorystore.New()
+		s := newSevered(disk)
+		m := launch(t, s)
+		st, err := m.Register(t.Context(), laneswap.Registration{
+			ID: "billing", Name: "Billing", Interval: 30 * time.Second, Tags: []string{"money"},
+			Metadata: map[string]any{"host": "a", "n": 1.5}, MustRun: true, ForgetAfter: 48 * time.Hour,
+		})
+		require.NoError(t, err)
+		require.False(t, st.NotDurable)
+		_, err = m.Register(t.Context(), laneswap.Registration{ID: "gone"})
+		require.NoError(t, err)
+		_, err = m.Report(t.Context(), "billing", laneswap.Heartbeat{Status: laneswap.StatusError, Message: "disk <full>", Metadata: map[string]any{"cpu": 99.0}})
+		require.NoError(t, err)
+		require.NoError(t, m.Remove(t.Context(), "gone"))
+		rec, err := m.ReportError(t.Context(), "billing", laneswap.ErrorReport{Type: "IOError", Message: "no space", Stack: "a\nb"})
+		require.NoError(t, err)
+		require.False(t, rec.NotDurable)
+		before := statusOf(t, m.Manager, "billing")
+		sum, err := m.Summary(t.Context())
+		require.NoError(t, err)
+		m.crash(s)
+
+		m = launch(t, disk)
+		after := statusOf(t, m.Manager, "billing")
+		require.Equal(t, before, after)
+		_, err = m.Service(t.Context(), "gone")
+		require.ErrorIs(t, err, laneswap.ErrServiceNotFound)
+		for got, err := range m.Errors(t.Context(), "billing", laneswap.ErrorQuery{}) {
+			require.NoError(t, err)
+			require.Equal(t, rec, got)
+		}
+		again, err := m.Summary(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, sum.Journal, again.Journal)
+		require.Greater(t, again.Sequence, sum.Sequence)
+		require.Equal(t, []laneswap.EventKind{laneswap.EventDown}, kindsOf(t, m.Manager))
+		_, err = m.Report(t.Context(), "billing", laneswap.Heartbeat{})
+		require.NoError(t, err)
+		evs := eventsOf(t, m.Manager, laneswap.EventQuery{After: sum.Sequence})
+		require.Len(t, evs, 1)
+		require.Equal(t, laneswap.EventRecovered, evs[0].Kind)
+		require.Equal(t, before.Incident.ID, evs[0].Incident)
+		m.stop(t)
+	})
+}
+
+func TestStorage_stopStoresEverythingAndNumbersGoOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := memorystore.New()
+		m := launch(t, disk)
+		h := register(t, m.Manager, laneswap.Registration{ID: "svc"})
+		for range 5 {
+			h.Beat()
+			time.Sleep(time.Second)
+		}
+		require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{Message: "hello", Metadata: map[string]any{"k": "v"}}))
+		before := statusOf(t, m.Manager, "svc")
+		sum, err := m.Summary(t.Context())
+		require.NoError(t, err)
+		m.stop(t)
+		m = launch(t, disk)
+		require.Equal(t, before, statusOf(t, m.Manager, "svc"))
+		again, err := m.Summary(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, sum, again)
+		var said []string
+		for rec, err := range m.Heartbeats(t.Context(), "svc") {
+			require.NoError(t, err)
+			said = append(said, rec.Message)
+		}
+		require.Equal(t, []string{"hello"}, said)
+		m.stop(t)
+	})
+}
+
+// rows counts what is stored.
+func rows(t *testing.T, s laneswap.Storage, kind laneswap.Kind) (n int) {
+	t.Helper()
+	for _, err := range s.Rows(t.Context(), laneswap.RowQuery{Kind: kind}) {
+		require.NoError(t, err)
+		n++
+	}
+	return n
+}
+
+func TestStorage_restartsCallNobodyStaleWhoBeats(t *testing.T) {
+	t.Parallel()
+	for _, pause := range []time.Duration{0, 5 * time.Second, 5 * time.Minute, 24 * time.Hour} {
+		for _, interval := range []time.Duration{time.Second, time.Minute, time.Hour, 24 * time.Hour, 7 * 24 * time.Hour} {
+			if interval > time.Hour && (raceEnabled || pause != 5*time.Second && pause != 24*time.Hour) {
+				continue // a day is 86,400 alive rows
+			}
+			t.Run(fmt.Sprint(pause, " ", interval), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { restartThrice(t, pause, interval) })
+			})
+		}
+	}
+}
+
+// restartThrice has two services beat at an interval, of which one dies, while
+// the Manager crashes three times in a row.
+func restartThrice(t *testing.T, pause, interval time.Duration) {
+	disk := memorystore.New()
+	s := newSevered(disk)
+	m := launch(t, s)
+	reg := laneswap.Registration{Interval: interval}
+	for _, id := range []laneswap.ServiceID{"alive", "dead"} {
+		reg.ID = id
+		require.NoError(t, m.AnnounceBeat(t.Context(), reg, laneswap.Heartbeat{}))
+	}
+	window := statusOf(t, m.Manager, "alive").Window
+	beat := func(r *run, id laneswap.ServiceID) {
+		err := r.Beat(t.Context(), id, laneswap.Heartbeat{})
+		if !errors.Is(err, laneswap.ErrStopped) {
+			require.NoError(t, err)
+		}
+	}
+	// The service beats on its own time, whether anybody hears it or not.
+	next := time.Now().Add(interval)
+	live := func(r *run, d time.Duration) {
+		for end := time.Now().Add(d); next.Before(end); next = next.Add(interval) {
+			time.Sleep(time.Until(next))
+			if r != nil {
+				beat(r, "alive")
+			}
+		}
+	}
+	sleepTo := func(r *run, d time.Duration) {
+		end := time.Now().Add(d)
+		live(r, d)
+		time.Sleep(time.Until(end))
+	}
+	sleepTo(m, interval/2+3*time.Second)
+	beat(m, "dead") // its last one
+	time.Sleep(1500 * time.Millisecond)
+	for range 3 {
+		m.crash(s)
+		sleepTo(nil, pause)
+		s = newSevered(disk)
+		m = launch(t, s)
+		sleepTo(m, 2*time.Second)
+	}
+	started := time.Now()
+	sleepTo(m, window+125*time.Second)
+	for _, ev := range eventsOf(t, m.Manager, laneswap.EventQuery{Service: "alive"}) {
+		require.NotEqual(t, laneswap.StatusStale, ev.To, "%+v", ev)
+	}
+	require.Equal(t, laneswap.StatusHealthy, statusOf(t, m.Manager, "alive").Status)
+	stale := 0
+	for _, ev := range eventsOf(t, m.Manager, laneswap.EventQuery{Service: "dead"}) {
+		if ev.To == laneswap.StatusStale {
+			stale++
+			require.LessOrEqual(t, ev.At.Sub(started), window+120*time.Second)
+		}
+	}
+	require.Equal(t, 1, stale)
+	m.stop(t)
+}
+
+func TestStorage_dailyJobMissedWhileDownIsUnknownOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := memorystore.New()
+		told := &recorder{}
+		s := newSevered(disk)
+		m := launch(t, s, laneswap.WithNotifier(told))
+		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "backup", Interval: 24 * time.Hour, StaleAfter: 25 * time.Hour}, laneswap.Heartbeat{}))
+		time.Sleep(23 * time.Hour)
+		m.crash(s)
+		time.Sleep(4 * time.Hour) // it beat in vain after one of them
+		for range 3 {
+			s = newSevered(disk)
+			m = launch(t, s, laneswap.WithNotifier(told))
+			time.Sleep(10 * time.Minute)
+			m.crash(s)
+		}
+		m = launch(t, disk, laneswap.WithNotifier(told))
+		require.Equal(t, laneswap.StatusUnknown, statusOf(t, m.Manager, "backup").Status)
+		time.Sleep(nap)
+		synctest.Wait()
+		require.Equal(t, []laneswap.EventKind{laneswap.EventUnheard}, told.kinds())
+		m.stop(t)
+	})
+}
+
+func TestStorage_staleStaysStaleWithoutASecondAlarm(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := memorystore.New()
+		told := &recorder{}
+		s := newSevered(disk)
+		m := launch(t, s, laneswap.WithNotifier(told))
+		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc"}, laneswap.Heartbeat{}))
+		time.Sleep(window + time.Minute)
+		before := statusOf(t, m.Manager, "svc")
+		require.Equal(t, laneswap.StatusStale, before.Status)
+		for range 3 {
+			m.crash(s)
+			time.Sleep(time.Hour)
+			s = newSevered(disk)
+			m = launch(t, s, laneswap.WithNotifier(told))
+			time.Sleep(10 * time.Minute)
+		}
+		require.Equal(t, before, statusOf(t, m.Manager, "svc"))
+		require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{}))
+		synctest.Wait()
+		require.Equal(t, []laneswap.EventKind{laneswap.EventDown, laneswap.EventRecovered}, told.kinds())
+		m.stop(t)
+		h, err := m.History(t.Context(), "svc", laneswap.HistoryQuery{})
+		require.NoError(t, err)
+		require.Equal(t, 1, h.IncidentCount)
+		require.Equal(t, 1, h.Recovered)
+	})
+}
+
+func TestStorage_awayLaterIsSaidAndCostsNothing(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]storagetest.Fault{
+		"ENOSPC": {Op: storagetest.Commit, Times: -1, Err: syscall.ENOSPC},
+		"EIO":    {Op: storagetest.Commit, Times: -1, Err: syscall.EIO, How: storagetest.Half},
+		"hang":   {Op: storagetest.Commit, Times: -1, How: storagetest.Hang},
+		"lost":   {Op: storagetest.Commit, Times: -1, How: storagetest.LoseAnswer},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				disk := memorystore.New()
+				faulty := storagetest.NewFaulty(disk)
+				m := launch(t, faulty)
+				_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
+				require.NoError(t, err)
+				faulty.Inject(fault)
+				before := time.Now()
+				st, err := m.Report(t.Context(), "svc", laneswap.Heartbeat{Status: laneswap.StatusError})
+				require.NoError(t, err)
+				require.True(t, st.NotDurable)
+				require.LessOrEqual(t, time.Since(before), 5*time.Second)
+				require.Equal(t, "degraded", m.Health().Storage.State)
+				require.ErrorIs(t, m.Sync(t.Context()), laneswap.ErrDegraded)
+				before = time.Now()
+				st, err = m.Register(t.Context(), laneswap.Registration{ID: "other"})
+				require.NoError(t, err)
+				require.True(t, st.NotDurable)
+				require.Zero(t, time.Since(before), "nobody waits for what is known to be away")
+				time.Sleep(2 * window)
+				require.Equal(t, laneswap.StatusStale, statusOf(t, m.Manager, "svc").Status)
+				faulty.Heal()
+				time.Sleep(20 * time.Second)
+				require.Equal(t, "ok", m.Health().Storage.State)
+				require.NoError(t, m.Sync(t.Context()))
+				kinds := kindsOf(t, m.Manager)
+				require.Contains(t, kinds, laneswap.EventStorageAway)
+				require.Equal(t, laneswap.EventStorageBack, kinds[len(kinds)-1])
+				want := statusOf(t, m.Manager, "svc")
+				events := eventsOf(t, m.Manager, laneswap.EventQuery{})
+				s := newSevered(disk)
+				close(s.cut)
+				m.crash(newSevered(disk))
+				m = launch(t, disk)
+				require.Equal(t, want, statusOf(t, m.Manager, "svc"))
+				require.Equal(t, events, eventsOf(t, m.Manager, laneswap.EventQuery{}))
+				m.stop(t)
+			})
+		})
+	}
+}
