@@ -75,3 +75,18 @@ func TestStore_keepsTheContract(t *testing.T) {
 		}),
 		storagetest.WithPatience(5*time.Minute))
 }
+
+// BenchmarkStore needs a server of one's own: the test server's numbers say
+// nothing of MongoDB, and its updates take milliseconds each.
+func BenchmarkStore(b *testing.B) {
+	if mongotest.External() == "" {
+		b.Skip("set LANESWAP_TEST_MONGODB_URI to measure a server")
+	}
+	storagetest.Benchmark(b, func(b *testing.B) laneswap.Storage {
+		uri, _ := fresh(b, mongotest.External())
+		s, err := mongostore.Open(uri, mongostore.WithTTL(0))
+		require.NoError(b, err)
+		b.Cleanup(func() { require.NoError(b, s.Close(context.Background())) })
+		return s
+	})
+}

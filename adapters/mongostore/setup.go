@@ -23,12 +23,18 @@ func (s *Store) ready(ctx context.Context) (*tables, error) {
 	if t, done, err := s.state(); done || err != nil {
 		return t, err
 	}
-	select {
-	case s.setup <- struct{}{}:
-		defer func() { <-s.setup }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	// One asks for all; nobody waits longer for their turn than for an answer.
+	if err := s.call(ctx, "reach the server", func(ctx context.Context) error {
+		select {
+		case s.setup <- struct{}{}:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}); err != nil {
+		return nil, err
 	}
+	defer func() { <-s.setup }()
 	t, done, err := s.state()
 	if done || err != nil {
 		return t, err
