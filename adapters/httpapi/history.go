@@ -41,10 +41,12 @@ func historyQuery(r *http.Request, now time.Time) (laneswap.HistoryQuery, error)
 		p.invalid("period", "cannot be given together with from")
 		return q, p.err
 	}
-	if now = now.UTC().Truncate(time.Millisecond); q.To.IsZero() || q.To.After(now) {
-		q.To = now
+	end := q.To
+	if now = now.UTC().Truncate(time.Millisecond); end.IsZero() || end.After(now) {
+		// To is left to the Manager: by its own now, what lasts still lasts.
+		end, q.To = now, time.Time{}
 	}
-	q.From = q.To.Add(-period)
+	q.From = end.Add(-period)
 	return q, nil
 }
 

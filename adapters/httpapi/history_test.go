@@ -31,13 +31,13 @@ func TestHistory_isAskedForThePeriodOfTheURL(t *testing.T) {
 				From: at("1999-01-02T01:04:05.6789Z"), To: at("1999-02-01T01:00:00Z"),
 			},
 			"to=1999-02-01T00:00:00+01:00":           {To: at("1999-01-31T23:00:00Z")}, // the plus sign was not escaped
-			"period=90":                              {From: now.Add(-90 * time.Second), To: now},
-			"period=1.5":                             {From: now.Add(-1500 * time.Millisecond), To: now},
-			"period=24h":                             {From: now.Add(-24 * time.Hour), To: now},
-			"period=7d":                              {From: now.Add(-7 * 24 * time.Hour), To: now},
-			"period=0.5d":                            {From: now.Add(-12 * time.Hour), To: now},
+			"period=90":                              {From: now.Add(-90 * time.Second)},
+			"period=1.5":                             {From: now.Add(-1500 * time.Millisecond)},
+			"period=24h":                             {From: now.Add(-24 * time.Hour)},
+			"period=7d":                              {From: now.Add(-7 * 24 * time.Hour)},
+			"period=0.5d":                            {From: now.Add(-12 * time.Hour)},
 			"period=90d&to=1999-12-31T00:00:00Z":     {From: at("1999-10-02T00:00:00Z"), To: at("1999-12-31T00:00:00Z")},
-			"period=1h&to=2999-12-31T00:00:00Z":      {From: now.Add(-time.Hour), To: now},
+			"period=1h&to=2999-12-31T00:00:00Z":      {From: now.Add(-time.Hour)},
 			"period=&from=&to=&limit=":               {},
 			"period=106751d&to=1999-12-31T00:00:00Z": {From: at("1999-12-31T00:00:00Z").Add(-106751 * 24 * time.Hour), To: at("1999-12-31T00:00:00Z")},
 		} {
@@ -159,4 +159,18 @@ func TestErrors_ofLegalSizeFitHoweverTheyAreEscaped(t *testing.T) {
 	stack := strings.Repeat(`\u00fc`, 16<<10) // 32 KiB of two bytes each, as Python writes them
 	s.api(t).do("POST", "/api/services/a/errors", `{"type":"T","stack":"`+stack+`"}`).want(201)
 	require.Len(t, s.reported.Stack, 32<<10)
+}
+
+func TestHistory_ofAPeriodUntilNowShowsWhatLasts(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	a.register("a")
+	require.NoError(t, a.m.Beat(t.Context(), "a", laneswap.Heartbeat{}))
+	for range 200 { // some of them across the end of a millisecond
+		for _, query := range []string{"?period=1h", "?period=1h&to=2999-01-01T00:00:00Z", ""} {
+			spans := a.do("GET", "/api/services/a/history"+query, "").want(200).object()["spans"].([]any)
+			require.NotEmpty(t, spans)
+			require.Nil(t, spans[len(spans)-1].(map[string]any)["to"], query)
+		}
+	}
 }

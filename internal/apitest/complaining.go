@@ -1,6 +1,8 @@
 package apitest
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -113,6 +115,29 @@ var complaining = []test{
 		}
 		r.equal("kept", len(all(r, "errors", r.Errors(r.ctx, "a", laneswap.ErrorQuery{}))), 0)
 		r.complain("a", laneswap.ErrorReport{Type: strings.Repeat("é", 128), Message: strings.Repeat("m", 4<<10), Stack: strings.Repeat("\n", 32<<10)})
+	}},
+	{"Reported errors end early and with the context", func(r *run) {
+		r.register(laneswap.Registration{ID: "a"})
+		for range 3 {
+			r.complain("a", laneswap.ErrorReport{Type: "T"})
+		}
+		for range r.Errors(r.ctx, "a", laneswap.ErrorQuery{}) {
+			break
+		}
+		ctx, cancel := context.WithCancel(r.ctx)
+		defer cancel()
+		var last error
+		n := 0
+		for _, err := range r.Errors(ctx, "a", laneswap.ErrorQuery{}) {
+			if last = err; err == nil {
+				n++
+				cancel()
+			}
+		}
+		r.equal("errors before the end", n, 1)
+		if !errors.Is(last, context.Canceled) {
+			r.Fatalf("ended with %v", last)
+		}
 	}},
 	{"Reported errors go with their service", func(r *run) {
 		r.register(laneswap.Registration{ID: "a"})
