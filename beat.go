@@ -26,6 +26,23 @@ func (m *Manager) Beat(ctx context.Context, id ServiceID, hb Heartbeat) error {
 	return failed("beat", id, err)
 }
 
+// BeatAndWait is Beat that waits, for 5 seconds at most, until the storage has
+// taken what the status of the service is by this heartbeat: not at all when it
+// changes nothing. durable is false when the storage has not taken it by then.
+func (m *Manager) BeatAndWait(ctx context.Context, id ServiceID, hb Heartbeat) (durable bool, err error) {
+	if err := m.Beat(ctx, id, hb); err != nil || m.journal == nil {
+		return err == nil, err
+	}
+	r := m.registry.get(id)
+	if r == nil {
+		return true, nil // removed since
+	}
+	if m.stage.Load() == stageLoading {
+		return false, nil
+	}
+	return m.await(ctx, r.ticket.Load()) == nil, nil
+}
+
 // Report takes a heartbeat and returns how the service stands with it. With a
 // storage it waits, for 5 seconds at most, until that has taken a change of
 // status. The errors are those of Beat.
@@ -172,7 +189,7 @@ func (m *Manager) prepare(ctx context.Context, id ServiceID, hb Heartbeat) (Hear
 }
 
 // commit judges a heartbeat that was prepared and applies it.
-// The ticket is that of a change of status; 0 when there was none.
+// The ticket is that of the latest change of status; 0 when there was none.
 func (m *Manager) commit(r *record, hb Heartbeat) (st ServiceStatus, ticket uint64, err error) {
 	m.observe(m.now())
 	r.mu.Lock()
@@ -202,10 +219,11 @@ func (m *Manager) commit(r *record, hb Heartbeat) (st ServiceStatus, ticket uint
 	ev, earlier := m.judge.beat(r, hb, merged, now)
 	m.publish(r, ev)
 	if ev != nil || change {
-		ticket = m.save(r, true)
+		m.save(r, true)
 	}
 	m.rouse(earlier)
-	return m.answer(r, now, 0), ticket, nil
+	// Also one that changes nothing acknowledges what came before it.
+	return m.answer(r, now, 0), r.ticket.Load(), nil
 }
 
 // intercepted calls one interceptor; a panic is a refusal. What it panicked with

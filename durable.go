@@ -31,7 +31,7 @@ func (m *Manager) Sync(ctx context.Context) error {
 
 // await waits until all up to a ticket is stored.
 func (m *Manager) await(ctx context.Context, ticket uint64) error {
-	if m.journal == nil || ticket == 0 {
+	if m.journal == nil || ticket <= m.journal.stored.Load() {
 		return nil
 	}
 	stored, more, away := m.journal.await(ticket)
@@ -67,7 +67,7 @@ func (m *Manager) await(ctx context.Context, ticket uint64) error {
 // settle waits for what an answer acknowledges, and says in it whether it is
 // durable.
 func (m *Manager) settle(ctx context.Context, st *ServiceStatus, ticket uint64) {
-	st.NotDurable = m.await(ctx, ticket) != nil
+	st.NotDurable = st.NotDurable || m.await(ctx, ticket) != nil
 }
 
 // storageAway says, once, that the storage does not take what it is given.

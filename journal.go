@@ -2,6 +2,7 @@ package laneswap
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -66,6 +67,7 @@ type journal struct {
 	wake    chan struct{} // holds one token when there is something to do
 	changed chan struct{} // closed when something was committed, or the storage degraded
 	stopped bool          // fenced: nothing is committed any more
+	stored  atomic.Uint64 // the ticket up to which all is stored, for asking without the lock
 }
 
 // tail is what waits of one service while the backlog is full.
@@ -276,6 +278,7 @@ func (j *journal) landed(now int64) (back bool, away time.Duration, lost map[str
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.flying = nil
+	j.stored.Store(j.committed())
 	j.tired = 0
 	waiting := len(j.log) + len(j.states)
 	if waiting > 0 {

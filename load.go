@@ -24,7 +24,13 @@ type loaded struct {
 	whole    bool            // absences are all that there were
 	notices  []storedNotice
 	unread   []string // what could not be read, for people
+	progress func()   // called with each row
 }
+
+// loadStall is how long a storage may yield nothing while it is read.
+const loadStall = 30 * time.Second
+
+var errStalled = errors.New("it yields nothing")
 
 // read reads a storage. The error matches ErrStorage.
 func read(ctx context.Context, s Storage, events int) (l *loaded, err error) {
@@ -36,7 +42,12 @@ func read(ctx context.Context, s Storage, events int) (l *loaded, err error) {
 			l, err = nil, fmt.Errorf("%w: %w", ErrStorage, err)
 		}
 	}()
-	l = &loaded{seen: map[string]int64{}, beats: map[string]*storedBeats{}}
+	// A storage that yields nothing for long is asked again.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stalled := time.AfterFunc(loadStall, func() { cancel(errStalled) })
+	defer stalled.Stop()
+	l = &loaded{seen: map[string]int64{}, beats: map[string]*storedBeats{}, progress: func() { stalled.Reset(loadStall) }}
 	if err := l.readOpen(ctx, s); err != nil {
 		return nil, err
 	}
@@ -53,6 +64,7 @@ func (l *loaded) readOpen(ctx context.Context, s Storage) error {
 		if err != nil {
 			return err
 		}
+		l.progress()
 		switch row.Kind {
 		case KindService:
 			rows = append(rows, row)
@@ -122,6 +134,7 @@ func (l *loaded) readEvents(ctx context.Context, s Storage, n int) error {
 		if err != nil {
 			return err
 		}
+		l.progress()
 		ev, version := &Event{}, 0
 		if l.note(decode(row, ev, &version)) {
 			l.events = append(l.events, ev)

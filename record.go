@@ -12,10 +12,11 @@ import (
 // record is what the Manager knows of one service. The cell is for beats; all
 // else is guarded by mu, except slot, which is the agenda's.
 type record struct {
-	cell *cell
-	id   ServiceID
-	slot int          // place in the agenda, -1 when in none
-	seen atomic.Int64 // mono: the beat of which the storage was told
+	cell   *cell
+	id     ServiceID
+	slot   int           // place in the agenda, -1 when in none
+	seen   atomic.Int64  // mono: the beat of which the storage was told
+	ticket atomic.Uint64 // of what was last saved of it that somebody may wait for
 
 	mu       sync.Mutex
 	reg      Registration // as last registered; Metadata stays nil here

@@ -25,12 +25,13 @@ func (m *Manager) load(ctx context.Context, giveUp func(), first chan<- error) {
 		if err == nil && ctx.Err() == nil {
 			m.claimNumbers(ctx, l)
 			m.takeUp(ctx, l)
-			first <- nil
-			return
 		}
 		select {
 		case first <- err:
-		default:
+		default: // Start does not wait any more
+		}
+		if err == nil {
+			return
 		}
 		if ctx.Err() != nil || errors.Is(err, errNewer) {
 			return

@@ -44,10 +44,14 @@ func (m *Manager) save(r *record, vital bool) uint64 {
 		return m.erase(r, now)
 	}
 	r.unsaid, r.noted = false, r.cell.beats.Load()
-	return m.journal.put(now, &entry{
+	ticket := m.journal.put(now, &entry{
 		Key: Key{KindService, string(r.id)}, service: string(r.id), at: r.created, open: true,
 		data: m.judge.state(r), size: len(r.message), vital: vital,
 	})
+	if vital {
+		r.ticket.Store(ticket)
+	}
+	return ticket
 }
 
 // erase notes that nothing is known of r any more. r.mu is held.
