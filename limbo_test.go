@@ -30,7 +30,7 @@ func TestLoading_startComesUpWithoutTheStorageAndMergesLater(t *testing.T) {
 	for name, fault := range map[string]storagetest.Fault{
 		"refused":  {Op: storagetest.Load, Times: -1},
 		"half":     {Op: storagetest.Load, Times: -1, How: storagetest.Half},
-		"hanging":  {Op: storagetest.Load, Times: 1, How: storagetest.Hang},
+		"hanging":  {Op: storagetest.Load, Times: -1, How: storagetest.Hang},
 		"no rows":  {Op: storagetest.Rows, Times: -1},
 		"all away": {Op: storagetest.Any, Times: -1},
 	} {
@@ -94,7 +94,7 @@ func mergeLater(t *testing.T, fault storagetest.Fault) {
 
 	h.Beat()
 	faulty.Heal()
-	time.Sleep(20 * time.Second)
+	time.Sleep(35 * time.Second) // a call that hangs is given up after 30
 	require.NoError(t, m.Ready(t.Context()))
 	require.Equal(t, "ok", m.Health().Storage.State)
 	got := statusOf(t, m.Manager, "known")
