@@ -83,6 +83,7 @@ func TestHandler_storageThatHangsCostsFiveSecondsAndNothingElse(t *testing.T) {
 		}
 		brief := []string{"Prefer", "return=minimal"}
 		a.do("POST", "/api/services/a/heartbeat", "", brief...).want(204)
+		a.do("POST", "/api/services/b/heartbeat", "", brief...).want(204)
 		require.Equal(t, "ok", a.do("GET", "/readyz", "").want(200).object()["status"])
 		volatile := map[string]any{"durable": false}
 
@@ -91,6 +92,7 @@ func TestHandler_storageThatHangsCostsFiveSecondsAndNothingElse(t *testing.T) {
 		require.Equal(t, volatile, a.do("POST", "/api/services/a/heartbeat", `{"status":"error"}`, brief...).want(200).object())
 		require.Equal(t, 5*time.Second, time.Since(begun).Round(100*time.Millisecond))
 		begun = time.Now()
+		a.do("POST", "/api/services/b/heartbeat", "", brief...).want(204) // changes nothing that is stored
 		require.Equal(t, false, a.do("POST", "/api/services/b/heartbeat", `{"status":"error"}`).want(200).object()["durable"])
 		require.Equal(t, map[string]any{"service_id": "d", "durable": false}, a.do("POST", "/api/services", `{"service_id":"d"}`).want(200).object())
 		require.Equal(t, false, a.do("POST", "/api/services/a/errors", `{"type":"T"}`).want(201).object()["durable"])
@@ -115,6 +117,29 @@ func TestHandler_storageThatHangsCostsFiveSecondsAndNothingElse(t *testing.T) {
 			kinds = append(kinds, ev.(map[string]any)["kind"])
 		}
 		require.Subset(t, kinds, []any{"storage_away", "storage_back"})
+	})
+}
+
+func TestBeat_thatChangesNothingDoesNotWaitForAStorageThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &hanging{Storage: memorystore.New()}
+		a := started(t, store)
+		for _, id := range []laneswap.ServiceID{"a", "b"} {
+			a.register(id)
+			a.do("POST", "/api/services/"+string(id)+"/heartbeat", "").want(200)
+		}
+		store.leave()
+		changed := make(chan *reply, 1)
+		go func() { // ends after five seconds
+			changed <- a.do("POST", "/api/services/a/heartbeat", `{"status":"error"}`, "Prefer", "return=minimal")
+		}()
+		synctest.Wait() // it waits
+		begun := time.Now()
+		a.do("POST", "/api/services/b/heartbeat", "", "Prefer", "return=minimal").want(204)
+		a.do("POST", "/api/services/b/heartbeat", `{"message":"fine"}`, "Prefer", "return=minimal").want(204)
+		require.Zero(t, time.Since(begun))
+		require.Equal(t, map[string]any{"durable": false}, (<-changed).want(200).object())
+		store.comeBack()
 	})
 }
 

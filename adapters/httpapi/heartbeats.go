@@ -31,9 +31,7 @@ func (h *Handler) beat(w http.ResponseWriter, r *http.Request, id laneswap.Servi
 		st, err = h.m.Announce(r.Context(), *reg, hb)
 		durable = !st.NotDurable
 	case brief:
-		if err = h.m.Beat(r.Context(), id, hb); err == nil {
-			durable, err = h.durable(r.Context())
-		}
+		durable, err = h.m.BeatAndWait(r.Context(), id, hb)
 	default:
 		st, err = h.m.Report(r.Context(), id, hb)
 	}

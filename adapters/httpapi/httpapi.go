@@ -32,6 +32,7 @@ import (
 type Manager interface {
 	Register(ctx context.Context, reg laneswap.Registration) (laneswap.ServiceStatus, error)
 	Beat(ctx context.Context, id laneswap.ServiceID, hb laneswap.Heartbeat) error
+	BeatAndWait(ctx context.Context, id laneswap.ServiceID, hb laneswap.Heartbeat) (durable bool, err error)
 	Report(ctx context.Context, id laneswap.ServiceID, hb laneswap.Heartbeat) (laneswap.ServiceStatus, error)
 	Announce(ctx context.Context, reg laneswap.Registration, hb laneswap.Heartbeat) (laneswap.ServiceStatus, error)
 	AnnounceBeat(ctx context.Context, reg laneswap.Registration, hb laneswap.Heartbeat) error
