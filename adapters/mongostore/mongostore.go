@@ -156,7 +156,7 @@ func Open(uri string, opts ...Option) (*Store, error) {
 	for _, opt := range opts {
 		opt(&s.settings)
 	}
-	if err := s.settings.check(); err != nil {
+	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("mongostore: open: %w", err)
 	}
 	address, err := parseURI(uri)

@@ -50,7 +50,6 @@ func TestStore_saysNothingOfTheCredentials(t *testing.T) {
 		refused:               `error 18 AuthenticationFailed|auth error`,
 		away:                  `connection refused`,
 		silent(t):             "no answer",
-		"canary.invalid":      "mongostore:",
 		"user:canary@" + away: "", // not a URI
 	} {
 		for _, query := range []string{"?authSource=canaryDB", "?authMechanism=SCRAM-SHA-256&tlsCertificateKeyFilePassword=canaryKey&appName=canaryApp", "?authMechanism=PLAIN&authSource=$external"} {
@@ -70,7 +69,7 @@ func TestStore_saysNothingOfTheCredentials(t *testing.T) {
 				}
 				for e := err; e != nil; e = unwrapped(e) {
 					for _, text := range []string{e.Error(), fmt.Sprintf("%+v", e), fmt.Sprintf("%#v", e)} {
-						require.NotContains(t, strings.ReplaceAll(text, "canary.invalid", ""), "canary", "%s of %s", name, uri)
+						require.NotContains(t, text, "canary", "%s of %s", name, uri)
 					}
 				}
 			}
@@ -80,7 +79,7 @@ func TestStore_saysNothingOfTheCredentials(t *testing.T) {
 }
 
 func unwrapped(err error) error {
-	u, ok := err.(interface{ Unwrap() error }) //nolint:errorlint // each of the chain is looked at
+	u, ok := err.(interface{ Unwrap() error })
 	if !ok {
 		return nil
 	}

@@ -45,5 +45,6 @@ func TestWithDatabase_replacesThePathAndNothingElse(t *testing.T) {
 	} {
 		require.Equal(t, want, mongotest.WithDatabase(uri, "x"))
 	}
-	require.NotEqual(t, mongotest.Fresh("mongodb://h/"), mongotest.Fresh("mongodb://h/"))
+	first := mongotest.Fresh("mongodb://h/")
+	require.NotEqual(t, first, mongotest.Fresh("mongodb://h/"))
 }
