@@ -14,23 +14,23 @@ import (
 func History(w io.Writer, past laneswap.History, opts Options) error {
 	g := newGrid(opts)
 	g.row("ID:", string(past.Service))
-	g.row("Period:", fmt.Sprintf("%s to %s (%s)", second(past.From), second(past.To), span(past.To.Sub(past.From))))
+	g.row("Period:", fmt.Sprintf("%s to %s (%s)", second(past.From), second(past.To), lasting(past.To.Sub(past.From))))
 	if known := past.KnownFrom; !known.Before(past.To) {
 		g.row("Known:", "nothing of this period")
 	} else if known.After(past.From) {
 		g.row("Known:", "only from "+second(known)+" on")
 	}
 	g.row("Uptime:", uptime(past))
-	g.row("Up:", span(past.Up))
-	g.row("Down:", span(past.Down)+incidents(past))
+	g.row("Up:", lasting(past.Up))
+	g.row("Down:", lasting(past.Down)+incidents(past))
 	if past.Recovered > 0 {
-		g.row("MTTR:", span(past.MeanTimeToRecovery)+", the mean time to recovery")
+		g.row("MTTR:", lasting(past.MeanTimeToRecovery)+", the mean time to recovery")
 	}
 	if past.Unknown > 0 {
-		g.row("Unknown:", span(past.Unknown))
+		g.row("Unknown:", lasting(past.Unknown))
 	}
 	if past.Absent > 0 {
-		g.row("Absent:", span(past.Absent)+", in which LaneSwap itself could not hear")
+		g.row("Absent:", lasting(past.Absent)+", in which LaneSwap itself could not hear")
 	}
 	if past.Truncated {
 		g.row("Listed:", "the newest only; --limit lists more")
@@ -58,9 +58,9 @@ func spans(past laneswap.History, opts Options) *grid {
 	for _, s := range past.Spans {
 		gap := ""
 		if s.LongestGap > 0 {
-			gap = span(s.LongestGap)
+			gap = lasting(s.LongestGap)
 		}
-		g.row(string(s.Status), second(s.From), span(until(s.To, past.To).Sub(s.From)), fmt.Sprint(s.Beats), gap, s.Message)
+		g.row(string(s.Status), second(s.From), lasting(until(s.To, past.To).Sub(s.From)), fmt.Sprint(s.Beats), gap, s.Message)
 	}
 	return g
 }
@@ -69,7 +69,7 @@ func pastIncidents(past laneswap.History, opts Options) *grid {
 	g := newGrid(opts)
 	g.row("INCIDENT", "LASTED", "WORST", "CAUSE")
 	for _, i := range past.Incidents {
-		lasted := span(i.Duration)
+		lasted := lasting(i.Duration)
 		if i.EndedAt.IsZero() {
 			lasted += " so far"
 		}
@@ -82,7 +82,7 @@ func absences(past laneswap.History, opts Options) *grid {
 	g := newGrid(opts)
 	g.row("ABSENCE", "LASTED")
 	for _, a := range past.Absences {
-		g.row(second(a.From), span(until(a.To, past.To).Sub(a.From)))
+		g.row(second(a.From), lasting(until(a.To, past.To).Sub(a.From)))
 	}
 	return g
 }
@@ -120,6 +120,14 @@ func incidents(past laneswap.History) string {
 		noun = "incident"
 	}
 	return fmt.Sprintf(" in %d %s, %d recovered", past.IncidentCount, noun, past.Recovered)
+}
+
+// lasting is a duration of which less than a second counts, too.
+func lasting(d time.Duration) string {
+	if ms := d.Milliseconds(); 0 < ms && ms < 1000 {
+		return fmt.Sprintf("%dms", ms)
+	}
+	return span(d)
 }
 
 // Errors writes one row for each reported error.

@@ -73,7 +73,7 @@ Unknown:  1h00m
 `, write(t, func(b *strings.Builder) error { return table.History(b, h, table.Options{Now: now}) }))
 }
 
-func TestHistory_uptimeIsNotRoundedToPerfection(t *testing.T) {
+func TestHistory_isNotRoundedToPerfection(t *testing.T) {
 	t.Parallel()
 	for want, h := range map[string]laneswap.History{
 		"100.000 %": {Up: time.Hour},
@@ -81,6 +81,8 @@ func TestHistory_uptimeIsNotRoundedToPerfection(t *testing.T) {
 		"0.001 %":   {Up: time.Millisecond, Down: 400 * 24 * time.Hour},
 		"0.000 %":   {Down: time.Hour},
 		"50.000 %":  {Up: time.Hour, Down: time.Hour},
+		"38ms":      {Up: 38 * time.Millisecond},
+		"1s":        {Up: 1038 * time.Millisecond},
 	} {
 		require.Contains(t, write(t, func(b *strings.Builder) error { return table.History(b, h, table.Options{Now: now}) }), "  "+want+"\n")
 	}

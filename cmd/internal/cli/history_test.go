@@ -38,17 +38,17 @@ func TestHistory_isShownForThePeriod(t *testing.T) {
 Period:   \S+Z to \S+Z \(24h00m\)
 Known:    only from \S+Z on
 Uptime:   \d+\.\d{3} %
-Up:       \ds
-Down:     \ds in 2 incidents, 1 recovered
-MTTR:     \ds, the mean time to recovery
+Up:       \S+
+Down:     \S+s in 2 incidents, 1 recovered
+MTTR:     \S+s, the mean time to recovery
 Unknown:  \S+
 
 STATUS +FROM +FOR +BEATS +GAP +MESSAGE
 `, r.stdout)
-	require.Regexp(t, `(?m)^critical +\S+Z +\ds +1 +- +is critical$`, r.stdout)
+	require.Regexp(t, `(?m)^critical +\S+Z +\S+s +1 +- +is critical$`, r.stdout)
 	require.Regexp(t, `(?m)^INCIDENT +LASTED +WORST +CAUSE$`, r.stdout)
-	require.Regexp(t, `(?m)^\S+Z +\ds +error +reported error: is error$`, r.stdout)
-	require.Regexp(t, `(?m)^\S+Z +\ds so far +critical +reported critical: is critical$`, r.stdout)
+	require.Regexp(t, `(?m)^\S+Z +\S+s +error +reported error: is error$`, r.stdout)
+	require.Regexp(t, `(?m)^\S+Z +\S+s so far +critical +reported critical: is critical$`, r.stdout)
 
 	require.InDelta(t, 24*time.Hour, past().To.Sub(past().From), float64(time.Second))
 	week := past("--period", "7d")
