@@ -96,10 +96,19 @@ func (j *journal) append(now int64, e *entry) uint64 {
 	return e.ticket
 }
 
-// put notes a state that is to be stored, or to be deleted.
-func (j *journal) put(now int64, e *entry) uint64 {
+// put notes states that are to be stored, or to be deleted. It returns the ticket
+// of the last.
+func (j *journal) put(now int64, entries ...*entry) (ticket uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	for _, e := range entries {
+		ticket = j.place(now, e)
+	}
+	return ticket
+}
+
+// place is put of one; mu is held.
+func (j *journal) place(now int64, e *entry) uint64 {
 	j.number(now, e)
 	if old := j.latest[e.Key]; old != nil {
 		j.bytes += e.size - old.size

@@ -172,6 +172,18 @@ func (l *loaded) readAbsences(ctx context.Context, s Storage) error {
 	return nil
 }
 
+// strays are the ids of what is stored of services; some may be gone.
+func (l *loaded) strays() map[ServiceID]bool {
+	ids := map[ServiceID]bool{}
+	for id := range l.seen {
+		ids[ServiceID(id)] = true
+	}
+	for id := range l.beats {
+		ids[ServiceID(id)] = true
+	}
+	return ids
+}
+
 // redo brings the services to where the latest events say that they are: a
 // storage without transactions may have stored what happened and not yet the
 // state that it led to. It returns those that were changed, and those that turned

@@ -105,8 +105,11 @@ func (m *Manager) takeUp(ctx context.Context, l *loaded) {
 		if !gone[id] {
 			continue
 		}
-		for _, kind := range []Kind{kindBeats, KindSeen, KindService} {
-			m.journal.put(now.mono, &entry{Key: Key{kind, string(id)}, service: string(id), delete: true})
+		m.journal.put(now.mono, deletions(string(id))...)
+	}
+	for id := range l.strays() {
+		if m.registry.byID[id] == nil {
+			m.journal.put(now.mono, deletions(string(id))...)
 		}
 	}
 	m.judge.born = max(m.judge.born, wall)

@@ -56,13 +56,22 @@ func (m *Manager) save(r *record, vital bool) uint64 {
 
 // erase notes that nothing is known of r any more. r.mu is held.
 func (m *Manager) erase(r *record, now int64) (ticket uint64) {
+	gone := deletions(string(r.id))
 	for n := r.errors - min(r.errors, uint64(m.opts.limits.Errors)); n < r.errors; n++ {
-		m.journal.put(now, &entry{Key: Key{KindError, r.errorID(n + 1)}, service: string(r.id), delete: true})
+		gone = append(gone, &entry{Key: Key{KindError, r.errorID(n + 1)}, service: string(r.id), delete: true})
 	}
-	for _, kind := range []Kind{kindBeats, KindSeen, KindService} {
-		ticket = m.journal.put(now, &entry{Key: Key{kind, string(r.id)}, service: string(r.id), delete: true, vital: true})
+	gone[0].vital = true
+	return m.journal.put(now, gone...)
+}
+
+// deletions are those of a service. Its state goes first: where the storage takes
+// some of them only, what is left belongs to nobody.
+func deletions(id string) []*entry {
+	var gone []*entry
+	for _, kind := range []Kind{KindService, kindBeats, KindSeen} {
+		gone = append(gone, &entry{Key: Key{kind, id}, service: id, delete: true})
 	}
-	return ticket
+	return gone
 }
 
 // saveBeats notes what r said lately. r.mu is held.
