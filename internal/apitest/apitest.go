@@ -35,7 +35,8 @@ type API interface {
 const patience = 30 * time.Second
 
 // Run runs the suite. open returns an API over a Manager of its own that was
-// made without options, holds nothing and was started; it cleans up by itself.
+// made without options, or with an empty storage, holds nothing and was started;
+// it cleans up by itself.
 // The subtests run in parallel.
 func Run(t *testing.T, open func(t *testing.T) API) {
 	for _, group := range [][]test{registering, beating, listing, recording, remembering, complaining, watching, refusing, travelling} {

@@ -29,8 +29,8 @@ var travelling = []test{
 }
 
 // Same checks that what a far API says is what the near one says: open returns
-// both, over one Manager that is made without options and started. They are
-// compared whole.
+// both, over one Manager that is made without options, or with an empty storage,
+// and started. They are compared whole.
 func Same(t *testing.T, open func(t *testing.T) (near, far API)) {
 	near, far := open(t)
 	n, f := &run{T: t, API: near, ctx: t.Context()}, &run{T: t, API: far, ctx: t.Context()}
