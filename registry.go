@@ -12,6 +12,7 @@ type registry struct {
 	byID   map[ServiceID]*record
 	byName map[string][]*record // made-up ids only
 	sorted []ServiceID          // nil when it must be made again; never changed in place
+	listed []*record            // the same, in any order
 }
 
 func newRegistry() *registry {
@@ -44,10 +45,29 @@ func (g *registry) ids() []ServiceID {
 	return g.sorted
 }
 
+// all returns all records in any order. The slice is shared: nobody changes it.
+func (g *registry) all() []*record {
+	g.mu.RLock()
+	listed := g.listed
+	g.mu.RUnlock()
+	if listed != nil {
+		return listed
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.listed == nil {
+		g.listed = make([]*record, 0, len(g.byID))
+		for _, r := range g.byID {
+			g.listed = append(g.listed, r)
+		}
+	}
+	return g.listed
+}
+
 // put enters a record; mu is held for writing.
 func (g *registry) put(r *record) {
 	g.byID[r.id] = r
-	g.sorted = nil
+	g.sorted, g.listed = nil, nil
 	g.name(r)
 }
 
@@ -75,5 +95,5 @@ func (g *registry) unname(r *record) {
 func (g *registry) del(r *record) {
 	g.unname(r)
 	delete(g.byID, r.id)
-	g.sorted = nil
+	g.sorted, g.listed = nil, nil
 }

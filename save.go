@@ -152,11 +152,7 @@ type sighting struct {
 // Unless all are wanted, only those whose window is long.
 func (m *Manager) sightings(all bool) []sighting {
 	var out []sighting
-	for _, id := range m.registry.ids() {
-		r := m.registry.get(id)
-		if r == nil {
-			continue
-		}
+	for _, r := range m.registry.all() {
 		if window := r.cell.window.Load(); !all && (window <= longWindow || window == noDeadline) {
 			continue
 		}
@@ -164,7 +160,7 @@ func (m *Manager) sightings(all bool) []sighting {
 		if last <= r.seen.Load() || r.cell.beats.Load() == 0 {
 			continue
 		}
-		out = append(out, sighting{r, string(id), last, m.judge.absences.wall(last) / int64(time.Millisecond)})
+		out = append(out, sighting{r, string(r.id), last, m.judge.absences.wall(last) / int64(time.Millisecond)})
 	}
 	return out
 }
@@ -172,13 +168,9 @@ func (m *Manager) sightings(all bool) []sighting {
 // saveSaid notes the services that said something since they were last saved and,
 // over an hour, all whose beats were not counted.
 func (m *Manager) saveSaid(all bool, share, shares int) {
-	for i, id := range m.registry.ids() {
-		r := m.registry.get(id)
-		if r == nil {
-			continue
-		}
+	for _, r := range m.registry.all() {
 		r.mu.Lock()
-		counted := all || shares > 0 && i%shares == share
+		counted := all || shares > 0 && int(uint64(r.born)%uint64(shares)) == share
 		switch {
 		case r.gone != alive || r.limbo:
 		case r.unsaid:
