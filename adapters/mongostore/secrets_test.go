@@ -3,6 +3,7 @@ package mongostore_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/laneswap/laneswap/adapters/mongostore"
 	"github.com/laneswap/laneswap/internal/mongotest"
@@ -67,6 +69,8 @@ func TestStore_saysNothingOfTheCredentials(t *testing.T) {
 				if want != "" && name != "Close" && !strings.Contains(query, "PLAIN") {
 					require.Regexp(t, want, err.Error(), name)
 				}
+				var answer mongo.ServerError
+				require.False(t, errors.As(err, &answer), "an answer of a server says what it likes")
 				for e := err; e != nil; e = unwrapped(e) {
 					for _, text := range []string{e.Error(), fmt.Sprintf("%+v", e), fmt.Sprintf("%#v", e)} {
 						require.NotContains(t, text, "canary", "%s of %s", name, uri)
@@ -100,4 +104,25 @@ func TestStore_logsTheIndexesThatTheServerRefuses(t *testing.T) {
 	require.Equal(t, 1, strings.Count(log.String(), "\n"), "%s", &log)
 	require.Contains(t, log.String(), "index=ls_ttl")
 	require.Contains(t, log.String(), "level=INFO")
+}
+
+func TestReason_repeatsNothingThatMayBeSecret(t *testing.T) {
+	t.Parallel()
+	concern := &mongo.WriteConcernError{Code: 64, Name: "WriteConcernTimeout", Message: "canary"}
+	for _, tc := range []struct {
+		err  error
+		want string
+	}{
+		{mongo.CommandError{Code: 13, Name: "Unauthorized", Message: "canary"}, "the server answers error 13 Unauthorized"},
+		{mongo.CommandError{Code: 13, Name: "canary@h", Message: "canary"}, "the server answers error 13"},
+		{fmt.Errorf("canary: %w", mongo.CommandError{Code: 1, Name: strings.Repeat("canary", 11)}), "the server answers error 1"},
+		{mongo.BulkWriteException{WriteConcernError: concern}, "no majority has acknowledged it, error 64 WriteConcernTimeout"},
+		{mongo.WriteException{WriteConcernError: concern}, "no majority has acknowledged it, error 64 WriteConcernTimeout"},
+		{mongo.WriteException{WriteErrors: []mongo.WriteError{{Code: 2, Message: "canary"}}}, "the server answers write error 2"},
+		{mongo.BulkWriteException{WriteErrors: []mongo.BulkWriteError{{WriteError: mongo.WriteError{Code: 3, Message: "canary"}}}}, "the server answers write error 3"},
+		{errors.New("dial tcp canary:1: Connection refused"), "the server cannot be used: connection refused"},
+		{errors.New("canary"), "the server cannot be used: *errors.errorString"},
+	} {
+		require.Equal(t, tc.want, mongostore.Reason(tc.err))
+	}
 }
