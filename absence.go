@@ -56,7 +56,8 @@ type absences struct {
 
 // history is the absences so far, oldest first.
 type history struct {
-	gone    []absence
+	gone    []absence // those with little time between them are one
+	single  []absence // one by one, for people
 	dropped int64 // mono: when we were back from the latest one that is no longer in gone
 }
 
@@ -91,7 +92,7 @@ func (a *absences) observed() instant {
 func (a *absences) walls() []storedAbsence {
 	const ms = int64(time.Millisecond)
 	var out []storedAbsence
-	for _, g := range a.past.Load().gone {
+	for _, g := range a.past.Load().single {
 		out = append(out, storedAbsence{storedVersion, g.from.wall / ms, g.back.wall / ms, g.lost})
 	}
 	return out
@@ -181,7 +182,7 @@ func (a *absences) see(now instant) {
 
 func (a *absences) add(found absence) {
 	old := a.past.Load()
-	next := &history{dropped: old.dropped}
+	next := &history{dropped: old.dropped, single: remember(old.single, found)}
 	kept := old.gone
 	if n := len(kept); n > 0 && found.follows(kept[n-1]) {
 		found = absence{from: kept[n-1].from, back: found.back, lost: found.lost || kept[n-1].lost}
@@ -189,10 +190,18 @@ func (a *absences) add(found absence) {
 	}
 	if len(kept) >= absenceKept {
 		next.dropped = kept[0].back.mono
-		kept = kept[1:]
 	}
-	next.gone = append(append(make([]absence, 0, len(kept)+1), kept...), found)
+	next.gone = remember(kept, found)
 	a.past.Store(next)
+}
+
+// remember returns a list with one more at its end, and without the oldest where
+// it would be too long. The old list stays as it is.
+func remember(old []absence, found absence) []absence {
+	if len(old) >= absenceKept {
+		old = old[1:]
+	}
+	return append(append(make([]absence, 0, len(old)+1), old...), found)
 }
 
 // settle returns when a service that was last heard at last, and may be silent

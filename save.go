@@ -99,7 +99,7 @@ func (m *Manager) logEvent(ev *Event) {
 
 // logAbsence notes an absence of our own.
 func (m *Manager) logAbsence(gone absence) {
-	if m.journal == nil {
+	if m.journal == nil || gone.length() < int64(time.Millisecond) {
 		return
 	}
 	from, back := gone.from.wall/int64(time.Millisecond), gone.back.wall/int64(time.Millisecond)
