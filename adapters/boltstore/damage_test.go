@@ -286,6 +286,21 @@ func TestOpen_leavesTheDatabaseOfAnotherProgramAlone(t *testing.T) {
 	require.Equal(t, []string{"laneswap.db"}, files(t, path))
 }
 
+func TestOpen_leavesTheEmptyDatabaseOfAnotherProgramAlone(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	db, err := bbolt.Open(path, 0o600, nil)
+	require.NoError(t, err)
+	require.NoError(t, db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucket([]byte("users"))
+		return err
+	}))
+	require.NoError(t, db.Close())
+	_, err = boltstore.Open(path)
+	require.ErrorIs(t, err, boltstore.ErrForeign)
+	require.Equal(t, []string{"laneswap.db"}, files(t, path))
+}
+
 // FuzzInspect gives the part of Open that must stand everything files that were
 // made to break it. Pages are small, so that there are many of them.
 func FuzzInspect(f *testing.F) {

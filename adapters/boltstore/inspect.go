@@ -69,6 +69,11 @@ func newFinding(r io.ReaderAt, size int64, known int, to *sink) *finding {
 	}
 	fd.walk = newWalk(r, size)
 	fd.visit = func(path []string, e element) { fd.entry(path, e, to) }
+	fd.enter = func(path []string) {
+		// One that is empty has no entries to tell by.
+		_, _, ours := kindOf(path[0])
+		fd.foreign = fd.foreign || !ours && path[0] != bucketMeta && path[0] != bucketSeen
+	}
 	return fd
 }
 

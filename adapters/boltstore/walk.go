@@ -29,6 +29,8 @@ type walk struct {
 	structure []string
 	// visit is given each entry of each bucket that is no bucket itself.
 	visit func(path []string, e element)
+	// enter is told of each bucket, before its entries are visited.
+	enter func(path []string)
 	// lost says that a tree leads to what cannot be read, or not as a whole.
 	lost bool
 	// freeKnown says that the list of free pages is there, and sound.
@@ -155,6 +157,7 @@ func (w *walk) leaf(elements []element, path []string) {
 		}
 		w.buckets++
 		inner := append(path[:len(path):len(path)], string(e.key))
+		w.enter(inner)
 		root, err := e.root()
 		if err != nil {
 			w.lose(err)
