@@ -82,11 +82,11 @@ func (s *Store) connect(ctx context.Context) (*tables, error) {
 			client *mongo.Client
 			err    error
 		}
-		done := make(chan made, 1)
+		done, dial := make(chan made, 1), s.dial
 		// It ends when the name server has answered or the system gives it up; a
 		// client that nobody waits for any more has made no connection yet.
 		go func() {
-			client, err := s.dial()
+			client, err := dial()
 			done <- made{client, err}
 		}()
 		select {
