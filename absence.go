@@ -52,13 +52,14 @@ type absences struct {
 	seen     instant
 	doubtful int64 // an anchor that was read once, and counts when it is read again
 	watching bool  // a loop is promised: a late tick means something
+	ended    bool  // nobody listens any more
 }
 
 // history is the absences so far, oldest first.
 type history struct {
 	gone    []absence // those with little time between them are one
 	single  []absence // one by one, for people
-	dropped int64 // mono: when we were back from the latest one that is no longer in gone
+	dropped int64     // mono: when we were back from the latest one that is no longer in gone
 }
 
 func newAbsences(now instant) *absences {
@@ -140,7 +141,7 @@ func (a *absences) start(now instant, lost bool) absence {
 func (a *absences) stop() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.watching = false
+	a.watching, a.ended = false, true
 }
 
 // observe looks at the clocks and returns the absence that it finds, if any.
@@ -148,7 +149,7 @@ func (a *absences) observe(now instant) (found absence, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	mono := now.mono - a.seen.mono
-	if mono < 0 {
+	if mono < 0 || a.ended {
 		return absence{}, false // an older reading, overtaken on the way here
 	}
 	jump := now.wall - a.seen.wall - mono

@@ -130,10 +130,10 @@ func (m *Manager) announce(ctx context.Context, reg Registration, hb Heartbeat) 
 	if err := m.writable(ctx); err != nil {
 		return ServiceStatus{}, 0, err
 	}
-	if err := ValidateServiceID(reg.ID); err != nil {
+	if err := m.checkID(reg.ID); err != nil {
 		return ServiceStatus{}, 0, err
 	}
-	reg, err = m.opts.limits.registration(reg)
+	reg, err = m.opts.limits.registration(reg, m.checkID)
 	if err != nil {
 		return ServiceStatus{}, 0, err
 	}

@@ -130,7 +130,9 @@ func (m *Manager) proclaim(kind EventKind, message string, d time.Duration) {
 	m.registry.mu.Unlock()
 	m.log.Log(context.Background(), levelOf(kind), message, "event", string(kind))
 	m.ring.append(ev)
-	m.logEvent(ev)
+	if m.journal != nil {
+		m.journal.note(m.now().mono, append([]*entry{eventEntry(ev)}, m.owed(ev)...), nil)
+	}
 	m.owe(ev)
 }
 

@@ -68,7 +68,7 @@ func (j *judge) admit(r *record, now instant) (earlier bool) {
 	j.born = max(j.born+1, r.created)
 	r.born = j.born
 	r.since = r.created
-	r.reported, r.status = StatusUnknown, StatusUnknown
+	r.reported, r.status, r.side = StatusUnknown, StatusUnknown, SpanUnknown
 	r.armed, r.armedAt = true, now.mono
 	r.judged = now.mono - 1
 	j.count("", r.status)

@@ -93,7 +93,9 @@ func (m *Manager) reportError(ctx context.Context, id ServiceID, rep ErrorReport
 	if m.journal != nil && !m.journal.roomy() {
 		return rec, 0, ErrDegraded
 	}
-	r.errors++
+	if r.errors++; r.oldest == 0 {
+		r.oldest = 1
+	}
 	rec = ErrorRecord{
 		ID: r.errorID(r.errors), Service: r.id, At: wallTime(r.stamp(m.judge.absences.wall(m.now().mono))),
 		Type: rep.Type, Message: rep.Message, Stack: rep.Stack, Metadata: rep.Metadata,
@@ -111,15 +113,16 @@ func (m *Manager) reportError(ctx context.Context, id ServiceID, rep ErrorReport
 // saveError notes a reported error, and that the oldest is one too many. r.mu is
 // held.
 func (m *Manager) saveError(r *record, rec ErrorRecord) (ticket uint64) {
-	now := int64(time.Since(m.base))
-	m.journal.append(now, &entry{
+	var gone []*entry
+	for kept := uint64(m.opts.limits.Errors); r.errors-r.oldest >= kept; r.oldest++ {
+		gone = append(gone, &entry{Key: Key{KindError, r.errorID(r.oldest)}, service: string(r.id), delete: true})
+	}
+	ticket = m.note(r, true, []*entry{{
 		Key: Key{KindError, rec.ID}, service: string(r.id), at: rec.At.UnixMilli(), data: &storedError{storedVersion, rec},
 		size: len(rec.Message) + len(rec.Stack) + footprint(rec.Metadata), vital: true,
-	})
-	if kept := uint64(m.opts.limits.Errors); r.errors > kept {
-		m.journal.put(now, &entry{Key: Key{KindError, r.errorID(r.errors - kept)}, service: string(r.id), delete: true})
-	}
-	return m.save(r, true)
+	}})
+	m.journal.put(int64(time.Since(m.base)), gone...)
+	return ticket
 }
 
 // errorReport returns rep checked and cleaned.
@@ -180,6 +183,7 @@ func (m *Manager) reportedErrors(ctx context.Context, id ServiceID, q ErrorQuery
 		}
 		r.mu.Lock()
 		recs := m.reported.all(r.log)
+		newest := errorRank{r.born, r.errors, true}
 		r.mu.Unlock()
 		if m.journal != nil {
 			// What waits first: what is stored meanwhile is then found twice, not missed.
@@ -193,7 +197,11 @@ func (m *Manager) reportedErrors(ctx context.Context, id ServiceID, q ErrorQuery
 			waiting[rec.ID] = true
 		}
 		next := func(rec ErrorRecord) bool {
-			return q.Before != "" && errorNumber(rec.ID).atLeast(errorNumber(q.Before)) || yield(rec, nil)
+			rank := errorNumber(rec.ID)
+			if !newest.atLeast(rank) {
+				return true // reported since: it would come after older ones
+			}
+			return q.Before != "" && rank.atLeast(errorNumber(q.Before)) || yield(rec, nil)
 		}
 		for _, rec := range recs {
 			if !next(rec) {

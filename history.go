@@ -145,6 +145,9 @@ func (m *Manager) history(ctx context.Context, id ServiceID, q HistoryQuery) (Hi
 		return History{}, ErrServiceNotFound
 	}
 	m.judgeNow(r, now)
+	if m.stage.Load() == stageStopped {
+		now = m.judge.absences.observed() // nobody has listened since
+	}
 	end := max(m.judge.absences.wall(now.mono)/int64(time.Millisecond), r.since)
 	present := r.run(end)
 	kept := m.runs.all(r.past)
@@ -169,13 +172,7 @@ func (m *Manager) history(ctx context.Context, id ServiceID, q HistoryQuery) (Hi
 			return History{}, err
 		}
 	}
-	if t.to <= present.from {
-		present.to = present.from // it has not begun
-	} else {
-		present.to = max(present.from, min(present.to, t.to))
-	}
-	running := t.to >= end
-	t.add(spans, present, running)
+	t.add(append(spans, present), present)
 	t.lay(gone)
 	h := t.history(id)
 	return h, m.historyEvents(ctx, id, t, &h)
@@ -192,6 +189,8 @@ func (q HistoryQuery) period(now int64) (from, to int64, limit int, err error) {
 		from = q.From.UnixMilli()
 	}
 	switch {
+	case from < 0:
+		return 0, 0, 0, invalid(ErrInvalidQuery, "from", "is before 1970")
 	case from >= to:
 		return 0, 0, 0, invalid(ErrInvalidQuery, "from", "is not before the end of the period, %s", wallTime(to).Format(time.RFC3339))
 	case limit < 0 || limit > historyMost:
@@ -214,10 +213,10 @@ func (m *Manager) readPast(ctx context.Context, id ServiceID, t *tally, spans []
 		if err != nil {
 			return nil, nil, storageFailed(ctx, err)
 		}
-		if s.From >= t.to {
+		spans = append(spans, s.span())
+		if s.From >= t.to && s.To > t.to {
 			break
 		}
-		spans = append(spans, s.span())
 	}
 	for row, err := range m.opts.storage.Rows(ctx, RowQuery{Kind: kindAbsence, From: wallTime(t.from)}) {
 		var a storedAbsence
@@ -262,14 +261,14 @@ func (m *Manager) historyEvents(ctx context.Context, id ServiceID, t *tally, h *
 	if m.journal != nil {
 		q := RowQuery{Kind: KindEvent, Service: string(id), From: from, To: to, Descending: true, Limit: t.limit + 1}
 		for row, err := range m.opts.storage.Rows(ctx, q) {
-			ev, version := Event{}, 0
+			var ev *readEvent
 			if err == nil {
-				err = decode(row, &ev, &version)
+				ev, err = decodeEvent(row)
 			}
 			if err != nil {
 				return storageFailed(ctx, err)
 			}
-			add(&ev)
+			add(ev.Event)
 		}
 	}
 	for _, ev := range found {

@@ -44,8 +44,8 @@ func (h *hoard[T]) put(s *shelf[T], v T, size int, same func(newest *T) bool) {
 	s.kept = append(s.kept, k)
 	s.bytes += size
 	h.total += size
-	for len(s.kept) > h.items || s.bytes > h.bytes {
-		h.drop(s)
+	for len(s.kept) > h.items || s.bytes > h.bytes && len(s.kept) > 1 {
+		h.drop(s) // the newest stays, however large
 	}
 	for h.total > h.limit {
 		h.drop(h.ages.Front().Value.(*kept[T]).on)

@@ -24,8 +24,12 @@ type entry struct {
 	data    any // what the row holds, before it is JSON
 	delete  bool
 	vital   bool // somebody may wait for it
-	ticket  uint64
 	size    int
+	// state is that of the service right after what happened; last says that nothing
+	// more happened in the same change. For what is in the log.
+	state  *entry
+	last   bool
+	ticket uint64
 }
 
 func (e *entry) row() (Row, error) {
@@ -33,26 +37,18 @@ func (e *entry) row() (Row, error) {
 	return Row{Kind: e.Kind, ID: e.ID, Service: e.service, At: wallTime(e.at), Open: e.open, Data: data}, err
 }
 
-// flight is a batch that is being committed: the same one until the storage has
-// taken it.
-type flight struct {
-	batch   Batch
-	entries []*entry
-	first   uint64 // the oldest ticket in it
-	seen    []sighting
-	broken  []error // rows that could not be encoded
-}
-
 // journal decides what to commit next. It has no clock, no goroutine and no
 // storage: its writer drives it.
 //
-// Two rules make a restart see either none or all of a change. What happened is
-// in the storage before the state that it led to: entries of the log go first,
-// and states only when no log waits. And a state that is noted again takes the
-// place of the one that waits, so what waits is bounded by the services.
+// What is noted together is a change, and a restart sees all of it or none: what
+// happened (the log) and the states that it led to go in one flight, and in the
+// order in which they were noted. A state that is noted again takes the place of
+// the one that waits, so states are bounded by the services; where only a part of
+// the log goes, the states go with it that followed from that part.
 type journal struct {
 	mu     sync.Mutex
-	log    []*entry         // events, absences, ended runs, errors: in order, each once
+	log    []*entry         // events, absences, ended runs, errors, notices: in order, each once
+	logged map[string]int   // how many of them there are of a service
 	states []*entry         // puts and deletes of what changes, in the order of the first note; nil where taken
 	latest map[Key]*entry   // those of states
 	full   map[string]*tail // by service, once the backlog was full
@@ -70,44 +66,48 @@ type journal struct {
 	stored  atomic.Uint64 // the ticket up to which all is stored, for asking without the lock
 }
 
-// tail is what waits of one service while the backlog is full.
-type tail struct {
-	events, runs int
-	event, run   *entry
-}
-
 func newJournal() *journal {
 	return &journal{
-		latest: map[Key]*entry{}, lost: map[string]int{},
+		latest: map[Key]*entry{}, logged: map[string]int{}, lost: map[string]int{},
 		wake: make(chan struct{}, 1), changed: make(chan struct{}),
 	}
 }
 
-// append notes what happened. It returns the ticket to wait with.
-func (j *journal) append(now int64, e *entry) uint64 {
+// note notes a change: what happened, and the states that it led to. The first of
+// states is that of the service. It returns the ticket to wait with.
+func (j *journal) note(now int64, log, states []*entry) (ticket uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	for i, e := range log {
+		e.last = i == len(log)-1
+		if len(states) > 0 {
+			e.state = states[0]
+		}
+		ticket = j.happened(now, e)
+	}
+	for _, e := range states {
+		copied := *e // the log still points to it
+		ticket = j.place(now, &copied)
+	}
+	return ticket
+}
+
+// put notes states that are to be stored, or to be deleted.
+func (j *journal) put(now int64, entries ...*entry) (ticket uint64) { return j.note(now, nil, entries) }
+
+// happened puts one into the log; mu is held.
+func (j *journal) happened(now int64, e *entry) uint64 {
 	j.number(now, e)
 	if j.crowded() && j.thin(e) {
 		return e.ticket
 	}
 	j.log = append(j.log, e)
+	j.logged[e.service]++
 	j.bytes += e.size
 	return e.ticket
 }
 
-// put notes states that are to be stored, or to be deleted. It returns the ticket
-// of the last.
-func (j *journal) put(now int64, entries ...*entry) (ticket uint64) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, e := range entries {
-		ticket = j.place(now, e)
-	}
-	return ticket
-}
-
-// place is put of one; mu is held.
+// place notes one state; mu is held.
 func (j *journal) place(now int64, e *entry) uint64 {
 	j.number(now, e)
 	if old := j.latest[e.Key]; old != nil {
@@ -144,141 +144,14 @@ func (j *journal) nudge() {
 	}
 }
 
-// crowded reports whether the backlog is full; mu is held.
-func (j *journal) crowded() bool {
-	if len(j.log)+len(j.states) < backlogRows && j.bytes < backlogBytes {
-		j.full = nil
-		return false
-	}
-	if j.full != nil {
-		return true
-	}
-	j.full = map[string]*tail{}
-	for _, e := range j.log {
-		j.tail(e).add(e)
-	}
-	return true
-}
-
-func (j *journal) tail(e *entry) *tail {
-	t := j.full[e.service]
-	if t == nil {
-		t = &tail{}
-		j.full[e.service] = t
-	}
-	return t
-}
-
-func (t *tail) add(e *entry) {
-	switch e.Kind {
-	case KindEvent:
-		t.events, t.event = t.events+1, e
-	case kindSpan:
-		t.runs, t.run = t.runs+1, e
-	}
-}
-
-// thin makes room in a full backlog: the event or run takes the place of the
-// latest of its service that waits, unless that is the first. mu is held.
-func (j *journal) thin(e *entry) bool {
-	t := j.tail(e)
-	switch {
-	case e.Kind == KindEvent && t.events >= 2:
-		j.replace(t.event, e)
-		j.lost[e.service]++
-	case e.Kind == kindSpan && t.runs >= 2:
-		j.replace(t.run, e)
-	default:
-		t.add(e)
-		return false
-	}
-	return true
-}
-
-func (j *journal) replace(old, e *entry) {
-	j.bytes += e.size - old.size
-	ticket := old.ticket
-	*old = *e
-	old.ticket = ticket
-}
+// waiting is how many rows wait; mu is held.
+func (j *journal) waiting() int { return len(j.log) + len(j.latest) }
 
 // roomy reports whether there is room for what can be refused.
 func (j *journal) roomy() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return len(j.log)+len(j.states) < backlogRows && j.bytes < backlogBytes
-}
-
-// next returns what to commit, nil when there is nothing: the same again until
-// landed was called. gather adds what services were last seen; it is called
-// without the lock, and only when all that was noted goes with it.
-func (j *journal) next(gather func() []sighting) *flight {
-	j.mu.Lock()
-	if j.flying != nil || j.stopped {
-		defer j.mu.Unlock()
-		return j.flying
-	}
-	f := &flight{first: j.committed() + 1}
-	take := min(len(j.log), batchRows)
-	f.entries = append(f.entries, j.log[:take]...)
-	clear(j.log[:take])
-	j.log = j.log[take:]
-	if len(j.log) == 0 {
-		j.log = nil
-		take = min(len(j.states), max(0, batchRows-take))
-		for _, e := range j.states[:take] {
-			f.entries = append(f.entries, e)
-			delete(j.latest, e.Key)
-		}
-		clear(j.states[:take])
-		if j.states = j.states[take:]; len(j.states) == 0 {
-			j.states = nil
-		}
-	}
-	for _, e := range f.entries {
-		j.bytes -= e.size
-	}
-	j.full = nil // what it points to may have been taken
-	whole := len(j.log) == 0 && len(j.states) == 0
-	if len(f.entries) > 0 {
-		j.flying = f
-	}
-	j.mu.Unlock()
-
-	if whole {
-		f.seen = gather()
-	}
-	if len(f.entries) == 0 && len(f.seen) == 0 {
-		return nil
-	}
-	f.fill()
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.flying = f
-	return f
-}
-
-// fill makes the batch.
-func (f *flight) fill() {
-	f.batch.Epoch = 1
-	for _, e := range f.entries {
-		if e.delete {
-			f.batch.Delete = append(f.batch.Delete, e.Key)
-			continue
-		}
-		row, err := e.row()
-		switch {
-		case err != nil:
-			f.broken = append(f.broken, err)
-		case e.Kind == KindEvent || e.Kind == kindAbsence:
-			f.batch.Insert = append(f.batch.Insert, row)
-		default:
-			f.batch.Put = append(f.batch.Put, row)
-		}
-	}
-	for _, s := range f.seen {
-		f.batch.Seen = append(f.batch.Seen, Seen{Service: s.service, At: wallTime(s.at)})
-	}
+	return j.waiting() < backlogRows && j.bytes < backlogBytes
 }
 
 // landed says that the storage has taken the flight. It returns how long it was
@@ -289,7 +162,7 @@ func (j *journal) landed(now int64) (back bool, away time.Duration, lost map[str
 	j.flying = nil
 	j.stored.Store(j.committed())
 	j.tired = 0
-	waiting := len(j.log) + len(j.states)
+	waiting := j.waiting()
 	if waiting > 0 {
 		j.tired = max(1, now)
 	}
@@ -385,7 +258,7 @@ func (j *journal) pending(kind Kind, service string) []any {
 func (j *journal) backlog() (rows int, away int64, lost uint64, fenced bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	rows = len(j.log) + len(j.states)
+	rows = j.waiting()
 	if j.flying != nil {
 		rows += len(j.flying.entries)
 	}

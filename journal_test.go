@@ -19,8 +19,8 @@ import (
 
 // holds reports whether a row holds an event of a kind, whatever else it says.
 func holds(row laneswap.Row, kind laneswap.EventKind) bool {
-	var ev laneswap.Event
-	return json.Unmarshal(row.Data, &ev) == nil && ev.Kind == kind
+	var stored struct{ Event laneswap.Event }
+	return json.Unmarshal(row.Data, &stored) == nil && stored.Event.Kind == kind
 }
 
 // taken is a storage in which the ids of some rows are taken by something else.

@@ -1,12 +1,12 @@
 package laneswap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -18,7 +18,8 @@ type loaded struct {
 	beats    map[string]*storedBeats
 	alive    *storedAlive
 	until    int64           // wall ms: when we listened last; 0 when nobody knows
-	events   []*Event        // the latest, by sequence
+	recent   []*readEvent    // the latest events, by sequence: more than are kept in memory
+	events   []*Event        // those that are kept in memory
 	floor    uint64          // events up to that number may be missing
 	absences []storedAbsence // the latest, oldest first
 	whole    bool            // absences are all that there were
@@ -26,6 +27,10 @@ type loaded struct {
 	unread   []string // what could not be read, for people
 	progress func()   // called with each row
 }
+
+// maxStoredID bounds the ids of services that other programs stored: those of
+// their events are longer, and a storage takes 512 bytes.
+const maxStoredID = 300
 
 // loadStall is how long a storage may yield nothing while it is read.
 const loadStall = 30 * time.Second
@@ -109,8 +114,9 @@ func decodeAll(rows []Row) ([]*storedService, []error) {
 			for i := w; i < len(rows); i += workers {
 				s := &storedService{}
 				services[i], errs[i] = s, decode(rows[i], s, &s.Version)
-				if s.ID == "" || string(s.ID) != rows[i].ID {
-					s.ID = ServiceID(rows[i].ID)
+				s.ID = ServiceID(rows[i].ID)
+				if errs[i] == nil && len(rows[i].ID) > maxStoredID {
+					errs[i] = fmt.Errorf("%s %.80q: the id is %d bytes long, the limit is %d", rows[i].Kind, rows[i].ID, len(rows[i].ID), maxStoredID)
 				}
 				rows[i].Data = nil
 			}
@@ -128,31 +134,41 @@ func (l *loaded) note(err error) bool {
 	return err == nil
 }
 
-// readEvents reads the latest events, at most n.
+// redoMost is how many of the latest events may be ahead of the states: those of
+// one flight, and what the order of time and of numbers differ by.
+const redoMost = 4 * batchRows
+
+// readEvents reads the latest events, of which n are kept.
 func (l *loaded) readEvents(ctx context.Context, s Storage, n int) error {
-	for row, err := range s.Rows(ctx, RowQuery{Kind: KindEvent, Descending: true, Limit: n}) {
+	most := max(n, redoMost)
+	for row, err := range s.Rows(ctx, RowQuery{Kind: KindEvent, Descending: true, Limit: most}) {
 		if err != nil {
 			return err
 		}
 		l.progress()
-		ev, version := &Event{}, 0
-		if l.note(decode(row, ev, &version)) {
-			l.events = append(l.events, ev)
+		if ev, err := decodeEvent(row); l.note(err) {
+			l.recent = append(l.recent, ev)
 		}
 	}
-	full := len(l.events) == n
-	slices.SortFunc(l.events, func(a, b *Event) int { return int(int64(a.Sequence) - int64(b.Sequence)) })
+	slices.SortFunc(l.recent, func(a, b *readEvent) int { return cmp.Compare(a.Event.Sequence, b.Event.Sequence) })
+	kept := l.recent
 	switch {
-	case full:
+	case len(kept) >= most:
 		// The storage knows their times, not their numbers, and the two differ a
 		// little: what was not read may be younger than the oldest that were.
-		cut := len(l.events) / 16
-		l.floor = l.events[cut].Sequence
-		l.events = l.events[cut+1:]
-	case len(l.events) > 0:
-		l.floor = l.events[0].Sequence - 1
+		kept = kept[len(kept)/16:]
+		l.floor = kept[0].Event.Sequence - 1
+	case len(kept) > 0:
+		l.floor = kept[0].Event.Sequence - 1
 	case l.alive != nil:
 		l.floor = l.alive.Next - 1
+	}
+	if len(kept) > n {
+		l.floor = kept[len(kept)-n-1].Event.Sequence
+		kept = kept[len(kept)-n:]
+	}
+	for _, ev := range kept {
+		l.events = append(l.events, ev.Event)
 	}
 	return nil
 }
@@ -182,111 +198,4 @@ func (l *loaded) strays() map[ServiceID]bool {
 		ids[ServiceID(id)] = true
 	}
 	return ids
-}
-
-// redo brings the services to where the latest events say that they are: a
-// storage without transactions may have stored what happened and not yet the
-// state that it led to. It returns those that were changed, and those that turned
-// out to be removed.
-func (l *loaded) redo() (changed, gone map[ServiceID]bool) {
-	changed, gone = map[ServiceID]bool{}, map[ServiceID]bool{}
-	byID := make(map[ServiceID]*storedService, len(l.services))
-	for _, s := range l.services {
-		byID[s.ID] = s
-	}
-	for _, ev := range l.events {
-		s := byID[ev.Service]
-		born, incidents, transitions, ok := transitionOf(ev.ID)
-		if !ok || s == nil || s.Version == 0 || born != s.Born || transitions <= s.Transitions {
-			continue
-		}
-		changed[s.ID] = true
-		gone[s.ID] = ev.Kind == EventRemoved
-		s.redo(ev, incidents, transitions)
-	}
-	l.services = slices.DeleteFunc(l.services, func(s *storedService) bool { return gone[s.ID] })
-	return changed, gone
-}
-
-// redo applies an event that the state does not know of.
-func (s *storedService) redo(ev *Event, incidents, transitions uint64) {
-	if s.Reported == "" {
-		s.Reported = s.Status
-	}
-	at := ev.At.UnixMilli()
-	s.Status, s.Since, s.Stamped = ev.To, at, max(s.Stamped, at)
-	s.Transitions, s.Incidents = transitions, max(s.Incidents, incidents)
-	s.RunBeats, s.Gap = s.Beats, 0
-	switch {
-	case ev.To == StatusStale, ev.Kind == EventUnheard:
-		s.Judged, s.EndedAt = true, at
-	default:
-		s.Reported, s.Message = ev.To, ev.Message
-		s.Armed, s.Judged = ev.To != StatusShutdown, false
-		if ev.At.After(s.LastHeartbeat) {
-			s.LastHeartbeat = ev.At
-		}
-	}
-	switch {
-	case ev.Kind == EventDown:
-		s.Incident = &storedIncident{ID: ev.Incident, StartedAt: ev.StartedAt.UnixMilli(), Cause: ev.Cause}
-		if !ev.SilentSince.IsZero() {
-			s.Incident.SilentSince = ev.SilentSince.UnixMilli()
-		}
-	case ev.Kind == EventRecovered:
-		s.Incident = nil
-	}
-}
-
-// Rows of other programs.
-const (
-	importSilence = 24 * time.Hour      // longer, and nobody is alarmed about the service
-	importKept    = 30 * 24 * time.Hour // then it is forgotten
-)
-
-// adopt makes a service of our own of one that another program has written: a
-// LaneSwap in Python keeps the id, the name, the status, the message, the
-// metadata and two times, and left a new id behind at each restart of a client.
-func (s *storedService) adopt(now int64) {
-	made := s.CreatedAt
-	if made.IsZero() {
-		made = s.LastHeartbeat
-	}
-	if made.IsZero() {
-		made = wallTime(now)
-	}
-	last := s.LastHeartbeat
-	if last.Before(made) {
-		last = made
-	}
-	said := s.Status
-	if !said.Valid() {
-		said = Status(strings.ToLower(string(said)))
-	}
-	if !said.Valid() {
-		said = StatusUnknown
-	}
-	*s = storedService{
-		Version: storedVersion, ID: s.ID, Name: s.Name, Status: said, Message: s.Message, Metadata: s.Metadata,
-		CreatedAt: made, LastHeartbeat: s.LastHeartbeat, Reported: said, Made: uuid.MatchString(string(s.ID)),
-		Born: made.UnixMilli(), Since: last.UnixMilli(), Stamped: last.UnixMilli(), Armed: true, ArmedAt: made.UnixMilli(),
-	}
-	if !s.LastHeartbeat.IsZero() {
-		s.Beats = 1
-	}
-	silent := now - last.UnixMilli()
-	switch {
-	case silent > importSilence.Milliseconds():
-		s.Status, s.Reported, s.Armed = StatusUnknown, StatusUnknown, false
-		s.EndedAt, s.Foreign = now, true
-	case said == StatusStale, said.Bad():
-		s.Incidents = 1
-		s.Incident = &storedIncident{StartedAt: last.UnixMilli(), Cause: "was " + string(said) + " when LaneSwap took it over"}
-		if said == StatusStale {
-			s.Reported, s.Judged, s.EndedAt = StatusUnknown, true, now
-			s.Incident.SilentSince = last.UnixMilli()
-		}
-	case said == StatusShutdown:
-		s.Armed, s.EndedAt = false, now
-	}
 }

@@ -179,6 +179,9 @@ func (m *Manager) Stop(ctx context.Context) error {
 		ctx, cancel = context.WithTimeout(ctx, stopTimeout)
 		defer cancel()
 	}
+	if before != stageNew {
+		m.observe(m.now()) // we listened until now
+	}
 	close(m.quit)
 	m.judge.absences.stop()
 	m.settleDown()
@@ -446,9 +449,8 @@ func (m *Manager) publish(r *record, ev *Event) {
 	}
 	m.ring.append(ev)
 	r.keep(ev)
-	m.logEvent(ev)
+	m.note(r, true, append([]*entry{eventEntry(ev)}, m.owed(ev)...))
 	m.owe(ev)
-	m.save(r, true)
 }
 
 // rouse makes the watching loop look again when a deadline came before the one

@@ -19,22 +19,25 @@ func (m *Manager) owe(ev *Event) {
 		return
 	}
 	for _, p := range *m.posts.Load() {
-		m.owed(p, ev)
 		for _, dropped := range p.courier.offer(ev) {
 			m.settled(p, dropped)
 		}
 	}
 }
 
-// owed notes that a notifier is to be told.
-func (m *Manager) owed(p *post, ev *Event) {
-	if m.journal == nil {
-		return
+// owed are the notices of an event, to be noted in the same change. They are
+// noted before the notifiers are told, so that none is settled before it is owed.
+func (m *Manager) owed(ev *Event) (entries []*entry) {
+	if m.journal == nil || !notable(ev) {
+		return nil
 	}
-	m.journal.put(int64(time.Since(m.base)), &entry{
-		Key: p.owes(ev), service: string(ev.Service), at: ev.At.UnixMilli(), open: true,
-		data: &storedNotice{storedVersion, p.key, *ev}, size: len(ev.Message),
-	})
+	for _, p := range *m.posts.Load() {
+		entries = append(entries, &entry{
+			Key: p.owes(ev), service: string(ev.Service), at: ev.At.UnixMilli(), open: true,
+			data: &storedNotice{storedVersion, p.key, *ev}, size: len(ev.Message),
+		})
+	}
+	return entries
 }
 
 // settled notes that a notifier was told, or that it was given up.
@@ -77,6 +80,22 @@ func (m *Manager) resumeNotices(l *loaded) {
 		}
 	}
 	m.bury()
+}
+
+// oweAgain owes the notices of events that were stored when LaneSwap was killed,
+// and whose notices may not have been.
+func (m *Manager) oweAgain(l *loaded, events []*Event) {
+	for _, ev := range events {
+		if !notable(ev) {
+			continue
+		}
+		m.journal.note(m.now().mono, m.owed(ev), nil)
+		for _, p := range *m.posts.Load() {
+			if !l.owed(p.key, ev) {
+				p.courier.offer(ev)
+			}
+		}
+	}
 }
 
 // fetchNotices owes a notifier that was just added what is owed to it.

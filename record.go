@@ -43,10 +43,12 @@ type record struct {
 	events                 []*Event // the latest, oldest first
 	spoke                  *speech  // beats that said something; made when one does
 
+	side     SpanState           // of the present run of status
 	runBeats uint64              // beats when the present run of status began
 	runs     []span              // those that are over, until they are written down
 	past     *shelf[span]        // without a storage: those that were; made with the first
 	log      *shelf[ErrorRecord] // without a storage: reported errors; made with the first
+	oldest   uint64              // the number of the oldest reported error that may be stored
 	errors   uint64              // how many were reported
 
 	held     []held // what was heard of it while the storage was away at the start; see limbo

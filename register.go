@@ -34,7 +34,7 @@ func (m *Manager) register(ctx context.Context, reg Registration) (st ServiceSta
 	if err := m.writable(ctx); err != nil {
 		return ServiceStatus{}, 0, err
 	}
-	reg, err = m.opts.limits.registration(reg)
+	reg, err = m.opts.limits.registration(reg, m.checkID)
 	if err != nil {
 		return ServiceStatus{}, 0, err
 	}
@@ -275,12 +275,20 @@ func (m *Manager) forgetDue(now instant) {
 	}
 }
 
+// checkID checks an id. One that another program has stored is as good as it is.
+func (m *Manager) checkID(id ServiceID) error {
+	if m.registry.get(id) != nil {
+		return nil
+	}
+	return ValidateServiceID(id)
+}
+
 // find returns the record of an id.
 func (m *Manager) find(id ServiceID) (*record, error) {
 	if r := m.registry.get(id); r != nil {
 		return r, nil
 	}
-	if err := ValidateServiceID(id); err != nil {
+	if err := m.checkID(id); err != nil {
 		return nil, err
 	}
 	if m.stage.Load() == stageLoading {

@@ -79,19 +79,23 @@ func (m *Manager) claimNumbers(ctx context.Context, l *loaded) {
 // takeUp makes the Manager go on where an earlier one ended, and begins to judge
 // and to store.
 func (m *Manager) takeUp(ctx context.Context, l *loaded) {
-	changed, gone := l.redo()
+	redone := l.redo()
 	m.registry.mu.Lock()
 	now := m.now()
 	wall := now.wall / int64(time.Millisecond)
 	m.resume(l, now)
 	m.resumeNotices(l) // before anything new is owed
+	m.journal.note(max(1, now.mono), redone.runs, nil)
+	for id := range redone.gone {
+		m.journal.put(now.mono, deletions(string(id))...)
+	}
 	absence := m.judge.absences.start(now, true)
 	for _, s := range l.services {
 		imported := s.Version == 0
 		if imported {
-			s.adopt(wall)
+			s.adopt(m.opts.limits, wall)
 		}
-		m.restore(s, l, now, imported || changed[s.ID])
+		m.restore(s, l, now, imported || redone.states[s.ID])
 	}
 	for _, r := range m.registry.byID {
 		r.mu.Lock()
@@ -101,12 +105,6 @@ func (m *Manager) takeUp(ctx context.Context, l *loaded) {
 		r.mu.Unlock()
 	}
 	m.recollect(l)
-	for id := range gone { // only those that are
-		if !gone[id] {
-			continue
-		}
-		m.journal.put(now.mono, deletions(string(id))...)
-	}
 	for id := range l.strays() {
 		if m.registry.byID[id] == nil {
 			m.journal.put(now.mono, deletions(string(id))...)
@@ -118,6 +116,7 @@ func (m *Manager) takeUp(ctx context.Context, l *loaded) {
 	if !waited {
 		return // stopped meanwhile
 	}
+	m.oweAgain(l, redone.events)
 	m.logAbsence(absence)
 	m.saveAlive(false)
 	for _, remark := range m.opts.remarks {
@@ -238,7 +237,7 @@ func (m *Manager) fill(r *record, s *storedService, l *loaded, fresh bool) {
 		r.reported = s.Status
 	}
 	r.armed, r.armedAt, r.endedAt = s.Armed, m.past.at(s.ArmedAt).mono, m.past.at(s.EndedAt).mono
-	r.transitions, r.incidents, r.errors = s.Transitions, s.Incidents, s.Errors
+	r.transitions, r.incidents, r.errors, r.oldest = s.Transitions, s.Incidents, s.Errors, s.Oldest
 	r.runBeats, r.noted = s.RunBeats, s.Beats
 	if i := s.Incident; i != nil {
 		r.incident = i.incident()
@@ -246,6 +245,9 @@ func (m *Manager) fill(r *record, s *storedService, l *loaded, fresh bool) {
 		if r.incident.id == "" {
 			r.incident.id = r.incidentID(r.incidents)
 		}
+	}
+	if r.side = s.Side; r.side == "" {
+		r.side = r.spanState()
 	}
 	last := r.armedAt
 	judged := s.Judged
@@ -306,15 +308,15 @@ func (m *Manager) recall(ctx context.Context, r *record) {
 	}
 	var older []*Event
 	for row, err := range m.opts.storage.Rows(ctx, RowQuery{Kind: KindEvent, Service: string(r.id), Descending: true, Limit: maxStatusEvts}) {
-		ev, version := &Event{}, 0
+		var ev *readEvent
 		if err == nil {
-			err = decode(row, ev, &version)
+			ev, err = decodeEvent(row)
 		}
 		if err != nil {
 			m.log.Warn("events of a service cannot be read", "service", r.id, "err", err)
 			return
 		}
-		older = append(older, ev)
+		older = append(older, ev.Event)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

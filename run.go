@@ -7,6 +7,7 @@ import (
 
 // span is a run of one kind of status that is over.
 type span struct {
+	born     int64  // of the record that it belongs to
 	number   uint64 // of the transition that began it; 0 for the first run
 	state    SpanState
 	status   Status
@@ -22,6 +23,7 @@ type span struct {
 func (r *record) endRun(over span) {
 	over.to = max(r.since, over.from)
 	r.runs = append(r.runs, over)
+	r.side = r.spanState()
 	r.runBeats += over.beats
 	r.cell.gap.Store(0)
 }
@@ -29,12 +31,13 @@ func (r *record) endRun(over span) {
 // run is the present run of status, as if it ended at the wall ms. mu is held.
 func (r *record) run(ms int64) span {
 	return span{
-		number: r.transitions, state: r.spanState(), status: r.status, from: r.since, to: max(ms, r.since),
+		born: r.born, number: r.transitions, state: r.side, status: r.status, from: r.since, to: max(ms, r.since),
 		beats: max(r.cell.beats.Load(), r.runBeats) - r.runBeats, gap: r.cell.gap.Load(), message: r.message, incident: r.incident,
 	}
 }
 
-// spanState is on which side the present status counts. mu is held.
+// spanState is on which side the present status counts. A run keeps the side that
+// it began with, whatever is registered later. mu is held.
 func (r *record) spanState() SpanState {
 	switch {
 	case r.bad(r.status):

@@ -19,7 +19,11 @@ const (
 
 // save notes the state of r, and the runs that are over. It returns the ticket to
 // wait with, 0 without a storage. r.mu is held.
-func (m *Manager) save(r *record, vital bool) uint64 {
+func (m *Manager) save(r *record, vital bool) uint64 { return m.note(r, vital, nil) }
+
+// note notes a change of r: what happened, the runs that are over, and the state
+// that r has now. r.mu is held.
+func (m *Manager) note(r *record, vital bool, happened []*entry) (ticket uint64) {
 	runs := r.runs
 	r.runs = nil
 	if m.journal == nil {
@@ -34,34 +38,54 @@ func (m *Manager) save(r *record, vital bool) uint64 {
 	if r.limbo {
 		return 0 // what is stored of it must not be overwritten
 	}
-	now := int64(time.Since(m.base))
+	var log []*entry
 	for _, run := range runs {
-		m.journal.append(now, &entry{
-			Key: Key{kindSpan, r.spanID(run.number)}, service: string(r.id), at: run.to, data: run.stored(), size: len(run.message),
-		})
+		log = append(log, runEntry(r.id, run))
 	}
+	log = append(log, happened...)
+	now := int64(time.Since(m.base))
 	if r.gone != alive {
-		return m.erase(r, now)
+		return m.journal.note(now, log, r.erased())
 	}
 	r.unsaid, r.noted = false, r.cell.beats.Load()
-	ticket := m.journal.put(now, &entry{
+	state := m.judge.state(r)
+	for _, e := range happened {
+		if ev, ok := e.data.(*storedEvent); ok {
+			ev.State = state
+		}
+	}
+	ticket = m.journal.note(now, log, []*entry{{
 		Key: Key{KindService, string(r.id)}, service: string(r.id), at: r.created, open: true,
-		data: m.judge.state(r), size: len(r.message), vital: vital,
-	})
+		data: state, size: len(r.message), vital: vital,
+	}})
 	if vital {
 		r.ticket.Store(ticket)
 	}
 	return ticket
 }
 
-// erase notes that nothing is known of r any more. r.mu is held.
-func (m *Manager) erase(r *record, now int64) (ticket uint64) {
-	gone := deletions(string(r.id))
-	for n := r.errors - min(r.errors, uint64(m.opts.limits.Errors)); n < r.errors; n++ {
-		gone = append(gone, &entry{Key: Key{KindError, r.errorID(n + 1)}, service: string(r.id), delete: true})
+// runEntry is a run that is over.
+func runEntry(id ServiceID, run span) *entry {
+	return &entry{Key: Key{kindSpan, run.rowID(id)}, service: string(id), at: run.to, data: run.stored(), size: len(run.message)}
+}
+
+// eventEntry is an event. It is vital: what made it waits for the state that
+// follows.
+func eventEntry(ev *Event) *entry {
+	return &entry{
+		Key: Key{KindEvent, ev.ID}, service: string(ev.Service), at: ev.At.UnixMilli(),
+		data: &storedEvent{Version: storedVersion, Event: ev}, size: len(ev.Message), vital: true,
 	}
+}
+
+// erased is what is to be deleted of r. r.mu is held.
+func (r *record) erased() []*entry {
+	gone := deletions(string(r.id))
 	gone[0].vital = true
-	return m.journal.put(now, gone...)
+	for n := r.oldest; n <= r.errors && n > 0; n++ {
+		gone = append(gone, &entry{Key: Key{KindError, r.errorID(n)}, service: string(r.id), delete: true})
+	}
+	return gone
 }
 
 // deletions are those of a service. Its state goes first: where the storage takes
@@ -86,27 +110,16 @@ func (m *Manager) saveBeats(r *record) {
 	})
 }
 
-// logEvent notes an event. It is vital: what made it waits for the state that
-// follows.
-func (m *Manager) logEvent(ev *Event) {
-	if m.journal == nil {
-		return
-	}
-	m.journal.append(int64(time.Since(m.base)), &entry{
-		Key: Key{KindEvent, ev.ID}, service: string(ev.Service), at: ev.At.UnixMilli(), data: ev, size: len(ev.Message), vital: true,
-	})
-}
-
 // logAbsence notes an absence of our own.
 func (m *Manager) logAbsence(gone absence) {
 	if m.journal == nil || gone.length() < int64(time.Millisecond) {
 		return
 	}
 	from, back := gone.from.wall/int64(time.Millisecond), gone.back.wall/int64(time.Millisecond)
-	m.journal.append(int64(time.Since(m.base)), &entry{
+	m.journal.note(int64(time.Since(m.base)), []*entry{{
 		Key: Key{kindAbsence, strconv.FormatInt(from, 36) + "-" + strconv.FormatInt(back, 36)},
 		at:  back, data: &storedAbsence{storedVersion, from, back, gone.lost},
-	})
+	}}, nil)
 }
 
 // Checkpoints.

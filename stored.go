@@ -58,7 +58,9 @@ type storedService struct {
 	Incidents   uint64          `json:"incidents,omitempty"`
 	Incident    *storedIncident `json:"incident,omitempty"`
 	Errors      uint64          `json:"errors,omitempty"`
-	Foreign     bool            `json:"foreign,omitempty"` // another program's, and long silent
+	Oldest      uint64          `json:"oldest_error,omitempty"` // number of the oldest that may be stored
+	Side        SpanState       `json:"side,omitempty"`         // of the present run
+	Foreign     bool            `json:"foreign,omitempty"`      // another program's, and long silent
 }
 
 // storedIncident is an incident within a row; its times are wall ms.
@@ -86,7 +88,7 @@ func (j *judge) state(r *record) *storedService {
 		Interval: r.reg.Interval, StaleAfter: r.reg.StaleAfter, ForgetAfter: r.reg.ForgetAfter,
 		NoDeadline: r.reg.NoDeadline, MustRun: r.reg.MustRun, Tags: r.reg.Tags,
 		Beats: r.cell.beats.Load(), RunBeats: r.runBeats, Gap: time.Duration(r.cell.gap.Load()),
-		Transitions: r.transitions, Incidents: r.incidents, Incident: r.incident.stored(), Errors: r.errors, Foreign: r.foreign,
+		Transitions: r.transitions, Incidents: r.incidents, Incident: r.incident.stored(), Errors: r.errors, Oldest: r.oldest, Side: r.side, Foreign: r.foreign,
 	}
 	if s.Beats > 0 {
 		s.LastHeartbeat = wallTime(wall(last))
@@ -103,6 +105,7 @@ func (j *judge) state(r *record) *storedService {
 // storedSpan is what a span row holds; the row's At is its end.
 type storedSpan struct {
 	Version  int             `json:"v"`
+	Born     int64           `json:"born"`
 	Number   uint64          `json:"number"`
 	State    SpanState       `json:"state"`
 	Status   Status          `json:"status"`
@@ -116,16 +119,41 @@ type storedSpan struct {
 
 func (s span) stored() *storedSpan {
 	return &storedSpan{
-		Version: storedVersion, Number: s.number, State: s.state, Status: s.status, From: s.from, To: s.to,
+		Version: storedVersion, Born: s.born, Number: s.number, State: s.state, Status: s.status, From: s.from, To: s.to,
 		Beats: s.beats, Gap: time.Duration(s.gap), Message: s.message, Incident: s.incident.stored(),
 	}
 }
 
 func (s *storedSpan) span() span {
 	return span{
-		number: s.Number, state: s.State, status: s.Status, from: s.From, to: s.To,
+		born: s.Born, number: s.Number, state: s.State, status: s.Status, from: s.From, to: s.To,
 		beats: s.Beats, gap: int64(s.Gap), message: s.Message, incident: s.Incident.incident(),
 	}
+}
+
+// storedEvent is what an event row holds: with the state of the service right
+// after it, for a storage that had taken no more when LaneSwap was killed.
+type storedEvent struct {
+	Version int            `json:"v"`
+	Event   *Event         `json:"event"`
+	State   *storedService `json:"state,omitempty"`
+}
+
+// readEvent is storedEvent on the way back: few states are ever needed.
+type readEvent struct {
+	Version int             `json:"v"`
+	Event   *Event          `json:"event"`
+	State   json.RawMessage `json:"state"`
+}
+
+// decodeEvent reads an event row.
+func decodeEvent(row Row) (*readEvent, error) {
+	var e readEvent
+	err := decode(row, &e, &e.Version)
+	if err == nil && e.Event == nil {
+		err = fmt.Errorf("%s %q: holds no event", row.Kind, row.ID)
+	}
+	return &e, err
 }
 
 // incident is the stored one without its monotonic start.
@@ -199,10 +227,10 @@ func decode(row Row, v any, ver *int) error {
 	return nil
 }
 
-// spanID and errorID are the ids of rows of a service. Errors of one millisecond
-// are in the order of their ids, so the number in it has a fixed width.
-func (r *record) spanID(number uint64) string {
-	return string(r.id) + "/" + strconv.FormatInt(r.born, 36) + "/" + strconv.FormatUint(number, 10)
+// rowID and errorID are the ids of rows of a service. Those of one millisecond are
+// in the order of their ids, so the number in it has a fixed width.
+func (s span) rowID(id ServiceID) string {
+	return string(id) + "/" + strconv.FormatInt(s.born, 36) + fmt.Sprintf("/%010d", s.number)
 }
 
 func (r *record) errorID(number uint64) string {

@@ -10,23 +10,29 @@ import (
 type tally struct {
 	from, to int64
 	limit    int
-	spans    []span // those that touch the period, in order; the last may be running
-	running  bool   // the last has no end yet
+	spans    []span // those that touch the period, in order
+	next     *span  // the one behind them, if that begins when the period ends
+	present  span   // the one that lasts
 	gone     []storedAbsence
 }
 
-// add takes the spans in, in any order and some of them twice, and the present
-// run, which ends with the period when it is running.
-func (t *tally) add(spans []span, present span, running bool) {
-	t.spans = append(slices.Clone(spans), present)
-	slices.SortStableFunc(t.spans, func(a, b span) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.number, b.number)) })
-	t.spans = slices.CompactFunc(t.spans, func(a, b span) bool { return a.from == b.from && a.number == b.number })
-	t.spans = slices.DeleteFunc(t.spans, func(s span) bool {
-		// What begins at the very end says at least that what was before is over.
-		begins := running && s.number == present.number && s.from == t.to
-		return s.from >= t.to && !begins || s.to < t.from || s.to == t.from && s.from < s.to
+// add takes the spans in, in any order and some of them twice, and which of them
+// is the one that lasts.
+func (t *tally) add(spans []span, present span) {
+	spans, t.present = slices.Clone(spans), present
+	slices.SortStableFunc(spans, func(a, b span) int {
+		return cmp.Or(cmp.Compare(a.born, b.born), cmp.Compare(a.number, b.number))
 	})
-	t.running = running && len(t.spans) > 0 && t.spans[len(t.spans)-1].number == present.number
+	spans = slices.CompactFunc(spans, func(a, b span) bool { return a.born == b.born && a.number == b.number })
+	for i, s := range spans {
+		switch {
+		case s.to < t.from, s.to == t.from && s.from < s.to: // before the period
+		case s.from < t.to:
+			t.spans = append(t.spans, s)
+		case s.from == t.to && t.next == nil:
+			t.next = &spans[i]
+		}
+	}
 }
 
 // lay takes the absences in, in any order and some of them twice. Only those
@@ -55,12 +61,12 @@ func (t *tally) absent(from, to int64) (ms int64) {
 }
 
 func (t *tally) history(id ServiceID) History {
-	h := History{Service: id, From: wallTime(t.from), To: wallTime(t.to), KnownFrom: wallTime(t.to)}
+	h := History{Service: id, From: time.UnixMilli(t.from).UTC(), To: wallTime(t.to), KnownFrom: wallTime(t.to)}
 	var up, down, absent int64
 	for i, s := range t.spans {
 		from, to := max(s.from, t.from), min(s.to, t.to)
 		if i == 0 {
-			h.KnownFrom = wallTime(from)
+			h.KnownFrom = time.UnixMilli(from).UTC()
 		}
 		gone := t.absent(from, to)
 		absent += gone
@@ -71,7 +77,7 @@ func (t *tally) history(id ServiceID) History {
 			down += to - from - gone
 		}
 		public := s.public()
-		if t.running && i == len(t.spans)-1 {
+		if s.born == t.present.born && s.number == t.present.number {
 			public.To = time.Time{}
 		}
 		h.Spans = append(h.Spans, public)
@@ -94,7 +100,7 @@ func (t *tally) history(id ServiceID) History {
 func (t *tally) incidents(h *History) {
 	var recovery time.Duration
 	var open *PastIncident
-	var began int64
+	var began, ended int64
 	close := func(at int64, ended bool) {
 		if open == nil {
 			return
@@ -110,8 +116,9 @@ func (t *tally) incidents(h *History) {
 	}
 	for _, s := range t.spans {
 		if open != nil && (s.incident == nil || s.incident.id != open.ID) {
-			close(s.from, true)
+			close(ended, true)
 		}
+		ended = s.to
 		if s.incident == nil {
 			continue
 		}
@@ -124,7 +131,10 @@ func (t *tally) incidents(h *History) {
 		}
 	}
 	if n := len(t.spans); n > 0 {
-		close(min(t.spans[n-1].to, t.to), false)
+		// One that ends before the period does, with nothing behind it, ended with
+		// the service.
+		over := ended < t.to || t.next != nil && (t.next.incident == nil || open != nil && t.next.incident.id != open.ID)
+		close(min(ended, t.to), over)
 	}
 	h.IncidentCount = len(h.Incidents)
 	if h.Recovered > 0 {

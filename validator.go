@@ -96,9 +96,9 @@ func checkDuration(kind error, field string, d time.Duration) error {
 
 // registration returns reg checked and cleaned. The window against the global
 // threshold is the judge's affair.
-func (l Limits) registration(reg Registration) (Registration, error) {
+func (l Limits) registration(reg Registration, checkID func(ServiceID) error) (Registration, error) {
 	if reg.ID != "" {
-		if err := ValidateServiceID(reg.ID); err != nil {
+		if err := checkID(reg.ID); err != nil {
 			return reg, err
 		}
 	}
@@ -414,4 +414,14 @@ func changes(old, change map[string]any) bool {
 		}
 	}
 	return false
+}
+
+// cutRunes cuts s to at most n runes.
+func cutRunes(s string, n int) string {
+	for i := range s {
+		if n--; n < 0 {
+			return s[:i]
+		}
+	}
+	return s
 }

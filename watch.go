@@ -50,7 +50,7 @@ func (m *Manager) Watch(ctx context.Context, q WatchQuery) (*Watcher, error) {
 		return nil, failed("watch", q.Service, err)
 	}
 	if q.Service != "" {
-		if err := ValidateServiceID(q.Service); err != nil {
+		if err := m.checkID(q.Service); err != nil {
 			return nil, failed("watch", q.Service, err)
 		}
 	}
@@ -149,7 +149,7 @@ func (m *Manager) beginEvents(ctx context.Context, q EventQuery) (cursor uint64,
 		return 0, invalid(ErrInvalidQuery, "limit", "is %d, it must not be negative", q.Limit)
 	}
 	if q.Service != "" {
-		if err := ValidateServiceID(q.Service); err != nil {
+		if err := m.checkID(q.Service); err != nil {
 			return 0, err
 		}
 	}

@@ -1,0 +1,94 @@
+package laneswap
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Rows of other programs.
+const (
+	importSilence = 24 * time.Hour      // longer, and nobody is alarmed about the service
+	importKept    = 30 * 24 * time.Hour // then it is forgotten
+)
+
+// adopt makes a service of our own of one that another program has written: a
+// LaneSwap in Python keeps the id, the name, the status, the message, the
+// metadata and two times, and left a new id behind at each restart of a client.
+func (s *storedService) adopt(limits Limits, now int64) {
+	// A clock of another host may have been wrong.
+	s.CreatedAt, s.LastHeartbeat = notAhead(s.CreatedAt, now), notAhead(s.LastHeartbeat, now)
+	made, last := s.CreatedAt, s.LastHeartbeat
+	switch {
+	case made.IsZero() && last.IsZero():
+		made, last = wallTime(now), wallTime(now)
+	case made.IsZero(), !last.IsZero() && last.Before(made):
+		made = last
+	case last.IsZero():
+		last = made
+	}
+	said := s.Status
+	if !said.Valid() {
+		said = Status(strings.ToLower(string(said)))
+	}
+	if !said.Valid() {
+		said = StatusUnknown
+	}
+	*s = storedService{
+		Version: storedVersion, ID: s.ID, Name: cutRunes(strings.TrimSpace(Sanitize(s.Name)), maxNameRunes), Status: said,
+		Message: cutBytes(sanitize(s.Message, true), limits.MessageBytes), Metadata: limits.fitting(s.Metadata),
+		CreatedAt: made, LastHeartbeat: s.LastHeartbeat, Reported: said, Made: uuid.MatchString(string(s.ID)),
+		Born: made.UnixMilli(), Since: last.UnixMilli(), Stamped: last.UnixMilli(), Armed: true, ArmedAt: made.UnixMilli(),
+	}
+	if !s.LastHeartbeat.IsZero() {
+		s.Beats = 1
+	}
+	silent := now - last.UnixMilli()
+	switch {
+	case silent > importSilence.Milliseconds():
+		s.Status, s.Reported, s.Armed = StatusUnknown, StatusUnknown, false
+		s.EndedAt, s.Foreign = now, true
+	case said == StatusStale, said.Bad():
+		s.Incidents = 1
+		s.Incident = &storedIncident{StartedAt: last.UnixMilli(), Cause: "was " + string(said) + " when LaneSwap took it over"}
+		if said == StatusStale {
+			s.Reported, s.Judged, s.EndedAt = StatusUnknown, true, now
+			s.Incident.SilentSince = last.UnixMilli()
+		}
+	case said == StatusShutdown:
+		s.Armed, s.EndedAt = false, now
+	}
+	switch {
+	case s.Status.Bad():
+		s.Side = SpanDown
+	case s.Status.Good():
+		s.Side = SpanUp
+	default:
+		s.Side = SpanUnknown
+	}
+}
+
+// notAhead is a time that is not in the future, nor before 1970.
+func notAhead(t time.Time, now int64) time.Time {
+	if t.UnixMilli() <= 0 {
+		return time.Time{}
+	}
+	return wallTime(min(t.UnixMilli(), now))
+}
+
+// fitting is what of the metadata that another program has stored keeps the
+// limits, in the order of the keys.
+func (l Limits) fitting(in map[string]any) map[string]any {
+	var out map[string]any
+	for _, key := range slices.Sorted(maps.Keys(in)) {
+		clean, err := l.metadata(ErrInvalidRegistration, map[string]any{key: in[key]})
+		if err != nil {
+			continue
+		}
+		if merged, err := l.merge(ErrInvalidRegistration, out, clean); err == nil {
+			out = merged
+		}
+	}
+	return out
+}
