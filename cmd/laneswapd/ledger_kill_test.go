@@ -1,0 +1,91 @@
+//go:build unix
+
+package main_test
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap/internal/ledger"
+	"github.com/laneswap/laneswap/internal/mongotest"
+)
+
+// TestKill_losesNothingThatWasAcknowledged kills the real laneswapd at random
+// moments while clients work, starts it again on the same file, and compares.
+// Every sixth time it is told to stop instead, and now and then it is killed
+// before it is up.
+func TestKill_losesNothingThatWasAcknowledged(t *testing.T) {
+	t.Parallel()
+	cycles := *kills
+	if testing.Short() {
+		cycles = min(cycles, 3)
+	}
+	data := filepath.Join(t.TempDir(), "laneswap.db")
+	r := newRig(t, ledger.Options{}, nil, "--data", data)
+	r.up()
+	for cycle := range cycles {
+		r.check(cycle)
+		r.work(false)
+		r.pause(20*time.Millisecond, 400*time.Millisecond)
+		r.down(r.random.IntN(6) == 0)
+		if r.random.IntN(8) == 0 {
+			r.launch()
+			r.pause(0, 60*time.Millisecond)
+			r.kill()
+		}
+		r.up()
+	}
+	r.finish(cycles)
+	checked := start(t, "laneswap", "store", "check", data)
+	require.Equal(t, 0, checked.ended(t), "%s%s", checked.stdout, checked.stderr)
+}
+
+// TestKill_losesNothingThatMongoDBHas kills laneswapd, its database, or both. What
+// laneswapd takes while the database is away it does not call durable; it is there
+// all the same when only the database was killed.
+func TestKill_losesNothingThatMongoDBHas(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds a database")
+	}
+	t.Parallel()
+	db := mongotest.New(t)
+	r := newRig(t, ledger.Options{StorageLeaves: true}, []string{"LANESWAP_MONGODB_URI=" + db.URI()})
+	r.up()
+	for cycle := range *mongoKills {
+		r.ready()
+		r.check(cycle)
+		r.work(false)
+		r.pause(20*time.Millisecond, 400*time.Millisecond)
+		switch kind := r.random.IntN(6); kind {
+		case 0, 1:
+			r.down(kind == 0)
+			r.up()
+		case 2, 3: // the database alone
+			db.Kill()
+			r.pause(0, 1500*time.Millisecond)
+			db.Start()
+			r.ready()
+			r.rest()
+		case 4: // both, and the database is back first
+			db.Kill()
+			r.pause(0, 300*time.Millisecond)
+			r.down(false)
+			db.Start()
+			r.up()
+		case 5: // both, and laneswapd is back first
+			r.down(false)
+			db.Kill()
+			r.up()
+			r.work(true)
+			r.pause(20*time.Millisecond, 400*time.Millisecond)
+			db.Start()
+			r.ready()
+			r.rest()
+		}
+	}
+	r.ready()
+	r.finish(*mongoKills)
+}
