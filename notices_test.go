@@ -1,0 +1,278 @@
+package laneswap_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/adapters/storagetest"
+	"github.com/laneswap/laneswap/examples/memorystore"
+)
+
+const kindOutbox laneswap.Kind = "outbox"
+
+// people is a notifier with a name of its own. While it is deaf it takes nothing
+// until it is given up.
+type people struct {
+	recorder
+	name string
+	deaf atomic.Bool
+}
+
+func (p *people) Name() string { return p.name }
+
+func (p *people) Notify(ctx context.Context, n laneswap.Notification) error {
+	if p.deaf.Load() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return p.recorder.Notify(ctx, n)
+}
+
+// ids are the events that were told.
+func (p *people) ids() (ids []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range p.notes {
+		ids = append(ids, n.Event.ID)
+	}
+	return ids
+}
+
+func deafPeople(name string) *people {
+	p := &people{name: name}
+	p.deaf.Store(true)
+	return p
+}
+
+// upsAndDowns has services go bad, worse and good again, and returns the events in
+// their order.
+func upsAndDowns(t *testing.T, m *laneswap.Manager, ids ...laneswap.ServiceID) (events []string) {
+	t.Helper()
+	for _, id := range ids {
+		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: id}, laneswap.Heartbeat{}))
+	}
+	for _, status := range []laneswap.Status{laneswap.StatusWarning, laneswap.StatusCritical, laneswap.StatusHealthy} {
+		for _, id := range ids {
+			st, err := m.Report(t.Context(), id, laneswap.Heartbeat{Status: status})
+			require.NoError(t, err)
+			require.False(t, st.NotDurable)
+		}
+	}
+	for _, ev := range eventsOf(t, m, laneswap.EventQuery{}) {
+		if ev.Kind != laneswap.EventUp {
+			events = append(events, ev.ID)
+		}
+	}
+	return events
+}
+
+func TestNotices_owedOnesArriveAfterACrash(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := memorystore.New()
+		s := newSevered(disk)
+		m := launch(t, s, laneswap.WithNotifier(deafPeople("team")))
+		events := upsAndDowns(t, m.Manager, "a", "b")
+		require.Len(t, events, 6)
+		require.Equal(t, 6, rows(t, disk, kindOutbox))
+		m.crash(s)
+
+		s = newSevered(disk)
+		team := deafPeople("team")
+		m = launch(t, s, laneswap.WithNotifier(team))
+		time.Sleep(10 * time.Second) // the first is tried, and cut off
+		m.crash(s)
+
+		team = &people{name: "team"}
+		m = launch(t, disk, laneswap.WithNotifier(team))
+		st, err := m.Report(t.Context(), "a", laneswap.Heartbeat{Status: laneswap.StatusError})
+		require.NoError(t, err)
+		require.False(t, st.NotDurable)
+		synctest.Wait()
+		require.Equal(t, append(events, lastOf(t, m.Manager).ID), team.ids(), "in order, and before what is new")
+		time.Sleep(2 * time.Second)
+		require.Zero(t, rows(t, disk, kindOutbox), "what was told is not owed")
+		m.stop(t)
+	})
+}
+
+func TestNotices_toldOnesAreNotToldAgain(t *testing.T) {
+	t.Parallel()
+	for _, crash := range []bool{false, true} {
+		t.Run(fmt.Sprint("crash ", crash), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				disk := memorystore.New()
+				s := newSevered(disk)
+				team := &people{name: "team"}
+				m := launch(t, s, laneswap.WithNotifier(team))
+				upsAndDowns(t, m.Manager, "a")
+				if crash {
+					time.Sleep(2 * time.Second) // that they were told is stored by then
+					m.crash(s)
+				} else {
+					m.stop(t)
+				}
+				require.Len(t, team.ids(), 3)
+				require.Zero(t, rows(t, disk, kindOutbox))
+				m = launch(t, disk, laneswap.WithNotifier(team))
+				time.Sleep(time.Minute - time.Second)
+				require.Len(t, team.ids(), 3)
+				m.stop(t)
+			})
+		})
+	}
+}
+
+func TestNotices_stopKeepsThoseThatWereNotDelivered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := memorystore.New()
+		m := launch(t, disk, laneswap.WithNotifier(deafPeople("team")))
+		events := upsAndDowns(t, m.Manager, "a")
+		m.stopped = true
+		require.ErrorIs(t, m.Stop(context.Background()), laneswap.ErrNotifier)
+		require.Equal(t, len(events), rows(t, disk, kindOutbox))
+		team := &people{name: "team"}
+		m = launch(t, disk, laneswap.WithNotifier(team))
+		synctest.Wait()
+		require.Equal(t, events, team.ids())
+		m.stop(t)
+	})
+}
+
+func TestNotices_waitForANotifierThatComesBackWithinADay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := memorystore.New()
+		s := newSevered(disk)
+		m := launch(t, s, laneswap.WithNotifier(deafPeople("team")))
+		events := upsAndDowns(t, m.Manager, "a")
+		m.crash(s)
+
+		other := &people{name: "others"}
+		m = launch(t, disk, laneswap.WithNotifier(other))
+		time.Sleep(time.Minute)
+		m.stop(t)
+		require.Equal(t, len(events), rows(t, disk, kindOutbox), "they are for somebody else")
+		for _, id := range other.ids() {
+			require.NotContains(t, events, id)
+		}
+
+		time.Sleep(22 * time.Hour)
+		m = launch(t, disk)
+		team := &people{name: "team"}
+		require.NoError(t, m.AddNotifier(team)) // late, but there
+		synctest.Wait()
+		require.Equal(t, events, team.ids())
+		time.Sleep(2 * time.Second)
+		require.Zero(t, rows(t, disk, kindOutbox))
+		m.stop(t)
+	})
+}
+
+func TestNotices_areGivenUpWhenTheirNotifierIsGoneForADay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := memorystore.New()
+		s := newSevered(disk)
+		m := launch(t, s, laneswap.WithNotifier(deafPeople("team")))
+		upsAndDowns(t, m.Manager, "a")
+		m.crash(s)
+		time.Sleep(24*time.Hour + time.Minute)
+		m = launch(t, disk)
+		time.Sleep(2 * time.Second)
+		require.Zero(t, rows(t, disk, kindOutbox))
+		team := &people{name: "team"}
+		require.NoError(t, m.AddNotifier(team))
+		synctest.Wait()
+		require.Empty(t, team.ids())
+		m.stop(t)
+	})
+}
+
+func TestNotices_twoNotifiersOfOneTypeGetTheirOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := memorystore.New()
+		s := newSevered(disk)
+		first, second := &people{name: "team"}, deafPeople("team")
+		m := launch(t, s, laneswap.WithNotifier(first), laneswap.WithNotifier(second))
+		events := upsAndDowns(t, m.Manager, "a")
+		time.Sleep(2 * time.Second)
+		require.Equal(t, events, first.ids())
+		require.Equal(t, len(events), rows(t, disk, kindOutbox), "the second has heard nothing")
+		m.crash(s)
+		first, second = &people{name: "team"}, &people{name: "team"}
+		m = launch(t, disk, laneswap.WithNotifier(first), laneswap.WithNotifier(second))
+		synctest.Wait()
+		require.Empty(t, first.ids())
+		require.Equal(t, events, second.ids())
+		m.stop(t)
+	})
+}
+
+func TestNotices_thatWaitWhileTheStorageIsReadAreToldOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := memorystore.New()
+		s := newSevered(disk)
+		m := launch(t, s, laneswap.WithNotifier(deafPeople("team")))
+		events := upsAndDowns(t, m.Manager, "a")
+		m.crash(s)
+		faulty := storagetest.NewFaulty(disk)
+		faulty.Inject(storagetest.Fault{Op: storagetest.Load, Times: -1})
+		early, late := &people{name: "team"}, &people{name: "others"}
+		m = launch(t, faulty, laneswap.WithNotifier(early))
+		require.NoError(t, m.AddNotifier(late))
+		time.Sleep(4 * time.Second)
+		require.Empty(t, early.ids())
+		faulty.Heal()
+		time.Sleep(10 * time.Second)
+		require.Equal(t, events, early.ids()[:len(events)])
+		for _, id := range late.ids() {
+			require.NotContains(t, events, id)
+		}
+		m.stop(t)
+		require.Zero(t, rows(t, disk, kindOutbox))
+	})
+}
+
+func TestNotices_areToldWhileTheStorageIsAwayAndNotForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := memorystore.New()
+		faulty := storagetest.NewFaulty(disk)
+		team, lost := &people{name: "team"}, deafPeople("lost")
+		m := launch(t, faulty, laneswap.WithNotifier(team), laneswap.WithNotifier(lost))
+		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "a"}, laneswap.Heartbeat{}))
+		require.NoError(t, m.Sync(t.Context()))
+		faulty.Inject(storagetest.Fault{Op: storagetest.Commit, Times: -1})
+		require.NoError(t, m.Beat(t.Context(), "a", laneswap.Heartbeat{Status: laneswap.StatusError}))
+		synctest.Wait()
+		require.Equal(t, []laneswap.EventKind{laneswap.EventDown}, team.kinds(), "people are told at once")
+		require.Zero(t, rows(t, disk, kindOutbox))
+		time.Sleep(20 * time.Second)
+		faulty.Heal()
+		time.Sleep(10 * time.Second) // the deaf one is given up 30 s after it was called
+		require.NoError(t, m.Sync(t.Context()))
+		down, away, back := laneswap.EventDown, laneswap.EventStorageAway, laneswap.EventStorageBack
+		require.Equal(t, []laneswap.EventKind{down, away, back}, team.kinds())
+		require.NotZero(t, rows(t, disk, kindOutbox))
+		m.stopped = true
+		require.ErrorIs(t, m.Stop(context.Background()), laneswap.ErrNotifier)
+		lost = &people{name: "lost"}
+		m = launch(t, disk, laneswap.WithNotifier(lost))
+		synctest.Wait()
+		require.Subset(t, []laneswap.EventKind{down, away, back}, lost.kinds())
+		require.Contains(t, lost.kinds(), back)
+		m.stop(t)
+	})
+}
