@@ -1,6 +1,7 @@
 package boltstore_test
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -120,6 +121,7 @@ func newFleet(t *testing.T) *fleet {
 	s.SkipSync()
 	f.m = laneswap.NewManager(laneswap.WithStorage(s))
 	require.NoError(t, f.m.Start(t.Context()))
+	t.Cleanup(func() { require.NoError(t, f.m.Stop(context.Background())) })
 	return f
 }
 
@@ -159,7 +161,6 @@ func (f *fleet) live(t *testing.T) (one, seven footprint) {
 	sum, err := f.m.Summary(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, fleetSize, sum.Counts[laneswap.StatusHealthy])
-	require.NoError(t, f.m.Stop(t.Context()))
 	return one, seven
 }
 
