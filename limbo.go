@@ -13,14 +13,16 @@ const heldMost = 100
 // held is a registration or a heartbeat that came before the storage was read.
 type held struct {
 	reg *Registration
+	new bool // reg is for a service that is not stored only
 	hb  Heartbeat
 	at  instant
 }
 
 // confine puts a record that was just admitted into limbo: it is not judged.
 // r.mu is held.
-func (m *Manager) confine(r *record) {
+func (m *Manager) confine(r *record, reg Registration, now instant) {
 	r.limbo, r.armed = true, false
+	r.hold(held{reg: &reg, new: true, at: now})
 	m.judge.agenda.set(r, noDeadline)
 }
 
@@ -57,7 +59,7 @@ func (m *Manager) heed(r *record, hb Heartbeat, merged map[string]any, now insta
 func (m *Manager) release(r *record, now instant) {
 	said := r.held
 	r.limbo, r.held = false, nil
-	r.reported, r.message = StatusUnknown, ""
+	r.reported, r.message, r.metadata = StatusUnknown, "", nil
 	r.armed = true
 	m.judge.schedule(r)
 	m.replay(r, said, false)
@@ -78,8 +80,9 @@ func (m *Manager) reunite(r *record, s *storedService, l *loaded) {
 	m.replay(r, said, true)
 }
 
-// replay applies what was held; registrations only where asked.
-func (m *Manager) replay(r *record, said []held, registrations bool) {
+// replay applies what was held, in the order in which it came. known says that
+// the service is stored.
+func (m *Manager) replay(r *record, said []held, known bool) {
 	for _, h := range said {
 		if h.reg == nil {
 			merged, err := m.opts.limits.merge(ErrInvalidHeartbeat, r.metadata, h.hb.Metadata)
@@ -90,7 +93,7 @@ func (m *Manager) replay(r *record, said []held, registrations bool) {
 			m.publish(r, ev)
 			continue
 		}
-		if !registrations {
+		if h.new && known {
 			continue
 		}
 		reg := *h.reg

@@ -162,7 +162,7 @@ func (m *Manager) admit(reg Registration, now instant) (*record, error) {
 	defer r.mu.Unlock()
 	m.rouse(m.judge.admit(r, now))
 	if m.stage.Load() == stageLoading { // it changes under the registry's lock
-		m.confine(r)
+		m.confine(r, reg, now)
 	}
 	m.registry.put(r)
 	return r, nil

@@ -141,6 +141,7 @@ func aliveRow(at int64, a *storedAlive) *entry {
 
 // saveAlive notes until when we listened. exact says that no more events come.
 func (m *Manager) saveAlive(exact bool) {
+	m.observe(m.now())
 	seen := m.judge.absences.observed()
 	next, name := m.ring.latest()
 	next++
