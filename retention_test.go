@@ -49,13 +49,13 @@ func (a *archive) alive(next uint64) {
 func (a *archive) service(id string, created, since time.Time, transitions int) {
 	a.put(laneswap.KindService, id, id, created, true, map[string]any{
 		"v": 1, "id": id, "name": id, "status": "healthy", "created_at": created, "last_heartbeat": a.now, "born": ms(created),
-		"since": ms(since), "stamped": ms(a.now), "armed": true, "armed_at": ms(created), "no_deadline": true, "beats": 7, "transitions": transitions,
+		"since": ms(since), "stamped": ms(a.now), "armed": true, "armed_at": ms(created), "side": "up", "no_deadline": true, "beats": 7, "transitions": transitions,
 	})
 }
 
 func (a *archive) span(id string, created time.Time, number int, state string, from, to time.Time) {
 	status := map[string]string{"up": "healthy", "down": "error", "unknown": "unknown"}[state]
-	span := map[string]any{"v": 1, "number": number, "state": state, "status": status, "from": ms(from), "to": ms(to), "beats": 3}
+	span := map[string]any{"v": 1, "born": ms(created), "number": number, "state": state, "status": status, "from": ms(from), "to": ms(to), "beats": 3}
 	if state == "down" {
 		span["incident"] = map[string]any{"id": fmt.Sprintf("%s/x-%d", id, number), "started_at": ms(from), "cause": "reported error"}
 	}
@@ -63,10 +63,10 @@ func (a *archive) span(id string, created time.Time, number int, state string, f
 }
 
 func (a *archive) event(id string, sequence int, at time.Time) {
-	a.put(laneswap.KindEvent, fmt.Sprintf("%s/zz-%d/%d", id, sequence, sequence), id, at, false, laneswap.Event{
+	a.put(laneswap.KindEvent, fmt.Sprintf("%s/zz-%d/%d", id, sequence, sequence), id, at, false, map[string]any{"v": 1, "event": laneswap.Event{
 		ID: fmt.Sprintf("%s/zz-%d/%d", id, sequence, sequence), Sequence: uint64(sequence), Kind: laneswap.EventUp, Service: laneswap.ServiceID(id),
 		From: laneswap.StatusUnknown, To: laneswap.StatusHealthy, At: at,
-	})
+	}})
 }
 
 func (a *archive) absence(from, back time.Time) {
@@ -151,7 +151,7 @@ func TestRetention_anOpenRunIsKnownHoweverOld(t *testing.T) {
 		a.service("old", a.ago(3000*day), a.ago(2000*day), 5)
 		a.put(laneswap.KindService, "ill", "ill", a.ago(900*day), true, map[string]any{
 			"v": 1, "id": "ill", "name": "ill", "status": "error", "created_at": a.ago(900 * day), "last_heartbeat": a.ago(800 * day), "born": 7,
-			"since": ms(a.ago(800 * day)), "stamped": ms(a.now), "armed_at": ms(a.ago(900 * day)), "no_deadline": true, "beats": 7, "transitions": 4, "incidents": 1,
+			"since": ms(a.ago(800 * day)), "stamped": ms(a.now), "armed_at": ms(a.ago(900 * day)), "side": "down", "no_deadline": true, "beats": 7, "transitions": 4, "incidents": 1,
 			"incident": map[string]any{"id": "ill/7-1", "started_at": ms(a.ago(800 * day)), "cause": "reported error"},
 		})
 		a.alive(5000)
