@@ -525,7 +525,7 @@ func TestFaults_aMinuteOfThemLosesNothingAcknowledged(t *testing.T) {
 	for name, fault := range mishaps {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for n := 1; n <= len(r.times); n += stride(2) {
+			for n := 1; n <= len(r.times); n += stride(4) {
 				synctest.Test(t, func(t *testing.T) {
 					t.Helper()
 					disk := memorystore.New()
