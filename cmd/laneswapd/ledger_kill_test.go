@@ -27,6 +27,7 @@ func TestKill_losesNothingThatWasAcknowledged(t *testing.T) {
 	r := newRig(t, ledger.Options{}, nil, "--data", data)
 	r.up()
 	for cycle := range cycles {
+		r.ready()
 		r.check(cycle)
 		r.work(false)
 		r.pause(20*time.Millisecond, 400*time.Millisecond)
@@ -38,6 +39,7 @@ func TestKill_losesNothingThatWasAcknowledged(t *testing.T) {
 		}
 		r.up()
 	}
+	r.ready()
 	r.finish(cycles)
 	checked := start(t, "laneswap", "store", "check", data)
 	require.Equal(t, 0, checked.ended(t), "%s%s", checked.stdout, checked.stderr)
@@ -58,7 +60,7 @@ func TestKill_losesNothingThatMongoDBHas(t *testing.T) {
 		r.ready()
 		r.check(cycle)
 		r.work(false)
-		r.pause(20*time.Millisecond, 400*time.Millisecond)
+		r.pause(20*time.Millisecond, time.Second)
 		switch kind := r.random.IntN(6); kind {
 		case 0, 1:
 			r.down(kind == 0)

@@ -85,8 +85,9 @@ const errorsLooked = 20
 
 // compare finds out which of the standings is the server's. What was answered in
 // the present life of the server must be there. restored says that the server has
-// it from its storage, where it will be found again. The error says what was lost.
-func (a *account) compare(f found, life int, restored bool) error {
+// it from its storage, where it will be found again; torn that this has no
+// transactions. The error says what was lost.
+func (a *account) compare(f found, life int, restored, torn bool) error {
 	from := 0
 	for i, s := range a.standings {
 		if s.answered == life {
@@ -95,11 +96,16 @@ func (a *account) compare(f found, life int, restored bool) error {
 	}
 	var why []string
 	for i := len(a.standings) - 1; i >= from; i-- {
-		s, problem := a.match(i, f)
-		if problem != "" {
+		s := a.standings[i]
+		if torn && restored && !s.present {
+			// A new service that nobody acknowledged may have left its event alone.
+			s.events = max(s.events, min(len(a.events), a.compared+len(f.events)))
+		}
+		if problem := a.differs(s, f); problem != "" {
 			why = append(why, fmt.Sprintf("    operation %d (answered: %v): %s", a.first+i, s.answered > 0, problem))
 			continue
 		}
+		a.standings[i] = s
 		a.forget(a.first + i)
 		s.answered = life
 		if f.status != nil {
@@ -116,25 +122,6 @@ func (a *account) compare(f found, life int, restored bool) error {
 	slices.Reverse(why)
 	return fmt.Errorf("%s: what is found follows from none of the operations up to %d, the first of which was acknowledged as durable:\n%s",
 		a.id, a.op(), strings.Join(why, "\n"))
-}
-
-// match returns the standing of an operation, and in what the found is not that.
-// An operation that nobody acknowledged may have left its event, and so its status,
-// and not its metadata: what is stored first is what happened.
-func (a *account) match(i int, f found) (s standing, problem string) {
-	s = a.standings[i]
-	problem = a.differs(s, f)
-	if problem == "" || i == 0 || s.events == a.standings[i-1].events || !s.present {
-		return s, problem
-	}
-	for _, before := range a.standings[:i] {
-		torn := s
-		torn.beats, torn.metadata, torn.heard = before.beats, before.metadata, before.heard
-		if a.differs(torn, f) == "" {
-			return torn, ""
-		}
-	}
-	return s, problem
 }
 
 // differs says in what the found is not the standing.

@@ -32,7 +32,8 @@ type Options struct {
 	Workers int
 	// Services is how many services each of them has; 4 when it is zero.
 	Services int
-	// StorageLeaves says that the storage may be away: the server may say so.
+	// StorageLeaves says that the storage has no transactions and may leave between
+	// any two operations.
 	StorageLeaves bool
 }
 
