@@ -1,9 +1,12 @@
 package laneswap_test
 
 import (
+	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -314,6 +317,96 @@ func TestErrors_whatWaitsForTheStorageIsListedOnce(t *testing.T) {
 			for _, last = range m.Errors(t.Context(), "svc", laneswap.ErrorQuery{}) {
 			}
 			require.ErrorIs(t, last, laneswap.ErrStorage)
+		}
+		m.stop(t)
+	})
+}
+
+func TestErrors_whatWasAcceptedIsKept(t *testing.T) {
+	t.Parallel()
+	m := started(t)
+	register(t, m, laneswap.Registration{ID: "svc"})
+	ones := make([]any, 4000)
+	for i := range ones {
+		ones[i] = 1.0
+	}
+	rec, err := m.ReportError(t.Context(), "svc", laneswap.ErrorReport{Type: "T", Metadata: map[string]any{"a": ones}})
+	require.NoError(t, err)
+	recs := errorsOf(t, m, "svc", laneswap.ErrorQuery{})
+	require.Len(t, recs, 1)
+	require.Equal(t, rec.ID, recs[0].ID)
+}
+
+func TestErrors_aLowerLimitHoldsAfterARestart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := memorystore.New()
+		m := launch(t, disk)
+		_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
+		require.NoError(t, err)
+		for range 50 {
+			_, err := m.ReportError(t.Context(), "svc", laneswap.ErrorReport{Type: "T"})
+			require.NoError(t, err)
+		}
+		m.stop(t)
+		m = launch(t, disk, laneswap.WithLimits(laneswap.Limits{Errors: 10}))
+		_, err = m.ReportError(t.Context(), "svc", laneswap.ErrorReport{Type: "T"})
+		require.NoError(t, err)
+		require.NoError(t, m.Sync(t.Context()))
+		require.Len(t, errorsOf(t, m.Manager, "svc", laneswap.ErrorQuery{}), 10)
+		require.NoError(t, m.Remove(t.Context(), "svc"))
+		m.stop(t)
+		require.Zero(t, rows(t, disk, laneswap.KindError))
+	})
+}
+
+type hookedRows struct {
+	laneswap.Storage
+	mu     sync.Mutex
+	kind   laneswap.Kind
+	before func()
+}
+
+func (s *hookedRows) Rows(ctx context.Context, q laneswap.RowQuery) iter.Seq2[laneswap.Row, error] {
+	s.mu.Lock()
+	do := s.before
+	if q.Kind == s.kind {
+		s.before = nil
+	} else {
+		do = nil
+	}
+	s.mu.Unlock()
+	if do != nil {
+		do()
+	}
+	return s.Storage.Rows(ctx, q)
+}
+
+func TestErrors_areInOrderWhileOthersReport(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		faulty := storagetest.NewFaulty(memorystore.New())
+		h := &hookedRows{Storage: faulty, kind: laneswap.KindError}
+		m := launch(t, h)
+		_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
+		require.NoError(t, err)
+		report := func() { report(t, m.Manager, "svc", laneswap.ErrorReport{Type: "T"}) }
+		report()
+		report()
+		faulty.Inject(storagetest.Fault{Op: storagetest.Commit})
+		go report() // it waits for a second try
+		synctest.Wait()
+		h.mu.Lock()
+		h.before = func() {
+			faulty.Heal()
+			time.Sleep(time.Second)
+			report()
+			report()
+		}
+		h.mu.Unlock()
+		recs := errorsOf(t, m.Manager, "svc", laneswap.ErrorQuery{})
+		for i := 1; i < len(recs); i++ {
+			require.Greater(t, recs[i-1].ID, recs[i].ID, "not newest first")
 		}
 		m.stop(t)
 	})

@@ -3,6 +3,7 @@ package laneswap_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,9 +30,10 @@ type world struct {
 
 // life is the time from a registration to a removal.
 type life struct {
-	from, to int64  // ms; to is 0 while it lasts
-	last     uint64 // the latest event of it; set with to
-	must     bool
+	from, to int64   // ms; to is 0 while it lasts
+	last     uint64  // the latest event of it; set with to
+	must     []bool  // whether it may not say goodbye, by turns
+	turn     []int64 // from which ms on each of them counts
 	seen     []sight
 }
 
@@ -61,13 +63,20 @@ func (w *world) boot() {
 }
 
 func (w *world) register(id laneswap.ServiceID) {
-	reg := laneswap.Registration{ID: id, MustRun: id == "must", NoDeadline: id == "calm"}
+	w.lives[id] = append(w.lives[id], &life{from: ms(time.Now())})
+	w.demand(id, id == "must")
+}
+
+// demand registers a service, again if need be.
+func (w *world) demand(id laneswap.ServiceID, must bool) {
+	reg := laneswap.Registration{ID: id, MustRun: must, NoDeadline: id == "calm"}
 	if id == "fast" {
 		reg.Interval, reg.StaleAfter = 5*time.Second, 12*time.Second
 	}
 	_, err := w.m.Register(w.t.Context(), reg)
 	require.NoError(w.t, err)
-	w.lives[id] = append(w.lives[id], &life{from: ms(time.Now()), must: reg.MustRun})
+	l := w.life(id)
+	l.must, l.turn = append(l.must, must), append(l.turn, ms(time.Now()))
 	w.mark()
 }
 
@@ -83,22 +92,22 @@ func (w *world) look(id laneswap.ServiceID) {
 
 // remove takes a service out for a while.
 func (w *world) remove(id laneswap.ServiceID) {
-	if statusOf(w.t, w.m.Manager, id).Incident != nil {
-		return
-	}
 	require.NoError(w.t, w.m.Remove(w.t.Context(), id))
 	l := w.life(id)
 	sum, err := w.m.Summary(w.t.Context())
 	require.NoError(w.t, err)
 	l.to, l.last = ms(time.Now()), sum.Sequence
 	w.mark()
-	time.Sleep(w.some())
+	if w.rand.IntN(3) > 0 {
+		time.Sleep(w.some())
+	}
 	w.register(id)
 }
 
 // restart ends the Manager and starts the next one.
 func (w *world) restart() {
-	if w.rand.IntN(2) == 0 {
+	clean := w.rand.IntN(2) == 0
+	if clean {
 		w.m.stop(w.t)
 	} else {
 		w.m.crash(w.cable)
@@ -108,7 +117,10 @@ func (w *world) restart() {
 		require.NoError(w.t, err)
 		alive = row.At
 	}
-	require.LessOrEqual(w.t, time.Since(alive), 1250*time.Millisecond, "the last second before a crash, and a tick")
+	if clean {
+		require.Equal(w.t, time.Now().UTC(), alive)
+	}
+	require.LessOrEqual(w.t, time.Since(alive), time.Second, "the last second before a crash")
 	if w.rand.IntN(4) > 0 {
 		time.Sleep(w.some())
 	}
@@ -143,6 +155,10 @@ func (w *world) step() {
 		}
 	case n == 1:
 		w.remove(id)
+	case n == 2:
+		time.Sleep(time.Millisecond)
+		w.demand(id, w.rand.IntN(2) == 0)
+		time.Sleep(time.Millisecond)
 	case n < 8:
 		for range w.rand.IntN(30) {
 			require.NoError(w.t, w.m.Beat(w.t.Context(), id, laneswap.Heartbeat{}))
@@ -160,7 +176,9 @@ func (w *world) step() {
 		w.mark()
 		w.look(id)
 	}
-	time.Sleep(w.some())
+	if w.rand.IntN(8) > 0 {
+		time.Sleep(w.some())
+	}
 }
 
 // truth is what was of a service, by its events and by what the world knows.
@@ -194,11 +212,15 @@ func (w *world) truth(id laneswap.ServiceID) truth {
 			ev := evs[0]
 			at := ms(ev.At)
 			w.bound = append(w.bound, at)
+			if ev.Kind == laneswap.EventRemoved {
+				open.to = at
+				continue
+			}
 			present.to = at
 			tr.runs = append(tr.runs, present)
 			present = truthRun{stretch: stretch{from: at}, status: ev.To, state: laneswap.SpanUnknown}
 			switch {
-			case ev.To.Bad() || l.must && ev.To == laneswap.StatusShutdown:
+			case ev.To.Bad() || l.demands(at) && ev.To == laneswap.StatusShutdown:
 				present.state = laneswap.SpanDown
 			case ev.To.Good():
 				present.state = laneswap.SpanUp
@@ -219,6 +241,12 @@ func (w *world) truth(id laneswap.ServiceID) truth {
 		tr.agrees(w.t, id, l)
 	}
 	return tr
+}
+
+// demands reports whether the service had to run.
+func (l *life) demands(at int64) bool {
+	i, _ := slices.BinarySearch(l.turn, at+1)
+	return l.must[i-1]
 }
 
 // agrees checks the events against what was answered.
@@ -388,11 +416,39 @@ func (w *world) split(id laneswap.ServiceID, whole laneswap.History) {
 	if to-from < 2 {
 		return
 	}
-	middle := from + 1 + w.rand.Int64N(to-from-1)
+	middle := w.bound[w.rand.IntN(len(w.bound))]
+	if middle <= from || middle >= to {
+		middle = from + 1 + w.rand.Int64N(to-from-1)
+	}
 	a, b := w.history(id, from, middle), w.history(id, middle, to)
 	require.Equal(w.t, whole.Up, a.Up+b.Up)
 	require.Equal(w.t, whole.Down, a.Down+b.Down)
 	require.Equal(w.t, whole.Unknown, a.Unknown+b.Unknown)
 	require.Equal(w.t, whole.Absent, a.Absent+b.Absent)
+	for _, l := range w.lives[id] {
+		if l.to == middle {
+			return
+		}
+	}
+	require.Equal(w.t, whole.Recovered, a.Recovered+b.Recovered, "of %s from %v over %v to %v", id, a.From, b.From, b.To)
 	require.GreaterOrEqual(w.t, a.IncidentCount+b.IncidentCount, whole.IncidentCount)
+}
+
+// A Duration holds 292 years, and 1970 is not the zero time.
+func TestHistory_goesBackTo1970(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := launch(t, memorystore.New())
+		trouble(t, m.Manager, "svc", 1)
+		h := historyOf(t, m.Manager, "svc", laneswap.HistoryQuery{From: time.UnixMilli(0)})
+		require.True(t, h.From.Equal(time.UnixMilli(0)))
+		require.Equal(t, time.Hour, h.Up)
+		require.Equal(t, h.To.Sub(h.From)-time.Hour, h.Unknown)
+		_, err := m.History(t.Context(), "svc", laneswap.HistoryQuery{From: time.Date(1500, 1, 2, 0, 0, 0, 0, time.UTC)})
+		require.ErrorIs(t, err, laneswap.ErrInvalidQuery)
+		var bad *laneswap.ValidationError
+		require.ErrorAs(t, err, &bad)
+		require.Equal(t, "from", bad.Field)
+		m.stop(t)
+	})
 }

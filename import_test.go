@@ -3,12 +3,14 @@ package laneswap_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -357,4 +359,117 @@ func (g *gated) Load(ctx context.Context) iter.Seq2[laneswap.Row, error] {
 			yield(laneswap.Row{}, ctx.Err())
 		}
 	}
+}
+
+func TestImport_timesInTheFutureDateNothingInTheFuture(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ahead := time.Now().Add(365 * 24 * time.Hour)
+		m := launch(t, deployment(t, document{ID: "svc", Status: "healthy", CreatedAt: &ahead, LastHeartbeat: &ahead}))
+		st := statusOf(t, m.Manager, "svc")
+		require.False(t, st.Since.After(time.Now()), "since %v", st.Since)
+		require.False(t, st.CreatedAt.After(time.Now()), "created %v", st.CreatedAt)
+		require.False(t, st.LastHeartbeat.After(time.Now()))
+		time.Sleep(time.Hour)
+		evs := eventsOf(t, m.Manager, laneswap.EventQuery{})
+		require.Len(t, evs, 1)
+		require.False(t, evs[0].At.After(time.Now()), "%+v", evs[0])
+		_, err := m.Report(t.Context(), "svc", laneswap.Heartbeat{})
+		require.NoError(t, err)
+		evs = eventsOf(t, m.Manager, laneswap.EventQuery{})
+		require.Greater(t, evs[1].Duration, 50*time.Minute)
+		h, err := m.History(t.Context(), "svc", laneswap.HistoryQuery{})
+		require.NoError(t, err)
+		require.False(t, h.To.After(time.Now()), "%v", h.To)
+		m.stop(t)
+	})
+}
+
+func TestImport_createdInTheFutureDoesNotMakeItYoung(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ahead, long := time.Now().Add(time.Hour), time.Now().Add(-40*24*time.Hour)
+		m := launch(t, deployment(t, document{ID: "svc", Status: "healthy", CreatedAt: &ahead, LastHeartbeat: &long}))
+		time.Sleep(2 * time.Hour)
+		require.Equal(t, laneswap.StatusUnknown, statusOf(t, m.Manager, "svc").Status)
+		require.Empty(t, eventsOf(t, m.Manager, laneswap.EventQuery{}))
+		m.stop(t)
+	})
+}
+
+func TestImport_textOfOthersIsNotTrusted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		doc := heard("svc", "error", 0)
+		doc.Name, doc.Message = "\x1b[31mbad\u202e\n"+strings.Repeat("x", 500), "a\x1b]0;b\u009b"+strings.Repeat("ü", 10_000)
+		doc.Metadata = map[string]any{"\x1bkey": "v\x07al"}
+		m := launch(t, deployment(t, doc))
+		st := statusOf(t, m.Manager, "svc")
+		require.Equal(t, laneswap.Sanitize(st.Name), st.Name)
+		require.LessOrEqual(t, utf8.RuneCountInString(st.Name), 128)
+		require.NotContains(t, st.Message, "\x1b")
+		require.NotContains(t, st.Message, "\u009b")
+		require.LessOrEqual(t, len(st.Message), 4<<10)
+		for k, v := range st.Metadata {
+			require.Equal(t, laneswap.Sanitize(k), k)
+			require.NotContains(t, v, "\x07")
+		}
+		m.stop(t)
+	})
+}
+
+func TestImport_metadataAboveTheLimitCanBeSaidLess(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		doc := heard("svc", "healthy", 0)
+		doc.Metadata = map[string]any{"big": strings.Repeat("x", 20_000), "host": "a"}
+		m := launch(t, deployment(t, doc))
+		require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{Metadata: map[string]any{"cpu": 1.0}}), "a beat of a service that was taken over")
+		_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc", Metadata: map[string]any{"pid": 1}})
+		require.NoError(t, err)
+		m.stop(t)
+	})
+}
+
+func TestImport_registersAgainUnderItsOddID(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := launch(t, deployment(t, heard("my service/ü", "healthy", 0)))
+		_, err := m.Register(t.Context(), laneswap.Registration{ID: "my service/ü", Name: "n"})
+		require.NoError(t, err)
+		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "my service/ü"}, laneswap.Heartbeat{}))
+		m.stop(t)
+	})
+}
+
+// exacting refuses what the contract does not allow, as the adapters do.
+type exacting struct{ laneswap.Storage }
+
+func (s exacting) Commit(ctx context.Context, b laneswap.Batch) error {
+	for _, row := range append(b.Insert[:len(b.Insert):len(b.Insert)], b.Put...) {
+		if len(row.ID) > 512 || len(row.Data) > 1<<20 {
+			return errors.New("a row is too large")
+		}
+	}
+	return s.Storage.Commit(ctx, b)
+}
+
+func TestImport_longIDsHoldUpNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		served, left := strings.Repeat("ü", 150), strings.Repeat("x", 510)
+		m := launch(t, exacting{deployment(t, heard(served, "healthy", 0), heard(left, "healthy", 0))})
+		require.Equal(t, []laneswap.EventKind{laneswap.EventStorageDamaged}, kindsOf(t, m.Manager), "what is left out is said")
+		_, err := m.Service(t.Context(), laneswap.ServiceID(left))
+		require.Error(t, err)
+		st, err := m.Report(t.Context(), laneswap.ServiceID(served), laneswap.Heartbeat{Status: laneswap.StatusError})
+		require.NoError(t, err)
+		require.False(t, st.NotDurable)
+		report(t, m.Manager, laneswap.ServiceID(served), laneswap.ErrorReport{Type: "E"})
+		st, err = m.Register(t.Context(), laneswap.Registration{ID: "other"})
+		require.NoError(t, err)
+		require.False(t, st.NotDurable)
+		require.NoError(t, m.Sync(t.Context()))
+		m.stop(t)
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -23,10 +24,11 @@ type archive struct {
 	t    *testing.T
 	disk *memorystore.Store
 	now  time.Time
+	born map[string]time.Time
 }
 
 func newArchive(t *testing.T) *archive {
-	return &archive{t, memorystore.New(), time.Now().UTC()}
+	return &archive{t, memorystore.New(), time.Now().UTC(), map[string]time.Time{}}
 }
 
 func (a *archive) put(kind laneswap.Kind, id, service string, at time.Time, open bool, data any) {
@@ -47,6 +49,7 @@ func (a *archive) alive(next uint64) {
 
 // service leaves a service that is up since then, after so many transitions.
 func (a *archive) service(id string, created, since time.Time, transitions int) {
+	a.born[id] = created
 	a.put(laneswap.KindService, id, id, created, true, map[string]any{
 		"v": 1, "id": id, "name": id, "status": "healthy", "created_at": created, "last_heartbeat": a.now, "born": ms(created),
 		"since": ms(since), "stamped": ms(a.now), "armed": true, "armed_at": ms(created), "side": "up", "no_deadline": true, "beats": 7, "transitions": transitions,
@@ -63,8 +66,9 @@ func (a *archive) span(id string, created time.Time, number int, state string, f
 }
 
 func (a *archive) event(id string, sequence int, at time.Time) {
-	a.put(laneswap.KindEvent, fmt.Sprintf("%s/zz-%d/%d", id, sequence, sequence), id, at, false, map[string]any{"v": 1, "event": laneswap.Event{
-		ID: fmt.Sprintf("%s/zz-%d/%d", id, sequence, sequence), Sequence: uint64(sequence), Kind: laneswap.EventUp, Service: laneswap.ServiceID(id),
+	key := fmt.Sprintf("%s/%s-0/%d", id, strconv.FormatInt(ms(a.born[id]), 36), sequence)
+	a.put(laneswap.KindEvent, key, id, at, false, map[string]any{"v": 1, "event": laneswap.Event{
+		ID: key, Sequence: uint64(sequence), Kind: laneswap.EventUp, Service: laneswap.ServiceID(id),
 		From: laneswap.StatusUnknown, To: laneswap.StatusHealthy, At: at,
 	}})
 }

@@ -307,3 +307,170 @@ func TestHistory_holdsWhatWaitsForTheStorage(t *testing.T) {
 		m.stop(t)
 	})
 }
+
+func TestHistory_aPeriodThatEndsAtTheTenthTransitionHasTheSpanBeforeIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := launch(t, memorystore.New())
+		from := time.Now()
+		say := func(s laneswap.Status) {
+			_, err := m.Report(t.Context(), "svc", laneswap.Heartbeat{Status: s})
+			require.NoError(t, err)
+		}
+		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", NoDeadline: true}, laneswap.Heartbeat{}))
+		for n := 1; n < 9; n++ { // the first beat was transition 1
+			time.Sleep(time.Second)
+			say([]laneswap.Status{laneswap.StatusHealthy, laneswap.StatusError}[n%2])
+		}
+		time.Sleep(time.Hour)
+		at := time.Now()
+		say(laneswap.StatusError) // 10
+		say(laneswap.StatusHealthy)
+		time.Sleep(time.Second)
+		h, err := m.History(t.Context(), "svc", laneswap.HistoryQuery{From: from, To: at})
+		require.NoError(t, err)
+		require.Equal(t, time.Hour+4*time.Second, h.Up, "down %v unknown %v", h.Down, h.Unknown)
+		m.stop(t)
+	})
+}
+
+func TestHistory_removedAndRegisteredInOneMillisecondGoesOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := launch(t, memorystore.New())
+		reg := laneswap.Registration{ID: "svc", NoDeadline: true}
+		require.NoError(t, m.AnnounceBeat(t.Context(), reg, laneswap.Heartbeat{}))
+		require.NoError(t, m.Remove(t.Context(), "svc"))
+		require.NoError(t, m.AnnounceBeat(t.Context(), reg, laneswap.Heartbeat{}))
+		time.Sleep(time.Hour)
+		h, err := m.History(t.Context(), "svc", laneswap.HistoryQuery{})
+		require.NoError(t, err)
+		require.Equal(t, time.Hour, h.Up, "%+v", h.Spans)
+		m.stop(t)
+	})
+}
+
+func TestHistory_removedWhileDownAndRegisteredInThatMillisecondIsNotDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := launch(t, memorystore.New())
+		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", NoDeadline: true}, laneswap.Heartbeat{}))
+		time.Sleep(time.Second)
+		_, err := m.Report(t.Context(), "svc", laneswap.Heartbeat{Status: laneswap.StatusError})
+		require.NoError(t, err)
+		require.NoError(t, m.Remove(t.Context(), "svc"))
+		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", NoDeadline: true}, laneswap.Heartbeat{}))
+		at := time.Now()
+		time.Sleep(time.Hour)
+		h, err := m.History(t.Context(), "svc", laneswap.HistoryQuery{})
+		require.NoError(t, err)
+		require.Equal(t, time.Hour+time.Second, h.Up)
+		require.Equal(t, 1, h.IncidentCount)
+		require.Equal(t, at.UTC(), h.Incidents[0].EndedAt, "%+v", h.Spans)
+		m.stop(t)
+	})
+}
+
+func TestHistory_removalEndsTheIncident(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := launch(t, memorystore.New())
+		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", NoDeadline: true}, laneswap.Heartbeat{Status: laneswap.StatusError}))
+		time.Sleep(time.Minute)
+		require.NoError(t, m.Remove(t.Context(), "svc"))
+		removed := time.Now().UTC()
+		time.Sleep(time.Hour)
+		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", NoDeadline: true}, laneswap.Heartbeat{}))
+		time.Sleep(time.Minute)
+		h, err := m.History(t.Context(), "svc", laneswap.HistoryQuery{})
+		require.NoError(t, err)
+		require.Len(t, h.Incidents, 1)
+		require.Equal(t, time.Minute, h.Incidents[0].Duration, "%+v", h.Incidents[0])
+		require.Equal(t, removed, h.Incidents[0].EndedAt)
+		m.stop(t)
+	})
+}
+
+func TestHistory_aRecoveryAtABoundaryIsInOneOfTheTwoPeriods(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := launch(t, memorystore.New())
+		from := time.Now()
+		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", NoDeadline: true}, laneswap.Heartbeat{}))
+		time.Sleep(time.Minute)
+		_, err := m.Report(t.Context(), "svc", laneswap.Heartbeat{Status: laneswap.StatusError})
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		_, err = m.Report(t.Context(), "svc", laneswap.Heartbeat{})
+		require.NoError(t, err)
+		at := time.Now()
+		now, err := m.History(t.Context(), "svc", laneswap.HistoryQuery{From: from, To: at})
+		require.NoError(t, err)
+		require.Equal(t, 1, now.Recovered)
+		time.Sleep(time.Minute)
+		before, err := m.History(t.Context(), "svc", laneswap.HistoryQuery{From: from, To: at})
+		require.NoError(t, err)
+		after, err := m.History(t.Context(), "svc", laneswap.HistoryQuery{From: at})
+		require.NoError(t, err)
+		require.Equal(t, 1, before.Recovered+after.Recovered, "before %+v, after %+v", before.Incidents, after.Incidents)
+		require.Equal(t, now.Incidents, before.Incidents, "the same period, asked later")
+		m.stop(t)
+	})
+}
+
+func TestHistory_aChangedMustRunDoesNotChangeThePast(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := launch(t, memorystore.New())
+		reg := laneswap.Registration{ID: "svc", NoDeadline: true, MustRun: true}
+		require.NoError(t, m.AnnounceBeat(t.Context(), reg, laneswap.Heartbeat{Status: laneswap.StatusShutdown}))
+		time.Sleep(time.Hour)
+		h, err := m.History(t.Context(), "svc", laneswap.HistoryQuery{})
+		require.NoError(t, err)
+		require.Equal(t, time.Hour, h.Down)
+		reg.MustRun = false
+		_, err = m.Register(t.Context(), reg)
+		require.NoError(t, err)
+		h, err = m.History(t.Context(), "svc", laneswap.HistoryQuery{})
+		require.NoError(t, err)
+		require.Equal(t, time.Hour, h.Down, "up %v", h.Up)
+		time.Sleep(time.Second)
+		_, err = m.Report(t.Context(), "svc", laneswap.Heartbeat{})
+		require.NoError(t, err)
+		h, err = m.History(t.Context(), "svc", laneswap.HistoryQuery{})
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, h.Down, time.Hour, "up %v", h.Up)
+		m.stop(t)
+	})
+}
+
+func TestHistory_aGoodbyeThatWasGoodIsNotDownAfterwards(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := launch(t, memorystore.New())
+		reg := laneswap.Registration{ID: "svc", NoDeadline: true}
+		require.NoError(t, m.AnnounceBeat(t.Context(), reg, laneswap.Heartbeat{Status: laneswap.StatusShutdown}))
+		time.Sleep(time.Hour)
+		reg.MustRun = true
+		_, err := m.Register(t.Context(), reg)
+		require.NoError(t, err)
+		h, err := m.History(t.Context(), "svc", laneswap.HistoryQuery{})
+		require.NoError(t, err)
+		require.Equal(t, time.Hour, h.Up, "down %v", h.Down)
+		m.stop(t)
+	})
+}
+
+func TestHistory_afterStopNothingIsUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := launch(t, memorystore.New())
+		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc"}, laneswap.Heartbeat{}))
+		time.Sleep(10 * time.Second)
+		m.stop(t)
+		time.Sleep(24 * time.Hour)
+		h, err := m.History(t.Context(), "svc", laneswap.HistoryQuery{})
+		require.NoError(t, err)
+		require.LessOrEqual(t, h.Up, 10*time.Second)
+	})
+}
