@@ -28,8 +28,8 @@ type worker struct {
 // durable, and as much for a machine that is busy.
 const answeredWithin = 10 * time.Second
 
-// strangerOps is how many operations a stranger is worth: the server holds 100.
-const strangerOps = 40
+// strangerOps is how many operations a stranger is worth: the server holds 20.
+const strangerOps = 15
 
 // run works until stop is closed or the server is away.
 func (w *worker) run(ctx context.Context, s *server, stop <-chan struct{}, strangers bool) {
@@ -129,9 +129,12 @@ func (w *worker) ask(ctx context.Context, s *server, a *account) (what string, d
 		return "announcement", durable, err
 	}
 	switch {
-	case w.strangers:
+	case w.strangers && n < 80:
 		durable, err = w.beat(ctx, s, a, w.heartbeat(w.other(a.now().reported)))
 		return "heartbeat", durable, err
+	case w.strangers:
+		durable, err = w.register(ctx, s, a)
+		return "registration", durable, err
 	case n < 40:
 		durable, err = w.beat(ctx, s, a, w.heartbeat(statuses[w.rand.IntN(len(statuses))]))
 		return "heartbeat", durable, err
