@@ -63,9 +63,34 @@ func (j *journal) thin(e *entry) bool {
 		j.lost[e.service]++
 	}
 	old := t.newest[e.Kind]
+	if e.Kind == kindOutbox {
+		delete(j.owing, old.Key)
+		j.owing[e.Key] = old
+	}
 	j.bytes += e.size - old.size
 	ticket, last := old.ticket, old.last
 	*old = *e
 	old.ticket, old.last = ticket, last
 	return true
+}
+
+// withdraw notes that a notice is not owed any more: its row is not stored where
+// it waits still, and deleted where it is, or may be.
+func (j *journal) withdraw(now int64, e *entry) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if waits := j.owing[e.Key]; waits != nil {
+		waits.void = true
+		delete(j.owing, e.Key)
+	} else if j.owed[e.Key] {
+		delete(j.owed, e.Key)
+		j.place(now, e)
+	}
+}
+
+// owes says that the row of a notice is stored.
+func (j *journal) owes(key Key) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.owed[key] = true
 }

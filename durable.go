@@ -50,6 +50,11 @@ func (m *Manager) await(ctx context.Context, ticket uint64) error {
 			return ctx.Err()
 		case <-m.written: // nobody stores any more
 		case <-patience.C:
+			m.observe(m.now())
+			if m.journal.paused(m.now().mono, m.judge.absences.latestBack()) {
+				patience.Reset(durableWithin) // it was us who stood still
+				continue
+			}
 			m.storageAway("")
 			return ErrDegraded
 		}
@@ -81,15 +86,14 @@ func (m *Manager) storageAway(why string) {
 	m.proclaim(EventStorageAway, why, 0)
 }
 
-// stored is called after each commit.
-func (m *Manager) stored() {
-	back, away, lost := m.journal.landed(m.now().mono)
-	if !back {
-		return
+// stored is called after each commit, with how long it took.
+func (m *Manager) stored(took time.Duration) {
+	back, away, lost := m.journal.landed(m.now().mono, took)
+	if back {
+		m.proclaim(EventStorageBack, "the storage takes again what it is given, and has taken all that waited", away)
 	}
-	m.proclaim(EventStorageBack, "the storage takes again what it is given, and has taken all that waited", away)
 	if len(lost) > 0 {
-		m.proclaim(EventStorageLost, "while the storage was away the backlog was full, transitions were not kept: "+listLost(lost), 0)
+		m.proclaim(EventStorageLost, "too much waited for the storage, transitions were not kept: "+listLost(lost), 0)
 	}
 }
 
@@ -129,11 +133,12 @@ func (m *Manager) proclaim(kind EventKind, message string, d time.Duration) {
 	ev.ID = "/laneswap/" + strconv.FormatInt(m.judge.born, 36)
 	m.registry.mu.Unlock()
 	m.log.Log(context.Background(), levelOf(kind), message, "event", string(kind))
+	posts := *m.posts.Load()
 	m.ring.append(ev)
 	if m.journal != nil {
-		m.journal.note(m.now().mono, append([]*entry{eventEntry(ev)}, m.owed(ev)...), nil)
+		m.journal.note(m.now().mono, append([]*entry{eventEntry(ev)}, owed(posts, ev)...), nil)
 	}
-	m.owe(ev)
+	m.owe(posts, ev)
 }
 
 // levelOf is how loud an event of LaneSwap itself is in the log.

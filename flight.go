@@ -58,6 +58,10 @@ func (j *journal) takeLog() []*entry {
 		j.log = nil
 	}
 	for _, e := range taken {
+		if e.Kind == kindOutbox && !e.void {
+			delete(j.owing, e.Key)
+			j.owed[e.Key] = true
+		}
 		j.bytes -= e.size
 		if j.logged[e.service]--; j.logged[e.service] == 0 {
 			delete(j.logged, e.service)
@@ -137,11 +141,17 @@ func (j *journal) takeStates(n int) (taken []*entry) {
 func (f *flight) fill() {
 	f.batch.Epoch = 1
 	for _, e := range f.entries {
+		if e.void {
+			continue
+		}
 		if e.delete {
 			f.batch.Delete = append(f.batch.Delete, e.Key)
 			continue
 		}
 		row, err := e.row()
+		if err == nil {
+			err = row.check()
+		}
 		switch {
 		case err != nil:
 			f.broken = append(f.broken, err)

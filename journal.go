@@ -29,6 +29,7 @@ type entry struct {
 	// more happened in the same change. For what is in the log.
 	state  *entry
 	last   bool
+	void   bool // it is not needed any more
 	ticket uint64
 }
 
@@ -53,6 +54,8 @@ type journal struct {
 	latest map[Key]*entry   // those of states
 	full   map[string]*tail // by service, once the backlog was full
 	lost   map[string]int   // transitions that were not kept, by service
+	owing  map[Key]*entry   // notices in the log
+	owed   map[Key]bool     // notices that are stored, or in flight
 	bytes  int
 	tired  int64 // mono: since when the oldest waits; 0 for none
 
@@ -68,7 +71,7 @@ type journal struct {
 
 func newJournal() *journal {
 	return &journal{
-		latest: map[Key]*entry{}, logged: map[string]int{}, lost: map[string]int{},
+		latest: map[Key]*entry{}, logged: map[string]int{}, owing: map[Key]*entry{}, owed: map[Key]bool{}, lost: map[string]int{},
 		wake: make(chan struct{}, 1), changed: make(chan struct{}),
 	}
 }
@@ -102,6 +105,9 @@ func (j *journal) happened(now int64, e *entry) uint64 {
 		return e.ticket
 	}
 	j.log = append(j.log, e)
+	if e.Kind == kindOutbox {
+		j.owing[e.Key] = e
+	}
 	j.logged[e.service]++
 	j.bytes += e.size
 	return e.ticket
@@ -154,9 +160,18 @@ func (j *journal) roomy() bool {
 	return j.waiting() < backlogRows && j.bytes < backlogBytes
 }
 
-// landed says that the storage has taken the flight. It returns how long it was
-// away, if it was, and what was lost meanwhile, once all that waited is stored.
-func (j *journal) landed(now int64) (back bool, away time.Duration, lost map[string]int) {
+// stuck reports whether there is no room, and none is being made.
+func (j *journal) stuck() bool {
+	j.mu.Lock()
+	away := j.away != 0
+	j.mu.Unlock()
+	return away && !j.roomy()
+}
+
+// landed says that the storage has taken the flight, and how long that took. It
+// returns how long it was away, if it was, and what was lost meanwhile, once all
+// that waited is stored. One that is too slow for anybody to wait for is away.
+func (j *journal) landed(now int64, took time.Duration) (back bool, away time.Duration, lost map[string]int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.flying = nil
@@ -166,9 +181,12 @@ func (j *journal) landed(now int64) (back bool, away time.Duration, lost map[str
 	if waiting > 0 {
 		j.tired = max(1, now)
 	}
-	if j.away != 0 && waiting < batchRows {
-		back, away, lost = true, time.Duration(now-j.away), j.lost
-		j.away, j.lost = 0, map[string]int{}
+	if waiting < batchRows {
+		lost, j.lost = j.lost, map[string]int{}
+	}
+	if j.away != 0 && waiting < batchRows && took < durableWithin/2 {
+		back, away = true, time.Duration(now-j.away)
+		j.away = 0
 	}
 	j.broadcast()
 	return back, away, lost
@@ -182,6 +200,9 @@ func (j *journal) broadcast() {
 
 // committed is the ticket up to which all is stored; mu is held.
 func (j *journal) committed() uint64 {
+	if j.stopped {
+		return j.stored.Load() // whatever waited was dropped, and is not stored
+	}
 	done := j.ticket
 	if j.flying != nil {
 		done = min(done, j.flying.first-1)
@@ -219,11 +240,20 @@ func (j *journal) degrade(now int64) bool {
 	return true
 }
 
-// overdue reports whether something has waited since before an instant.
-func (j *journal) overdue(before int64) bool {
+// overdue reports whether something has waited for too long, not counting a pause
+// of our own that ended at back.
+func (j *journal) overdue(now, back int64) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.away == 0 && j.tired != 0 && j.tired <= before
+	return j.away == 0 && j.tired != 0 && now-max(j.tired, back) >= int64(durableWithin)
+}
+
+// paused reports whether a pause of our own ended a moment ago, at back: whatever
+// waited did not wait for the storage.
+func (j *journal) paused(now, back int64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.tired != 0 && back > j.tired && now-back < int64(durableWithin)
 }
 
 // fence says that a newer writer has the storage: nothing is committed any more.

@@ -1,6 +1,9 @@
 package laneswap
 
-import "maps"
+import (
+	"maps"
+	"slices"
+)
 
 // A service that is heard of before the storage was read is in limbo: nobody
 // knows yet what is stored of it. What it says is held, and judged when that is
@@ -8,7 +11,10 @@ import "maps"
 
 // heldMost is how much of a service is held; what lies between the first and the
 // latest goes first.
-const heldMost = 100
+const (
+	heldMost  = 20
+	heldBytes = 16 << 10
+)
 
 // held is a registration or a heartbeat that came before the storage was read.
 type held struct {
@@ -41,10 +47,24 @@ func (r *record) hold(h held) {
 			return
 		}
 	}
-	if len(r.held) >= heldMost {
-		r.held = append(r.held[:1], r.held[2:]...)
-	}
 	r.held = append(r.held, h)
+	bytes := 0
+	for _, h := range r.held {
+		bytes += h.size()
+	}
+	for len(r.held) > heldMost || bytes > heldBytes && len(r.held) > 2 {
+		bytes -= r.held[1].size()
+		r.held = slices.Delete(r.held, 1, 2)
+	}
+}
+
+// size is about how many bytes of memory it takes.
+func (h held) size() int {
+	n := pastFrame + len(h.hb.Message) + footprint(h.hb.Metadata)
+	if h.reg != nil {
+		n += footprint(h.reg.Metadata)
+	}
+	return n
 }
 
 // heed is a heartbeat of a service in limbo. r.mu is held.

@@ -24,8 +24,9 @@ type loaded struct {
 	absences []storedAbsence // the latest, oldest first
 	whole    bool            // absences are all that there were
 	notices  []storedNotice
-	unread   []string // what could not be read, for people
-	progress func()   // called with each row
+	unread   []string           // what could not be read, for people
+	rows     map[ServiceID]bool // services of which there is a row, read or not
+	progress func()             // called with each row
 }
 
 // maxStoredID bounds the ids of services that other programs stored: those of
@@ -52,7 +53,7 @@ func read(ctx context.Context, s Storage, events int) (l *loaded, err error) {
 	defer cancel(nil)
 	stalled := time.AfterFunc(loadStall, func() { cancel(errStalled) })
 	defer stalled.Stop()
-	l = &loaded{seen: map[string]int64{}, beats: map[string]*storedBeats{}, progress: func() { stalled.Reset(loadStall) }}
+	l = &loaded{seen: map[string]int64{}, beats: map[string]*storedBeats{}, rows: map[ServiceID]bool{}, progress: func() { stalled.Reset(loadStall) }}
 	if err := l.readOpen(ctx, s); err != nil {
 		return nil, err
 	}
@@ -86,15 +87,20 @@ func (l *loaded) readOpen(ctx context.Context, s Storage) error {
 				l.notices = append(l.notices, n)
 			}
 		case kindAlive:
-			l.alive = &storedAlive{}
-			if err := decode(row, l.alive, &l.alive.Version); err != nil {
+			var a storedAlive
+			err := decode(row, &a, &a.Version)
+			if errors.Is(err, errNewer) {
 				return err
+			}
+			if l.note(err) {
+				l.alive = &a
 			}
 			l.until = row.At.UnixMilli()
 		}
 	}
 	services, errs := decodeAll(rows)
 	for i, err := range errs {
+		l.rows[ServiceID(rows[i].ID)] = true
 		if err == nil {
 			l.services = append(l.services, services[i])
 		} else if !l.note(err) && errors.Is(err, errNewer) {
@@ -188,14 +194,18 @@ func (l *loaded) readAbsences(ctx context.Context, s Storage) error {
 	return nil
 }
 
-// strays are the ids of what is stored of services; some may be gone.
-func (l *loaded) strays() map[ServiceID]bool {
-	ids := map[ServiceID]bool{}
+// strays deletes what is stored of services of which there is no row.
+func (l *loaded) strays() (gone []*entry) {
+	add := func(kind Kind, id string) {
+		if !l.rows[ServiceID(id)] {
+			gone = append(gone, &entry{Key: Key{kind, id}, service: id, delete: true})
+		}
+	}
 	for id := range l.seen {
-		ids[ServiceID(id)] = true
+		add(KindSeen, id)
 	}
 	for id := range l.beats {
-		ids[ServiceID(id)] = true
+		add(kindBeats, id)
 	}
-	return ids
+	return gone
 }

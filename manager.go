@@ -59,7 +59,8 @@ type Manager struct {
 	cancel   context.CancelFunc
 	storing  context.Context // ends when nothing is to be stored or read any more
 	giveUp   context.CancelFunc
-	loaded   chan struct{} // closed when the reading of the storage has ended; nil without one
+	loading  *loading      // the reading of the storage; nil without one, and before Start
+	launched bool          // the goroutines of a started Manager run
 	flush    chan struct{} // closed when what is left is to be stored
 	written  chan struct{} // closed when the storing has ended
 	pruned   chan struct{} // closed when the pruning has ended
@@ -137,7 +138,14 @@ func (m *Manager) Start(ctx context.Context) error {
 		return failed("start", "", err)
 	}
 	if m.journal != nil {
-		if err := m.startStored(ctx); err != nil {
+		l := m.beginLoading()
+		m.life.Unlock() // Stop must not wait for a storage
+		err := m.awaitLoading(ctx, l)
+		m.life.Lock()
+		if m.stage.Load() == stageStopped {
+			err = ErrStopped
+		}
+		if err != nil {
 			return failed("start", "", err)
 		}
 	} else {
@@ -145,6 +153,7 @@ func (m *Manager) Start(ctx context.Context) error {
 		m.judge.absences.start(m.now(), false)
 		m.stage.Store(stageStarted)
 	}
+	m.launched = true
 	for _, p := range *m.posts.Load() {
 		go m.work(m.ctx, p) // ended by Stop
 	}
@@ -163,6 +172,7 @@ func (m *Manager) Start(ctx context.Context) error {
 func (m *Manager) Stop(ctx context.Context) error {
 	m.life.Lock()
 	before := m.stage.Swap(stageStopped)
+	launched, loading := m.launched, m.loading
 	m.life.Unlock()
 	if before == stageStopped {
 		select {
@@ -185,14 +195,27 @@ func (m *Manager) Stop(ctx context.Context) error {
 	close(m.quit)
 	m.judge.absences.stop()
 	m.settleDown()
-	if before == stageStarted || before == stageLoading {
+	var errs []error
+	if before == stageLoading {
+		m.giveUp()
+		loading.abandon()
+		errs = append(errs, fmt.Errorf("%w: it was never read, what was heard is not stored", ErrDegraded))
+	}
+	if launched {
 		<-m.watched
-		m.stopErr = failed("stop", "", errors.Join(m.deliver(ctx), m.close(ctx, before)))
+		errs = append(errs, m.deliver(ctx))
+	}
+	m.cancel()
+	if before == stageStarted {
+		errs = append(errs, m.close(ctx))
+	}
+	if launched {
 		select {
 		case <-m.logged:
 		case <-ctx.Done(): // a logger that blocks
 		}
 	}
+	m.stopErr = failed("stop", "", errors.Join(errs...))
 	m.giveUp()
 	m.ring.close()
 	return m.stopErr
@@ -240,7 +263,6 @@ func (m *Manager) drain(ctx context.Context) error {
 
 // deliver drains the notifiers, and leaves time for the storage.
 func (m *Manager) deliver(ctx context.Context) error {
-	defer m.cancel()
 	deadline, _ := ctx.Deadline() // Stop has set one
 	if m.journal != nil {
 		deadline = deadline.Add(-time.Until(deadline) / 3)
@@ -251,28 +273,23 @@ func (m *Manager) deliver(ctx context.Context) error {
 }
 
 // close stores what is left until ctx ends.
-func (m *Manager) close(ctx context.Context, before int32) error {
+func (m *Manager) close(ctx context.Context) error {
 	if m.journal == nil {
 		return nil
 	}
 	defer m.giveUp()
-	if before == stageLoading {
-		m.giveUp()
-		<-m.loaded
-		return fmt.Errorf("%w: it was never read, what was heard is not stored", ErrDegraded)
-	}
 	close(m.flush)
 	select {
 	case <-m.written:
 	case <-ctx.Done():
 	}
 	m.giveUp()
-	patience := time.NewTimer(closePatience)
-	defer patience.Stop()
+	patience, cancel := context.WithTimeout(context.Background(), closePatience)
+	defer cancel()
 	for _, done := range []chan struct{}{m.written, m.pruned} {
 		select {
 		case <-done:
-		case <-patience.C: // a storage that does not obey its context
+		case <-patience.Done(): // a storage that does not obey its context
 		}
 	}
 	if rows, _, _, _ := m.journal.backlog(); rows > 0 {
@@ -304,14 +321,11 @@ func (m *Manager) AddNotifier(n Notifier) error {
 	if stage == stageStopped {
 		return failed("add notifier", "", ErrStopped)
 	}
-	old := *m.posts.Load()
-	p := newPost(n, old)
-	posts := append(append(make([]*post, 0, len(old)+1), old...), p)
+	p := newPost(n, *m.posts.Load())
 	m.fetchNotices(p)
-	if stage == stageStarted || stage == stageLoading {
+	if m.launched {
 		go m.work(m.ctx, p) // ended by Stop
 	}
-	m.posts.Store(&posts)
 	return nil
 }
 
@@ -380,7 +394,7 @@ func (m *Manager) watch() {
 			continue
 		}
 		m.catchUp(m.now())
-		if m.journal != nil && m.journal.overdue(m.now().mono-int64(durableWithin)) {
+		if m.journal != nil && m.journal.overdue(m.now().mono, m.judge.absences.latestBack()) {
 			m.storageAway("")
 		}
 		if now := m.now(); now.mono >= clean {
@@ -449,8 +463,13 @@ func (m *Manager) publish(r *record, ev *Event) {
 	}
 	m.ring.append(ev)
 	r.keep(ev)
-	m.note(r, true, append([]*entry{eventEntry(ev)}, m.owed(ev)...))
-	m.owe(ev)
+	posts := *m.posts.Load()
+	var happened []*entry
+	if m.journal != nil {
+		happened = append([]*entry{eventEntry(ev)}, owed(posts, ev)...)
+	}
+	m.note(r, true, happened)
+	m.owe(posts, ev)
 }
 
 // rouse makes the watching loop look again when a deadline came before the one

@@ -56,6 +56,7 @@ type record struct {
 	unsaid   bool   // a heartbeat said something since the state was saved
 	noted    uint64 // beats when the state was saved
 	foreign  bool   // another program's, silent for long when it was taken over
+	recallAt int64  // mono: events are not read again before it
 	recalled bool   // events holds all that there are, up to their number
 }
 

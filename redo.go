@@ -46,6 +46,9 @@ func (l *loaded) redo() redone {
 			if !l.note(json.Unmarshal(ev.State, next)) || next.ID != s.ID {
 				continue
 			}
+			if next.Bare {
+				next.Metadata, next.Bare = s.Metadata, false
+			}
 			run.beats = next.RunBeats - min(next.RunBeats, s.RunBeats)
 			l.services[i] = next
 		}
@@ -59,8 +62,3 @@ func (l *loaded) redo() redone {
 
 // incident is the open one, with its id.
 func (s *storedService) incident() *incident { return s.Incident.incident() }
-
-// owed reports whether a notifier is still owed an event.
-func (l *loaded) owed(key string, ev *Event) bool {
-	return slices.ContainsFunc(l.notices, func(n storedNotice) bool { return n.Notifier == key && n.Event.ID == ev.ID })
-}

@@ -12,8 +12,9 @@ import (
 // goes stale: its deadline counts from here. With a storage it waits, for 5
 // seconds at most, until that has taken the registration. The error is a *ValidationError
 // that matches ErrInvalidRegistration or ErrInvalidServiceID, or it matches
-// ErrTooManyServices, or ErrLoading for a service without an id while the storage
-// was not read; then nothing was changed.
+// ErrTooManyServices, ErrLoading for a service without an id while the storage was
+// not read, or ErrDegraded for a new service when too much waits for the storage;
+// then nothing was changed.
 func (m *Manager) Register(ctx context.Context, reg Registration) (ServiceStatus, error) {
 	st, ticket, err := m.register(ctx, reg)
 	if err != nil {
@@ -63,7 +64,8 @@ func (m *Manager) register(ctx context.Context, reg Registration) (st ServiceSta
 		fresh.mu.Lock()
 		defer fresh.mu.Unlock()
 		if fresh.limbo {
-			fresh.hold(held{reg: &reg, at: now})
+			again := reg // or every registration would be on the heap
+			fresh.hold(held{reg: &again, at: now})
 		}
 		return m.answer(fresh, now, 0), m.save(fresh, true), nil
 	}
@@ -76,7 +78,8 @@ func (m *Manager) register(ctx context.Context, reg Registration) (st ServiceSta
 	}
 	m.judgeNow(r, now)
 	if r.limbo {
-		r.hold(held{reg: &reg, at: now})
+		again := reg
+		r.hold(held{reg: &again, at: now})
 	}
 	known := reg
 	if known.Name == "" {
@@ -145,6 +148,9 @@ func (m *Manager) admit(reg Registration, now instant) (*record, error) {
 	if n := len(m.registry.byID); n >= m.opts.limits.Services {
 		return nil, fmt.Errorf("%w: there are %d, the limit is %d", ErrTooManyServices, n, m.opts.limits.Services)
 	}
+	if m.journal != nil && m.journal.stuck() {
+		return nil, ErrDegraded
+	}
 	merged, err := m.opts.limits.merge(ErrInvalidRegistration, nil, reg.Metadata)
 	if err != nil {
 		return nil, err
@@ -210,7 +216,8 @@ func newUUID() ServiceID {
 // Remove takes a service out. Its incident, if it has one, ends with an event.
 // Handles of it are dead. It returns ErrServiceNotFound when there is none, and
 // ErrDegraded when the service was removed and the storage has not taken that
-// within 5 seconds: it comes back if LaneSwap is killed before.
+// within 5 seconds, or the error of ctx when that ended first: it comes back if
+// LaneSwap is killed before.
 func (m *Manager) Remove(ctx context.Context, id ServiceID) error {
 	err := m.writable(ctx)
 	if err == nil {

@@ -6,7 +6,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,26 +16,46 @@ import (
 // the Manager comes up without what is in it.
 const loadPatience = 5 * time.Second
 
+// loading is one attempt to read the storage.
+type loading struct {
+	decided atomic.Bool   // somebody has: to take up what was read, or to abandon it
+	done    chan struct{} // closed when the reading has ended
+	first   chan error    // the first result
+	cancel  func()
+}
+
+// abandon ends the reading; true when nothing of it was or will be taken up. Else
+// it has been, when abandon returns. A storage that does not obey its context is
+// not waited for.
+func (l *loading) abandon() bool {
+	l.cancel()
+	if l.decided.CompareAndSwap(false, true) {
+		return true
+	}
+	<-l.done
+	return false
+}
+
 // load reads the storage until that succeeds or ctx ends, and takes up what it
-// held. What it returns first goes to first. Start starts it.
-func (m *Manager) load(ctx context.Context, giveUp func(), first chan<- error) {
-	defer giveUp()
-	defer close(m.loaded)
+// held. Start starts it; it ends by itself, or when it is abandoned.
+func (m *Manager) load(ctx context.Context, attempt *loading) {
+	defer attempt.cancel()
+	defer close(attempt.done)
 	pause := commitPause
 	for {
 		l, err := read(ctx, m.opts.storage, m.opts.events)
-		if err == nil && ctx.Err() == nil {
+		if err == nil {
 			m.claimNumbers(ctx, l)
-			m.takeUp(ctx, l)
+			if !attempt.decided.CompareAndSwap(false, true) {
+				return
+			}
+			m.takeUp(l)
 		}
 		select {
-		case first <- err:
+		case attempt.first <- err:
 		default: // Start does not wait any more
 		}
-		if err == nil {
-			return
-		}
-		if ctx.Err() != nil || errors.Is(err, errNewer) {
+		if err == nil || ctx.Err() != nil {
 			return
 		}
 		m.log.Error("storage cannot be read; it is tried again", "err", err)
@@ -78,14 +100,16 @@ func (m *Manager) claimNumbers(ctx context.Context, l *loaded) {
 
 // takeUp makes the Manager go on where an earlier one ended, and begins to judge
 // and to store.
-func (m *Manager) takeUp(ctx context.Context, l *loaded) {
+func (m *Manager) takeUp(l *loaded) {
 	redone := l.redo()
 	m.registry.mu.Lock()
 	now := m.now()
 	wall := now.wall / int64(time.Millisecond)
 	m.resume(l, now)
 	m.resumeNotices(l) // before anything new is owed
-	m.journal.note(max(1, now.mono), redone.runs, nil)
+	m.oweAgain(l, redone.events)
+	m.journal.note(now.mono, redone.runs, nil)
+	m.journal.put(now.mono, l.strays()...)
 	for id := range redone.gone {
 		m.journal.put(now.mono, deletions(string(id))...)
 	}
@@ -105,18 +129,13 @@ func (m *Manager) takeUp(ctx context.Context, l *loaded) {
 		r.mu.Unlock()
 	}
 	m.recollect(l)
-	for id := range l.strays() {
-		if m.registry.byID[id] == nil {
-			m.journal.put(now.mono, deletions(string(id))...)
-		}
-	}
 	m.judge.born = max(m.judge.born, wall)
 	waited := m.stage.CompareAndSwap(stageLoading, stageStarted)
 	m.registry.mu.Unlock()
 	if !waited {
 		return // stopped meanwhile
 	}
-	m.oweAgain(l, redone.events)
+	m.bury()
 	m.logAbsence(absence)
 	m.saveAlive(false)
 	for _, remark := range m.opts.remarks {
@@ -157,7 +176,9 @@ func (m *Manager) resume(l *loaded, now instant) {
 			l.until = min(l.until, latest)
 		}
 	}
-	m.past = pastOf(l.until, now)
+	// A clock that is behind the one of then says nothing of the time between.
+	l.until = min(l.until, now.wall/int64(time.Millisecond))
+	m.past = past{l.until, now}
 	gone := make([]absence, len(l.absences))
 	for i, a := range l.absences {
 		gone[i] = absence{from: m.past.at(a.From), back: m.past.at(a.Back), lost: a.Lost}
@@ -170,8 +191,6 @@ type past struct {
 	until int64 // wall ms: when we listened last
 	now   instant
 }
-
-func pastOf(until int64, now instant) past { return past{until, now} }
 
 // at is the instant of a wall ms. What was before we listened last was before
 // now, whatever became of the wall clock: no time passes backwards.
@@ -211,7 +230,7 @@ func (m *Manager) restore(s *storedService, l *loaded, now instant, changed bool
 		r.spoke = old
 	}
 	if changed {
-		m.save(r, false)
+		m.save(r, true) // what was held may have been acknowledged by halves
 	}
 }
 
@@ -249,12 +268,20 @@ func (m *Manager) fill(r *record, s *storedService, l *loaded, fresh bool) {
 	if r.side = s.Side; r.side == "" {
 		r.side = r.spanState()
 	}
+	resight := false
 	last := r.armedAt
 	judged := s.Judged
 	if s.Beats > 0 {
 		last = m.past.at(s.LastHeartbeat.UnixMilli()).mono
 	}
-	if at, ok := l.seen[string(s.ID)]; ok {
+	if at, ok := l.seen[string(s.ID)]; ok && at >= r.created {
+		if at > l.until+aliveEvery/int64(time.Millisecond) {
+			// Nobody was heard after we listened last: a clock was ahead. The storage
+			// would keep that for ever, and take every earlier time for older.
+			at = l.until
+			m.journal.put(m.past.now.mono, &entry{Key: Key{KindSeen, string(s.ID)}, service: string(s.ID), delete: true})
+			resight = true
+		}
 		if seen := m.past.at(at).mono; seen > last {
 			last = seen
 			judged = judged && seen <= r.armedAt
@@ -266,8 +293,14 @@ func (m *Manager) fill(r *record, s *storedService, l *loaded, fresh bool) {
 	j.born = max(j.born, r.born)
 	if fresh {
 		r.cell.last.Store(last)
+	} else if prev := r.cell.last.Load(); r.cell.beats.Load() == 0 {
+		// It has registered since, which is no sign of life.
+		r.cell.last.CompareAndSwap(prev, last)
 	}
 	r.seen.Store(last)
+	if resight {
+		r.seen.Store(math.MinInt64)
+	}
 	r.cell.beats.Add(s.Beats)
 	r.cell.gap.Store(int64(s.Gap))
 	r.cell.window.Store(j.window(r.reg))
@@ -296,16 +329,30 @@ func (m *Manager) recollect(l *loaded) {
 	}
 }
 
+// How long a reader waits for the latest events of a service, and how soon it is
+// tried again when they could not be read.
+const (
+	recallPatience = time.Second
+	recallRest     = int64(30 * time.Second)
+)
+
 // recall reads the latest events of a service from the storage, once, when the
 // start did not find them. It is called without locks; what cannot be read now is
 // tried again.
 func (m *Manager) recall(ctx context.Context, r *record) {
+	if m.journal == nil {
+		return
+	}
+	now := m.now().mono
 	r.mu.Lock()
-	done := r.recalled || m.journal == nil
+	done, born := r.recalled || now < r.recallAt, r.born
+	r.recallAt = now + recallRest
 	r.mu.Unlock()
 	if done {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, recallPatience)
+	defer cancel()
 	var older []*Event
 	for row, err := range m.opts.storage.Rows(ctx, RowQuery{Kind: KindEvent, Service: string(r.id), Descending: true, Limit: maxStatusEvts}) {
 		var ev *readEvent
@@ -316,7 +363,9 @@ func (m *Manager) recall(ctx context.Context, r *record) {
 			m.log.Warn("events of a service cannot be read", "service", r.id, "err", err)
 			return
 		}
-		older = append(older, ev.Event)
+		if birth, _, _, ok := transitionOf(ev.Event.ID); ok && birth == born {
+			older = append(older, ev.Event)
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -341,36 +390,39 @@ func (m *Manager) recall(ctx context.Context, r *record) {
 	}
 }
 
-// startStored starts the reading of the storage and waits for it a while.
-func (m *Manager) startStored(ctx context.Context) error {
-	first := make(chan error, 1)
+// beginLoading starts the reading of the storage. m.life is held.
+func (m *Manager) beginLoading() *loading {
+	ctx, cancel := context.WithCancel(m.storing)
+	m.loading = &loading{done: make(chan struct{}), first: make(chan error, 1), cancel: cancel}
 	m.began.Store(max(1, m.now().mono))
 	m.stage.Store(stageLoading)
-	loading, giveUp := context.WithCancel(m.storing)
-	m.loaded = make(chan struct{})
-	go m.load(loading, giveUp, first) // ended by itself, by Stop, or below
+	go m.load(ctx, m.loading)
+	return m.loading
+}
+
+// awaitLoading waits a while for the storage to be read. An error ends the start.
+func (m *Manager) awaitLoading(ctx context.Context, l *loading) error {
 	patience := time.NewTimer(loadPatience)
 	defer patience.Stop()
 	var err error
 	select {
-	case err = <-first:
-		if err != nil && errors.Is(err, errNewer) {
-			break
+	case err = <-l.first:
+		if err == nil {
+			return nil
 		}
-		if err != nil {
+		if !errors.Is(err, errNewer) {
 			m.log.Warn("started without what is stored; unknown services are told to come again, nobody is judged")
+			return nil
 		}
-		return nil
 	case <-patience.C:
 		m.log.Warn("started without what is stored: the storage does not answer; unknown services are told to come again, nobody is judged")
 		return nil
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	giveUp()
-	<-m.loaded
-	if !m.stage.CompareAndSwap(stageLoading, stageNew) {
+	if !l.abandon() {
 		return nil // it was read after all
 	}
+	m.stage.CompareAndSwap(stageLoading, stageNew) // unless it was stopped meanwhile
 	return err
 }

@@ -47,16 +47,26 @@ func (m *Manager) note(r *record, vital bool, happened []*entry) (ticket uint64)
 	if r.gone != alive {
 		return m.journal.note(now, log, r.erased())
 	}
-	r.unsaid, r.noted = false, r.cell.beats.Load()
 	state := m.judge.state(r)
+	size := len(r.message)
+	if r.unsaid {
+		size += footprint(r.metadata)
+	}
 	for _, e := range happened {
 		if ev, ok := e.data.(*storedEvent); ok {
 			ev.State = state
+			e.size += size
+			if !r.unsaid {
+				bare := *state
+				bare.Metadata, bare.Bare = nil, true
+				ev.State = &bare
+			}
 		}
 	}
+	r.unsaid, r.noted = false, r.cell.beats.Load()
 	ticket = m.journal.note(now, log, []*entry{{
 		Key: Key{KindService, string(r.id)}, service: string(r.id), at: r.created, open: true,
-		data: state, size: len(r.message), vital: vital,
+		data: state, size: size, vital: vital,
 	}})
 	if vital {
 		r.ticket.Store(ticket)
@@ -112,8 +122,8 @@ func (m *Manager) saveBeats(r *record) {
 
 // logAbsence notes an absence of our own.
 func (m *Manager) logAbsence(gone absence) {
-	if m.journal == nil || gone.length() < int64(time.Millisecond) {
-		return
+	if m.journal == nil || !gone.lost || gone.length() < int64(time.Millisecond) {
+		return // what was heard all the same needs no memory
 	}
 	from, back := gone.from.wall/int64(time.Millisecond), gone.back.wall/int64(time.Millisecond)
 	m.journal.note(int64(time.Since(m.base)), []*entry{{

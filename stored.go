@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // The kinds of rows that no adapter has to know, besides those of storage.go.
@@ -60,7 +61,9 @@ type storedService struct {
 	Errors      uint64          `json:"errors,omitempty"`
 	Oldest      uint64          `json:"oldest_error,omitempty"` // number of the oldest that may be stored
 	Side        SpanState       `json:"side,omitempty"`         // of the present run
-	Foreign     bool            `json:"foreign,omitempty"`      // another program's, and long silent
+	// Bare says that Metadata was left out, for it is that of the state before.
+	Bare    bool `json:"bare,omitempty"`
+	Foreign bool `json:"foreign,omitempty"` // another program's, and long silent
 }
 
 // storedIncident is an incident within a row; its times are wall ms.
@@ -198,6 +201,26 @@ type storedNotice struct {
 	Version  int    `json:"v"`
 	Notifier string `json:"notifier"`
 	Event    Event  `json:"event"`
+}
+
+// Bounds of the contract of Storage.
+const (
+	maxRowID   = 512
+	maxRowData = 1 << 20
+)
+
+// check returns an error for a row that no storage has to take: offered again and
+// again it would hold up all others.
+func (r Row) check() error {
+	switch {
+	case r.ID == "" || len(r.ID) > maxRowID || len(r.Service) > maxRowID:
+		return fmt.Errorf("%s %.80q: its id is %d bytes long, it must be 1 to %d", r.Kind, r.ID, len(r.ID), maxRowID)
+	case strings.ContainsRune(r.ID+r.Service, 0) || !utf8.ValidString(r.ID+r.Service):
+		return fmt.Errorf("%s %.80q: its id is not valid text", r.Kind, r.ID)
+	case len(r.Data) > maxRowData:
+		return fmt.Errorf("%s %.80q: is %d bytes long, the limit is %d", r.Kind, r.ID, len(r.Data), maxRowData)
+	}
+	return nil
 }
 
 // encode makes JSON without the escapes that are for HTML: they would make a row

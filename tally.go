@@ -133,7 +133,9 @@ func (t *tally) incidents(h *History) {
 	if n := len(t.spans); n > 0 {
 		// One that ends before the period does, with nothing behind it, ended with
 		// the service.
-		over := ended < t.to || t.next != nil && (t.next.incident == nil || open != nil && t.next.incident.id != open.ID)
+		last := t.spans[n-1]
+		lasts := last.born == t.present.born && last.number == t.present.number
+		over := !lasts && ended <= t.to && t.next == nil || t.next != nil && (t.next.incident == nil || open != nil && t.next.incident.id != open.ID)
 		close(min(ended, t.to), over)
 	}
 	h.IncidentCount = len(h.Incidents)

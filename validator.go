@@ -18,11 +18,11 @@ type Limits struct {
 	// Services is the greatest number of services; 100,000.
 	Services int
 	// MetadataBytes is the greatest size of a service's metadata as JSON, after
-	// merging; 8 KiB.
+	// merging; 8 KiB, and 64 KiB at most.
 	MetadataBytes int
 	// MetadataKeys is the greatest number of its keys; 64.
 	MetadataKeys int
-	// MessageBytes is the greatest length of a message; 4 KiB.
+	// MessageBytes is the greatest length of a message; 4 KiB, and 64 KiB at most.
 	MessageBytes int
 	// Errors is how many reported errors of a service are stored; 1,000, the
 	// oldest go first. Without a storage at most 100 are kept.
@@ -38,6 +38,9 @@ const (
 	maxDepth      = 16 // of nested metadata
 	nestedCost    = 48 // bytes that an object or array in metadata costs besides its JSON
 	maxStatusEvts = 10
+	// maxLimitBytes bounds the limits of messages and metadata: a row of a storage
+	// holds both, as JSON, in at most 1 MiB.
+	maxLimitBytes = 64 << 10
 )
 
 func (l *Limits) fill() error {
@@ -54,6 +57,9 @@ func (l *Limits) fill() error {
 	} {
 		if *f.value < 0 {
 			return invalid(ErrInvalidOption, f.name, "is %d, it must not be negative", *f.value)
+		}
+		if strings.HasSuffix(f.name, "_bytes") && *f.value > maxLimitBytes {
+			return invalid(ErrInvalidOption, f.name, "is %d, the limit is %d", *f.value, maxLimitBytes)
 		}
 		if *f.value == 0 {
 			*f.value = f.def

@@ -21,10 +21,12 @@ const (
 // goroutine's own.
 type writer struct {
 	m     *Manager
-	tidy  int64 // mono: when services that said something are saved next
-	share int   // of the services whose beats are counted in that round
-	look  bool  // it is time to look who was heard
-	all   bool  // at all services, not only at those whose window is long
+	tidy  int64         // mono: when services that said something are saved next
+	share int           // of the services whose beats are counted in that round
+	look  bool          // it is time to look who was heard
+	all   bool          // at all services, not only at those whose window is long
+	heard []sighting    // who was, and is yet to be stored
+	took  time.Duration // the latest try
 }
 
 // write is the goroutine that commits. Start starts it, Stop ends it: by closing
@@ -72,14 +74,17 @@ func (w *writer) round() {
 	m.saveAlive(false)
 }
 
-// gather returns what services were last seen, once a second.
+// gather returns what services were last seen: it looks once a second, and
+// returns a part at a time, so that nobody waits long behind it.
 func (w *writer) gather() []sighting {
-	if !w.look {
-		return nil
+	if w.look && len(w.heard) == 0 {
+		w.heard = w.m.sightings(w.all)
+		w.look, w.all = false, false
 	}
-	all := w.all
-	w.look, w.all = false, false
-	return w.m.sightings(all)
+	n := min(len(w.heard), 5*batchRows)
+	part := w.heard[:n:n]
+	w.heard = w.heard[n:]
+	return part
 }
 
 // drain commits until nothing waits or ctx ends.
@@ -91,7 +96,11 @@ func (w *writer) drain(ctx context.Context) {
 			return
 		}
 		for _, err := range f.broken {
-			m.log.Error("a row could not be encoded, it is not stored", "err", err)
+			m.log.Error("a row is not one that can be stored", "err", err)
+		}
+		if n := len(f.broken); n > 0 {
+			f.broken = nil
+			m.proclaim(EventStorageLost, fmt.Sprintf("%d rows are not such as can be stored", n), 0)
 		}
 		if !w.commit(ctx, f) {
 			return
@@ -99,7 +108,7 @@ func (w *writer) drain(ctx context.Context) {
 		for _, s := range f.seen {
 			s.r.seen.Store(s.mono)
 		}
-		m.stored()
+		m.stored(w.took)
 	}
 }
 
@@ -108,7 +117,9 @@ func (w *writer) commit(ctx context.Context, f *flight) bool {
 	m := w.m
 	pause := commitPause
 	for said := false; ; said = true {
+		begun := m.now().mono
 		err := m.try(ctx, f.batch)
+		w.took = time.Duration(m.now().mono - begun)
 		switch {
 		case err == nil:
 			return true
@@ -120,10 +131,10 @@ func (w *writer) commit(ctx context.Context, f *flight) bool {
 			m.storageAway("a newer writer has the storage; nothing is stored any more")
 			return false
 		case errors.Is(err, ErrExists):
-			if one := w.apart(ctx, f); one {
+			if w.apart(ctx, f) {
 				continue
 			}
-			return false
+			m.log.Error("storage says that a row exists, and none does", "err", err)
 		case !said:
 			m.log.Error("storage does not take what it is given; it is offered again", "rows", len(f.entries), "err", err)
 		}
@@ -139,24 +150,25 @@ func (w *writer) commit(ctx context.Context, f *flight) bool {
 }
 
 // apart tries the inserts of a flight one by one and gives up those whose place
-// is taken by something else, so that one of them cannot hold up all others.
-func (w *writer) apart(ctx context.Context, f *flight) bool {
+// is taken by something else, so that one of them cannot hold up all others. It
+// returns whether there were any.
+func (w *writer) apart(ctx context.Context, f *flight) (dropped bool) {
 	m := w.m
 	rows := f.batch.Insert
 	f.batch.Insert = nil
 	for _, row := range rows {
 		err := m.try(ctx, Batch{Epoch: f.batch.Epoch, Insert: []Row{row}})
-		switch {
-		case ctx.Err() != nil:
-			return false
-		case errors.Is(err, ErrExists):
-			m.log.Error("a row with that id is stored already, with other content; the new one is not stored", "kind", row.Kind, "id", row.ID)
-			m.proclaim(EventStorageLost, fmt.Sprintf("a row of kind %s could not be kept: there is another one with its id", row.Kind), 0)
-		case err != nil:
-			f.batch.Insert = append(f.batch.Insert, row)
+		if !errors.Is(err, ErrExists) {
+			if err != nil {
+				f.batch.Insert = append(f.batch.Insert, row)
+			}
+			continue
 		}
+		dropped = true
+		m.log.Error("a row with that id is stored already, with other content; the new one is not stored", "kind", row.Kind, "id", row.ID)
+		m.proclaim(EventStorageLost, fmt.Sprintf("a row of kind %s could not be kept: there is another one with its id", row.Kind), 0)
 	}
-	return true
+	return dropped
 }
 
 // try commits once; a panic of the storage is an error.
