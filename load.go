@@ -53,7 +53,13 @@ func read(ctx context.Context, s Storage, events int) (l *loaded, err error) {
 	defer cancel(nil)
 	stalled := time.AfterFunc(loadStall, func() { cancel(errStalled) })
 	defer stalled.Stop()
-	l = &loaded{seen: map[string]int64{}, beats: map[string]*storedBeats{}, rows: map[ServiceID]bool{}, progress: func() { stalled.Reset(loadStall) }}
+	l = &loaded{seen: map[string]int64{}, beats: map[string]*storedBeats{}, rows: map[ServiceID]bool{}}
+	rows := 0
+	l.progress = func() {
+		if rows++; rows%1000 == 1 {
+			stalled.Reset(loadStall)
+		}
+	}
 	if err := l.readOpen(ctx, s); err != nil {
 		return nil, err
 	}
@@ -113,23 +119,30 @@ func (l *loaded) readOpen(ctx context.Context, s Storage) error {
 // decodeAll decodes service rows on all processors.
 func decodeAll(rows []Row) ([]*storedService, []error) {
 	services, errs := make([]*storedService, len(rows)), make([]error, len(rows))
+	spread(len(rows), func(i int) {
+		s := &storedService{}
+		services[i], errs[i] = s, decode(rows[i], s, &s.Version)
+		s.ID = ServiceID(rows[i].ID)
+		if errs[i] == nil && len(rows[i].ID) > maxStoredID {
+			errs[i] = fmt.Errorf("%s %.80q: the id is %d bytes long, the limit is %d", rows[i].Kind, rows[i].ID, len(rows[i].ID), maxStoredID)
+		}
+		rows[i].Data = nil
+	})
+	return services, errs
+}
+
+// spread does n pieces of work on all processors.
+func spread(n int, work func(i int)) {
 	workers := runtime.GOMAXPROCS(0)
 	var group sync.WaitGroup
 	for w := range workers {
 		group.Go(func() {
-			for i := w; i < len(rows); i += workers {
-				s := &storedService{}
-				services[i], errs[i] = s, decode(rows[i], s, &s.Version)
-				s.ID = ServiceID(rows[i].ID)
-				if errs[i] == nil && len(rows[i].ID) > maxStoredID {
-					errs[i] = fmt.Errorf("%s %.80q: the id is %d bytes long, the limit is %d", rows[i].Kind, rows[i].ID, len(rows[i].ID), maxStoredID)
-				}
-				rows[i].Data = nil
+			for i := w; i < n; i += workers {
+				work(i)
 			}
 		})
 	}
 	group.Wait()
-	return services, errs
 }
 
 // note remembers what could not be read; false when err is one.
@@ -147,12 +160,18 @@ const redoMost = 4 * batchRows
 // readEvents reads the latest events, of which n are kept.
 func (l *loaded) readEvents(ctx context.Context, s Storage, n int) error {
 	most := max(n, redoMost)
+	var rows []Row
 	for row, err := range s.Rows(ctx, RowQuery{Kind: KindEvent, Descending: true, Limit: most}) {
 		if err != nil {
 			return err
 		}
 		l.progress()
-		if ev, err := decodeEvent(row); l.note(err) {
+		rows = append(rows, row)
+	}
+	recent, errs := make([]*readEvent, len(rows)), make([]error, len(rows))
+	spread(len(rows), func(i int) { recent[i], errs[i] = decodeEvent(rows[i]) })
+	for i, ev := range recent {
+		if l.note(errs[i]) {
 			l.recent = append(l.recent, ev)
 		}
 	}

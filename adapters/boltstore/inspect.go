@@ -95,8 +95,10 @@ func (fd *finding) count(kind laneswap.Kind) *kindCount {
 // entry looks at one entry. Rows say what they are, so a row that no tree leads
 // to any more is as good as another; of other entries only those of a tree count.
 func (fd *finding) entry(path []string, e element, to *sink) {
-	if _, err := decodeLayout(e.value); err == nil && string(e.key) == string(keyLayout) {
-		fd.ours = true // under whatever name
+	if string(e.key) == string(keyLayout) {
+		if _, err := decodeLayout(e.value); err == nil {
+			fd.ours = true // under whatever name
+		}
 	}
 	if path == nil {
 		if r, err := decodeRecord(e.key, e.value); err == nil {
