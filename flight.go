@@ -13,9 +13,10 @@ type flight struct {
 }
 
 // next returns what to commit, nil when there is nothing: the same again until
-// landed was called. gather adds what services were last seen; it is called
-// without the lock, and only when all that was noted goes with it.
-func (j *journal) next(gather func() []sighting) *flight {
+// landed was called. gather adds what services were last seen and until when we
+// listened; it is called without the lock, and only when all that was noted goes
+// with it.
+func (j *journal) next(now int64, gather func() ([]sighting, *entry)) *flight {
 	j.mu.Lock()
 	if j.flying != nil || j.stopped {
 		defer j.mu.Unlock()
@@ -33,7 +34,11 @@ func (j *journal) next(gather func() []sighting) *flight {
 	j.mu.Unlock()
 
 	if whole {
-		f.seen = gather()
+		seen, alive := gather()
+		f.seen = seen
+		if alive != nil {
+			f.entries = append(f.entries, alive)
+		}
 	}
 	if len(f.entries) == 0 && len(f.seen) == 0 {
 		return nil
@@ -41,7 +46,9 @@ func (j *journal) next(gather func() []sighting) *flight {
 	f.fill()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.flying = f
+	if j.flying = f; j.tired == 0 {
+		j.tired = max(1, now)
+	}
 	return f
 }
 

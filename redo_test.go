@@ -318,9 +318,9 @@ func TestNotices_areStoredBeforeTheStateThatMadeThem(t *testing.T) {
 			disk.arm(laneswap.EventDown, keep)
 			release()
 			synctest.Wait()
-			dead := false
-			size, dead = disk.died()
+			things, dead := disk.died()
 			require.True(t, dead)
+			size = things
 			m.crash(newSevered(disk))
 			heard := &people{name: "people"}
 			m = launch(t, disk.Store, laneswap.WithNotifier(heard))

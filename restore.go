@@ -137,7 +137,6 @@ func (m *Manager) takeUp(l *loaded) {
 	}
 	m.bury()
 	m.logAbsence(absence)
-	m.saveAlive(false)
 	for _, remark := range m.opts.remarks {
 		m.proclaim(EventStorageDamaged, remark, 0)
 	}

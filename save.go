@@ -149,8 +149,10 @@ func aliveRow(at int64, a *storedAlive) *entry {
 	return &entry{Key: Key{kindAlive, "alive"}, at: at, open: true, data: a}
 }
 
-// saveAlive notes until when we listened. exact says that no more events come.
-func (m *Manager) saveAlive(exact bool) {
+// aliveNow says until when we listened. exact says that no more events come. It is
+// stored with the sightings that follow it, never before them: who was heard until
+// then would else seem silent after a crash.
+func (m *Manager) aliveNow(exact bool) *entry {
 	m.observe(m.now())
 	seen := m.judge.absences.observed()
 	next, name := m.ring.latest()
@@ -161,7 +163,7 @@ func (m *Manager) saveAlive(exact bool) {
 	m.registry.mu.RLock()
 	born := m.judge.born
 	m.registry.mu.RUnlock()
-	m.journal.put(int64(time.Since(m.base)), aliveRow(seen.wall/int64(time.Millisecond), &storedAlive{storedVersion, name, next, born}))
+	return aliveRow(seen.wall/int64(time.Millisecond), &storedAlive{storedVersion, name, next, born})
 }
 
 // sighting is a service whose last heartbeat the storage is to be told of.

@@ -26,6 +26,8 @@ type writer struct {
 	look  bool          // it is time to look who was heard
 	all   bool          // at all services, not only at those whose window is long
 	heard []sighting    // who was, and is yet to be stored
+	alive *entry        // the alive row that goes with the last of them
+	last  bool          // no more events come
 	took  time.Duration // the latest try
 }
 
@@ -36,22 +38,24 @@ func (m *Manager) write(ctx context.Context) {
 	w := &writer{m: m}
 	ticker := time.NewTicker(time.Duration(aliveEvery))
 	defer ticker.Stop()
+	w.round()
 	for {
+		w.drain(ctx)
+		if ctx.Err() != nil {
+			return
+		}
 		select {
 		case <-m.journal.wake:
 		case <-ticker.C:
 			w.round()
 		case <-m.flush:
-			w.look, w.all = true, true
 			m.saveSaid(true, 0, 0)
-			m.saveAlive(true)
-			w.drain(ctx)
+			for range 2 { // what was gathered before, and the rest
+				w.look, w.all, w.last = true, true, true
+				w.drain(ctx)
+			}
 			return
 		case <-ctx.Done():
-			return
-		}
-		w.drain(ctx)
-		if ctx.Err() != nil {
 			return
 		}
 	}
@@ -71,27 +75,30 @@ func (w *writer) round() {
 	// are young, every beat matters.
 	w.all = w.all || now < m.judge.absences.latestBack()+eagerFor
 	w.look = true
-	m.saveAlive(false)
 }
 
 // gather returns what services were last seen: it looks once a second, and
-// returns a part at a time, so that nobody waits long behind it.
-func (w *writer) gather() []sighting {
+// returns a part at a time, so that nobody waits long behind it; with the last
+// part until when we listened.
+func (w *writer) gather() (part []sighting, alive *entry) {
 	if w.look && len(w.heard) == 0 {
+		w.alive = w.m.aliveNow(w.last) // before looking: whoever was heard until then is found
 		w.heard = w.m.sightings(w.all)
 		w.look, w.all = false, false
 	}
 	n := min(len(w.heard), 5*batchRows)
-	part := w.heard[:n:n]
-	w.heard = w.heard[n:]
-	return part
+	part, w.heard = w.heard[:n:n], w.heard[n:]
+	if len(w.heard) == 0 {
+		alive, w.alive = w.alive, nil
+	}
+	return part, alive
 }
 
 // drain commits until nothing waits or ctx ends.
 func (w *writer) drain(ctx context.Context) {
 	m := w.m
 	for ctx.Err() == nil {
-		f := m.journal.next(w.gather)
+		f := m.journal.next(m.now().mono, w.gather)
 		if f == nil {
 			return
 		}
