@@ -35,10 +35,12 @@ func (j *journal) next(now int64, gather func() ([]sighting, *entry)) *flight {
 
 	if whole {
 		seen, alive := gather()
+		j.mu.Lock() // others look at what flies
 		f.seen = seen
 		if alive != nil {
 			f.entries = append(f.entries, alive)
 		}
+		j.mu.Unlock()
 	}
 	if len(f.entries) == 0 && len(f.seen) == 0 {
 		return nil

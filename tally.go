@@ -27,7 +27,7 @@ func (t *tally) add(spans []span, present span) {
 	for i, s := range spans {
 		switch {
 		case s.to < t.from, s.to == t.from && s.from < s.to: // before the period
-		case s.from < t.to:
+		case s.from < t.to, s.from == t.to && s.from == present.to: // or it began this very millisecond
 			t.spans = append(t.spans, s)
 		case s.from == t.to && t.next == nil:
 			t.next = &spans[i]
