@@ -1,6 +1,7 @@
 package laneswap
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -113,7 +114,7 @@ func listLost(lost map[string]int) string {
 	rest := 0
 	for i, id := range ids {
 		if i < 20 {
-			parts = append(parts, fmt.Sprintf("%d of %s", lost[id], id))
+			parts = append(parts, fmt.Sprintf("%d of %s", lost[id], cmp.Or(id, "LaneSwap itself")))
 		} else {
 			rest += lost[id]
 		}

@@ -21,6 +21,7 @@ type StorageHealth struct {
 	Since time.Time `json:"since,omitzero"`
 	// Backlog is how many rows wait to be stored.
 	Backlog int `json:"backlog"`
-	// Lost is how many transitions were not kept because the backlog was full.
+	// Lost is how many transitions were not kept since the backlog became full; zero
+	// again once that was told by EventStorageLost.
 	Lost uint64 `json:"lost"`
 }

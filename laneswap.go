@@ -11,6 +11,10 @@
 //	h, err := m.Handle(st.ID)
 //	h.Beat() // from the worker's loop: no lock, no allocation
 //
+// With WithStorage a restart, or a kill, loses nothing that was acknowledged and
+// alarms nobody, and History tells how a service fared in any period. The adapters
+// boltstore, one file, and mongostore are such storages.
+//
 // The same verbs work over a network: package client talks to a laneswapd, or
 // to the handler of package adapters/httpapi in any program.
 //

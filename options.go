@@ -85,7 +85,8 @@ func WithInterceptor(i Interceptor) Option {
 }
 
 // WithLogger sets where the Manager logs what it can return to nobody: failing
-// notifiers and its own absences. Without it nothing is logged.
+// notifiers, a storage that fails, and its own absences. Without it nothing is
+// logged.
 func WithLogger(l *slog.Logger) Option {
 	return func(o *options) { o.logger = l }
 }

@@ -24,8 +24,10 @@ import (
 // moment of the loop, and one that changes meanwhile may be yielded as before, as
 // after, twice, or not at all.
 //
-// Every error but ErrExists and ErrFenced is taken for a failure that may pass,
-// and the call is repeated; both are wrapped or returned as they are.
+// Every error but ErrExists and ErrFenced is taken for a failure that may pass.
+// Load, Commit and Prune are then called again; an error of Rows goes, wrapped in
+// ErrStorage, to whoever asked. ErrExists and ErrFenced are wrapped or returned as
+// they are. One Manager at a time writes to a storage.
 type Storage interface {
 	// Load yields every row that has Open set, in any order, and one row of
 	// KindSeen for each service that a Seen was committed of.

@@ -11,7 +11,10 @@ import (
 	"unicode/utf8"
 )
 
-// The kinds of rows that no adapter has to know, besides those of storage.go.
+// The kinds of rows that no adapter has to know, besides those of storage.go. A new
+// one is made in save.go and read at the start in load.go; whether it is inserted
+// or put is said by flight.fill, whether it grows old by pruned (writer.go), and
+// how many of them may wait by tail.add (backlog.go).
 const (
 	kindSpan    Kind = "span"    // a run of status that is over; At is its end
 	kindAbsence Kind = "absence" // At is when we were back

@@ -193,6 +193,9 @@ func (m *Manager) try(ctx context.Context, b Batch) (err error) {
 	return nil
 }
 
+// pruned are the kinds of rows that grow old.
+var pruned = []Kind{KindEvent, kindSpan, kindAbsence, KindError}
+
 // prune deletes what is older than it is to be kept, in small steps. Start starts
 // it, Stop ends it.
 func (m *Manager) prune(ctx context.Context) {
@@ -205,7 +208,7 @@ func (m *Manager) prune(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		for _, kind := range []Kind{KindEvent, kindSpan, kindAbsence, KindError} {
+		for _, kind := range pruned {
 			for range pruneSteps {
 				n, err := m.pruneStep(ctx, kind)
 				if err != nil && ctx.Err() == nil {

@@ -73,7 +73,7 @@ func (p *params) period(key string) time.Duration {
 	}
 	d := parsePeriod(s)
 	if d <= 0 {
-		p.invalid(key, "must be seconds or a duration above zero, such as 90m, 24h or 7d, got "+strconv.Quote(clip(s, 40)))
+		p.invalid(key, "must be seconds or a duration above zero and up to 106751 days, such as 90m, 24h or 7d, got "+strconv.Quote(clip(s, 40)))
 	}
 	return d
 }

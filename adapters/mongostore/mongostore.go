@@ -5,7 +5,9 @@
 // plainest operations are used: no transactions, no change streams, no pipelines.
 // A user with the role readWrite on the database has all the rights it needs,
 // those to make indexes included. The server need not be there when a store is
-// opened; whenever it is away calls fail, and succeed again once it is back.
+// opened; whenever it is away calls fail, and succeed again once it is back. One
+// LaneSwap at a time may use a database: nothing keeps two from overwriting each
+// other.
 //
 // # Collections
 //

@@ -75,10 +75,11 @@ func (d *days) String() string {
 func (d *days) Set(text string) error {
 	if number, ok := strings.CutSuffix(strings.TrimSpace(text), "d"); ok {
 		n, err := strconv.ParseFloat(number, 64)
-		if err != nil {
-			return fmt.Errorf("%q is no number of days", number)
+		if most := laneswap.MaxRetention.Hours() / 24; err != nil || !(n > 0 && n <= most) {
+			return fmt.Errorf("%q is no number of days above 0 and up to %v", number, most)
 		}
-		text = strconv.FormatFloat(n*24*60*60, 'f', -1, 64)
+		*d.to = time.Duration(n * float64(24*time.Hour))
+		return nil
 	}
 	parsed, err := config.ParseDuration(text)
 	switch {

@@ -51,6 +51,7 @@ STATUS +FROM +FOR +BEATS +GAP +MESSAGE
 	require.Regexp(t, `(?m)^\S+Z +\S+s so far +critical +reported critical: is critical$`, r.stdout)
 
 	require.InDelta(t, 24*time.Hour, past().To.Sub(past().From), float64(time.Second))
+	require.NotEmpty(t, past("--period", "400d"), "as long as history is kept")
 	week := past("--period", "7d")
 	require.InDelta(t, 7*24*time.Hour, week.To.Sub(week.From), float64(time.Second))
 	require.Equal(t, 2, week.IncidentCount)
