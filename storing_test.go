@@ -1,0 +1,249 @@
+package laneswap_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/examples/memorystore"
+)
+
+// puppet is a storage whose methods a test replaces while it is used.
+type puppet struct {
+	laneswap.Storage
+
+	mu     sync.Mutex // guards what is below; nil is the method of Storage
+	commit func(ctx context.Context, b laneswap.Batch) error
+	prune  func(ctx context.Context) (int, error)
+	load   func(ctx context.Context) iter.Seq2[laneswap.Row, error]
+	rows   func(ctx context.Context, q laneswap.RowQuery) iter.Seq2[laneswap.Row, error]
+}
+
+// pull replaces methods.
+func (p *puppet) pull(replace func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	replace()
+}
+
+// heal gives all methods back.
+func (p *puppet) heal() {
+	p.pull(func() { p.commit, p.prune, p.load, p.rows = nil, nil, nil, nil })
+}
+
+func (p *puppet) Commit(ctx context.Context, b laneswap.Batch) error {
+	p.mu.Lock()
+	f := p.commit
+	p.mu.Unlock()
+	if f != nil {
+		return f(ctx, b)
+	}
+	return p.Storage.Commit(ctx, b)
+}
+
+func (p *puppet) Prune(ctx context.Context, k laneswap.Kind, before time.Time, limit int) (int, error) {
+	p.mu.Lock()
+	f := p.prune
+	p.mu.Unlock()
+	if f != nil {
+		return f(ctx)
+	}
+	return p.Storage.Prune(ctx, k, before, limit)
+}
+
+func (p *puppet) Load(ctx context.Context) iter.Seq2[laneswap.Row, error] {
+	p.mu.Lock()
+	f := p.load
+	p.mu.Unlock()
+	if f != nil {
+		return f(ctx)
+	}
+	return p.Storage.Load(ctx)
+}
+
+func (p *puppet) Rows(ctx context.Context, q laneswap.RowQuery) iter.Seq2[laneswap.Row, error] {
+	p.mu.Lock()
+	f := p.rows
+	p.mu.Unlock()
+	if f != nil {
+		return f(ctx, q)
+	}
+	return p.Storage.Rows(ctx, q)
+}
+
+// failing is a Load that yields nothing but an error.
+func failing(context.Context) iter.Seq2[laneswap.Row, error] {
+	return func(yield func(laneswap.Row, error) bool) { yield(laneswap.Row{}, errCut) }
+}
+
+// events are how many events a batch inserts.
+func events(b laneswap.Batch) (n int) {
+	for _, row := range b.Insert {
+		if row.Kind == laneswap.KindEvent {
+			n++
+		}
+	}
+	return n
+}
+
+// kill ends a run as kill -9 does, where its storage is dead already.
+func (r *run) kill() { r.crash(newSevered(nil)) }
+
+// stubborn is a storage that answers ErrExists to everything while it is in the
+// mood.
+type stubborn struct {
+	laneswap.Storage
+	mood  atomic.Bool
+	calls atomic.Int64
+}
+
+func (s *stubborn) Commit(ctx context.Context, b laneswap.Batch) error {
+	if s.mood.Load() && s.calls.Add(1) < 1000 { // it must end, or a bubble hangs
+		return laneswap.ErrExists
+	}
+	return s.Storage.Commit(ctx, b)
+}
+
+func TestStorage_whatAlwaysExistsIsNotAskedWithoutAPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &stubborn{Storage: memorystore.New()}
+		m := launch(t, s)
+		require.NoError(t, m.Sync(t.Context()))
+		s.mood.Store(true)
+		time.Sleep(20 * time.Second)
+		require.Less(t, s.calls.Load(), int64(50))
+		require.Equal(t, "degraded", m.Health().Storage.State)
+		s.mood.Store(false)
+		time.Sleep(10 * time.Second)
+		require.Equal(t, "ok", m.Health().Storage.State)
+		m.stop(t)
+	})
+}
+
+func TestStorage_slowOneThatTakesAllAlarmsOnceAnHourNotAtEachCommit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := memorystore.New()
+		p := &puppet{Storage: disk}
+		told := &recorder{}
+		m := launch(t, p, laneswap.WithNotifier(told))
+		p.pull(func() {
+			p.commit = func(ctx context.Context, b laneswap.Batch) error {
+				time.Sleep(6 * time.Second) // longer than anybody waits for
+				return disk.Commit(ctx, b)
+			}
+		})
+		time.Sleep(time.Hour)
+		require.Equal(t, []laneswap.EventKind{laneswap.EventStorageAway}, told.kinds())
+		require.Equal(t, "degraded", m.Health().Storage.State)
+		p.heal()
+		time.Sleep(time.Minute)
+		require.Equal(t, []laneswap.EventKind{laneswap.EventStorageAway, laneswap.EventStorageBack}, told.kinds())
+		require.Equal(t, "ok", m.Health().Storage.State)
+		m.stop(t)
+	})
+}
+
+// strict refuses batches with a row that is not one by the contract.
+type strict struct{ laneswap.Storage }
+
+func (s strict) Commit(ctx context.Context, b laneswap.Batch) error {
+	keys := append([]laneswap.Key(nil), b.Delete...)
+	for _, row := range append(b.Insert[:len(b.Insert):len(b.Insert)], b.Put...) {
+		keys = append(keys, laneswap.Key{Kind: row.Kind, ID: row.ID}, laneswap.Key{Kind: row.Kind, ID: "/" + row.Service})
+	}
+	for _, key := range keys {
+		if key.ID == "" || len(key.ID) > 513 || strings.ContainsRune(key.ID, 0) || !utf8.ValidString(key.ID) {
+			return fmt.Errorf("%w: %q is no id", errors.ErrUnsupported, key.ID)
+		}
+	}
+	return s.Storage.Commit(ctx, b)
+}
+
+func TestStorage_oddNamesOfNotifiersHoldUpNobody(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"pager\x00", "\xff\xfe", "", strings.Repeat("long ", 200), "two/words \U0001F4DF"} {
+		t.Run(fmt.Sprintf("%.12q", name), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				m := launch(t, strict{memorystore.New()}, laneswap.WithNotifier(deafPeople(name)))
+				_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
+				require.NoError(t, err)
+				st, err := m.Report(t.Context(), "svc", laneswap.Heartbeat{Status: laneswap.StatusError})
+				require.NoError(t, err)
+				require.False(t, st.NotDurable)
+				st, err = m.Register(t.Context(), laneswap.Registration{ID: "other"})
+				require.NoError(t, err)
+				require.False(t, st.NotDurable)
+				time.Sleep(time.Minute) // the notice was given up, and is not owed any more
+				require.NoError(t, m.Sync(t.Context()))
+				require.Equal(t, "ok", m.Health().Storage.State)
+				m.kill()
+			})
+		})
+	}
+}
+
+func TestStorage_anEventAndWhatItOwesAreInOneCommit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := memorystore.New()
+		p := &puppet{Storage: disk}
+		m := launch(t, p, laneswap.WithNotifier(deafPeople("pager")))
+		const services, times = 4, 200
+		for n := range services {
+			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: flapper(n)}, laneswap.Heartbeat{}))
+		}
+		require.NoError(t, m.Sync(t.Context()))
+		commits, whole, cut := 0, 0, 0
+		p.pull(func() {
+			p.commit = func(ctx context.Context, b laneswap.Batch) error {
+				owed := map[string]bool{}
+				for _, row := range append(b.Insert[:len(b.Insert):len(b.Insert)], b.Put...) {
+					owed[row.ID] = row.Kind == kindOutbox
+				}
+				for _, row := range b.Insert {
+					switch {
+					case row.Kind != laneswap.KindEvent:
+					case owed["pager/"+row.ID]:
+						whole++
+					default:
+						cut++
+					}
+				}
+				commits++
+				return disk.Commit(ctx, b)
+			}
+		})
+		var group sync.WaitGroup
+		for n := range services {
+			group.Go(func() { // while the writer takes what is there
+				for i := range times {
+					status := []laneswap.Status{laneswap.StatusError, laneswap.StatusCritical}[i%2]
+					if err := m.Beat(t.Context(), flapper(n), laneswap.Heartbeat{Status: status}); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		group.Wait()
+		require.NoError(t, m.Sync(t.Context()))
+		p.heal()
+		require.Greater(t, commits, 1)
+		require.Zero(t, cut)
+		require.Equal(t, services*times, whole)
+		m.kill()
+	})
+}
