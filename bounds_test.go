@@ -1,0 +1,193 @@
+package laneswap_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/adapters/storagetest"
+	"github.com/laneswap/laneswap/examples/memorystore"
+)
+
+func TestBacklog_isBoundedThoughNoticesAreTold(t *testing.T) {
+	if raceEnabled {
+		t.Skip("a hundred thousand rows take too long")
+	}
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const services = 5
+		_, faulty, _, m := away(t, services, laneswap.WithNotifier(&recorder{}))
+		for range 10 { // an event, a run and a notice each
+			flapping(t, m.Manager, services, 1000)
+			synctest.Wait() // they are told
+		}
+		require.LessOrEqual(t, m.Health().Storage.Backlog, backlogRows+backlogSlack)
+		faulty.Heal()
+		time.Sleep(30 * time.Second)
+		require.NoError(t, m.Sync(t.Context()))
+		m.stop(t)
+	})
+}
+
+func TestBacklog_isBoundedThoughServicesComeAndGo(t *testing.T) {
+	if raceEnabled {
+		t.Skip("a hundred thousand rows take too long")
+	}
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk, faulty, _, m := away(t, 1)
+		most := 0
+		var refused error
+		for most < 40_000 && refused == nil {
+			var st laneswap.ServiceStatus
+			if st, refused = m.Register(t.Context(), laneswap.Registration{Name: "short-lived"}); refused == nil {
+				most++
+				require.NoError(t, m.Beat(t.Context(), st.ID, laneswap.Heartbeat{}))
+				require.ErrorIs(t, m.Remove(t.Context(), st.ID), laneswap.ErrDegraded)
+			}
+		}
+		require.ErrorIs(t, refused, laneswap.ErrDegraded, "a new service is refused while there is no room")
+		require.Greater(t, most, 10_000)
+		require.LessOrEqual(t, m.Health().Storage.Backlog, backlogRows+backlogSlack)
+		st, err := m.Report(t.Context(), flapper(0), laneswap.Heartbeat{Status: laneswap.StatusError})
+		require.NoError(t, err, "who is known is heard")
+		require.True(t, st.NotDurable)
+		faulty.Heal()
+		time.Sleep(30 * time.Second)
+		require.NoError(t, m.Sync(t.Context()))
+		require.Equal(t, 1, rows(t, disk, laneswap.KindService))
+		st, err = m.Register(t.Context(), laneswap.Registration{Name: "short-lived"})
+		require.NoError(t, err)
+		require.False(t, st.NotDurable)
+		m.stop(t)
+	})
+}
+
+func TestBacklog_ofASlowStorageSaysWhatIsLost(t *testing.T) {
+	if raceEnabled {
+		t.Skip("a hundred thousand rows take too long")
+	}
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const services = 5
+		_, faulty, _, m := away(t, services)
+		faulty.Heal()
+		faulty.Inject(storagetest.Fault{Op: storagetest.Commit, Times: -1, How: storagetest.Slow, Delay: 4 * time.Second})
+		time.Sleep(time.Minute)
+		require.Equal(t, "ok", m.Health().Storage.State, "it is slow, not away")
+		flapping(t, m.Manager, services, fullTimes)
+		require.NotZero(t, m.Health().Storage.Lost)
+		faulty.Heal()
+		time.Sleep(time.Minute)
+		require.NoError(t, m.Sync(t.Context()))
+		require.Zero(t, m.Health().Storage.Backlog)
+		require.Contains(t, kindsOf(t, m.Manager), laneswap.EventStorageLost)
+		m.stop(t)
+	})
+}
+
+func TestLoading_holdsLittleOfAServiceThatRegistersAgainAndAgain(t *testing.T) {
+	if raceEnabled {
+		t.Skip("its memory is not that of others")
+	}
+	synctest.Test(t, func(t *testing.T) { // not parallel: it measures the heap
+		const services, times, text = 20, 150, 7000
+		m := launch(t, &puppet{Storage: memorystore.New(), load: failing})
+		heap := func() int {
+			var stats runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&stats)
+			return int(stats.HeapAlloc)
+		}
+		before := heap()
+		for i := range times {
+			for n := range services {
+				reg := laneswap.Registration{ID: flapper(n), Metadata: map[string]any{"k": strings.Repeat("x", text) + fmt.Sprint(i)}}
+				_, err := m.Register(t.Context(), reg)
+				require.NoError(t, err)
+			}
+		}
+		require.Less(t, (heap()-before)/services, times*text/10, "bytes per service")
+		m.kill()
+	})
+}
+
+func TestAbsence_shortPausesThatHideNoHeartbeatMakeNoRows(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := memorystore.New()
+		m := launch(t, disk)
+		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc"}, laneswap.Heartbeat{}))
+		for range 500 {
+			m.JumpSeen(800 * time.Millisecond)
+			time.Sleep(5 * time.Second)
+		}
+		require.Equal(t, laneswap.StatusStale, statusOf(t, m.Manager, "svc").Status, "nor do they hide a silence")
+		m.JumpSeen(time.Minute)
+		time.Sleep(time.Second)
+		m.stop(t)
+		n := rows(t, disk, kindAbsence)
+		require.NotZero(t, n, "long ones do")
+		require.Less(t, n, 50)
+	})
+}
+
+// A storage that needs a time for each thing of a batch never finishes one with
+// all services in it.
+func TestStorage_manySightingsAreStoredInParts(t *testing.T) {
+	if raceEnabled {
+		t.Skip("so many services take too long")
+	}
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const services, perThing = 20_000, 600 * time.Microsecond // 12 s in all: one commit may have 10
+		disk := memorystore.New()
+		p := &puppet{Storage: disk}
+		m := launch(t, p)
+		var handles [services]*laneswap.Handle
+		for n := range handles {
+			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: flapper(n), Interval: 30 * time.Second}, laneswap.Heartbeat{}))
+			handles[n] = mustHandle(t, m.Manager, flapper(n))
+		}
+		require.NoError(t, m.Sync(t.Context()))
+		seen := map[string]time.Time{}
+		p.pull(func() {
+			p.commit = func(ctx context.Context, b laneswap.Batch) error {
+				n := len(b.Insert) + len(b.Put) + len(b.Delete) + len(b.Seen)
+				select {
+				case <-time.After(time.Duration(n) * perThing):
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+				for _, s := range b.Seen {
+					seen[s.Service] = s.At
+				}
+				return disk.Commit(ctx, b)
+			}
+		})
+		var last time.Time
+		for range 4 {
+			for _, h := range handles {
+				h.Beat()
+			}
+			last = time.Now().UTC().Truncate(time.Millisecond)
+			st, err := m.Register(t.Context(), laneswap.Registration{ID: "other"})
+			require.NoError(t, err)
+			require.False(t, st.NotDurable, "nobody waits long behind them")
+			time.Sleep(30 * time.Second)
+		}
+		require.Len(t, seen, services)
+		for id, at := range seen {
+			require.Equal(t, last, at, "of %s", id)
+		}
+		p.heal()
+		m.kill()
+	})
+}
