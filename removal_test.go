@@ -1,0 +1,70 @@
+package laneswap_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/examples/memorystore"
+)
+
+func TestHistory_aRemovalAtABoundaryEndsTheIncidentInOneOfTheTwoPeriods(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := launch(t, memorystore.New())
+		from := time.Now()
+		trouble(t, m.Manager, "svc", 1)
+		time.Sleep(time.Minute)
+		require.NoError(t, m.Remove(t.Context(), "svc"))
+		at := time.Now()
+		time.Sleep(time.Minute)
+		trouble(t, m.Manager, "svc", 0)
+		time.Sleep(time.Minute)
+		whole := historyOf(t, m.Manager, "svc", laneswap.HistoryQuery{From: from})
+		require.Equal(t, 1, whole.Recovered)
+		before := historyOf(t, m.Manager, "svc", laneswap.HistoryQuery{From: from, To: at})
+		after := historyOf(t, m.Manager, "svc", laneswap.HistoryQuery{From: at})
+		require.Equal(t, 1, before.Recovered+after.Recovered)
+		m.stop(t)
+	})
+}
+
+func TestRemove_theNextServiceOfTheIDShowsNothingOfIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const kept = 10
+		disk := memorystore.New()
+		m := launch(t, disk)
+		for range 2 {
+			if err := m.Remove(t.Context(), "svc"); !errors.Is(err, laneswap.ErrServiceNotFound) {
+				require.NoError(t, err)
+			}
+			time.Sleep(time.Second)
+			_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
+			require.NoError(t, err)
+			_, err = m.Report(t.Context(), "svc", laneswap.Heartbeat{Status: laneswap.StatusError})
+			require.NoError(t, err)
+			require.Empty(t, errorsOf(t, m.Manager, "svc", laneswap.ErrorQuery{}))
+			report(t, m.Manager, "svc", laneswap.ErrorReport{Message: "no"})
+		}
+		before := statusOf(t, m.Manager, "svc").Events
+		require.Len(t, before, 1)
+		_, err := m.Register(t.Context(), laneswap.Registration{ID: "noisy"})
+		require.NoError(t, err)
+		flip(t, mustHandle(t, m.Manager, "noisy"), 4*kept)
+		m.stop(t)
+
+		// Those of svc are not among the events that a start keeps.
+		m = launch(t, disk, laneswap.WithEventBuffer(kept))
+		for _, ev := range eventsOf(t, m.Manager, laneswap.EventQuery{}) {
+			require.Equal(t, laneswap.ServiceID("noisy"), ev.Service)
+		}
+		require.Equal(t, before, statusOf(t, m.Manager, "svc").Events)
+		require.Len(t, errorsOf(t, m.Manager, "svc", laneswap.ErrorQuery{}), 1)
+		m.stop(t)
+	})
+}
