@@ -15,8 +15,9 @@ const compactStep = 4 << 20
 // Compact writes a file anew without its free pages and puts it in place of the
 // old one at once, with the same mode. While a process has the file it is
 // ErrInUse; a damaged file is ErrDamaged and stays as it is, for Open to salvage.
+// Where the path is a symbolic link, it is the file that is written anew.
 func Compact(path string) error {
-	return failed("compact", path, compact(path))
+	return resolved("compact", path, compact)
 }
 
 func compact(path string) error {

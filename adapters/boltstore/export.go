@@ -29,7 +29,7 @@ type exported struct {
 // ErrInUse. What can be read of a damaged file is written all the same, and then
 // ErrDamaged returned.
 func Export(path string, w io.Writer) error {
-	return failed("export", path, export(path, w))
+	return resolved("export", path, func(real string) error { return export(real, w) })
 }
 
 func export(path string, w io.Writer) error {

@@ -18,6 +18,8 @@ type finding struct {
 	// foreign says that there are buckets which are not ours, ours that there is
 	// something sound which is.
 	foreign, ours bool
+	// names are those of the buckets that are there, also the empty ones.
+	names map[string]bool
 	// content is what is wrong with what is in the trees.
 	content []string
 	kinds   map[laneswap.Kind]*kindCount
@@ -52,14 +54,19 @@ func inspect(f *os.File, known int, to *sink) (*finding, error) {
 		return nil, fmt.Errorf("%w (layout %d, this one knows %d)", ErrNewerLayout, fd.layout, known)
 	}
 	if fd.foreign && !fd.ours && len(fd.structure) == 0 {
-		return nil, ErrForeign
+		return nil, fmt.Errorf("is a database %w", ErrForeign)
+	}
+	if fd.meta == nil {
+		if err := foreignKind(f, info.Size(), known); err != nil {
+			return nil, err
+		}
 	}
 	fd.agree()
 	return fd, nil
 }
 
 func newFinding(r io.ReaderAt, size int64, known int, to *sink) *finding {
-	fd := &finding{size: size, kinds: map[laneswap.Kind]*kindCount{}, known: known}
+	fd := &finding{size: size, kinds: map[laneswap.Kind]*kindCount{}, names: map[string]bool{}, known: known}
 	if to == nil {
 		to = &sink{row: func(record) {}, seen: func(laneswap.Seen) {}}
 	}
@@ -72,6 +79,9 @@ func newFinding(r io.ReaderAt, size int64, known int, to *sink) *finding {
 	fd.enter = func(path []string) {
 		// One that is empty has no entries to tell by.
 		_, _, ours := kindOf(path[0])
+		if len(path) == 1 {
+			fd.names[path[0]] = true
+		}
 		fd.foreign = fd.foreign || !ours && path[0] != bucketMeta && path[0] != bucketSeen
 	}
 	return fd
@@ -184,6 +194,17 @@ func (fd *finding) agree() {
 	if fd.layout == 0 && fd.buckets > 0 && fd.meta != nil {
 		fd.note(&fd.content, "the version of the layout is missing")
 	}
+	if fd.layout != 0 && !fd.names[bucketSeen] {
+		fd.note(&fd.content, "the bucket of last-seen times is missing")
+	}
+	for _, name := range slices.Sorted(maps.Keys(fd.names)) {
+		_, kind, ours := kindOf(name)
+		for _, prefix := range []string{prefixIDs, prefixOpen, prefixShut, prefixSvc} {
+			if ours && !fd.names[prefix+string(kind)] {
+				fd.note(&fd.content, "there is a bucket %.40q and none %.40q", name, prefix+string(kind))
+			}
+		}
+	}
 }
 
 // Report is what Check found.
@@ -209,20 +230,26 @@ type Report struct {
 // no error. It changes nothing. While a process has the file it is ErrInUse.
 func Check(path string) (Report, error) {
 	report := Report{Path: path, Rows: map[laneswap.Kind]int{}, Open: map[laneswap.Kind]int{}}
-	f, err := lockFile(path, true)
+	err := resolved("check", path, report.fill)
+	return report, err
+}
+
+// fill reads the file itself.
+func (r *Report) fill(real string) error {
+	f, err := lockFile(real, true)
 	if err != nil {
-		return report, failed("check", path, err)
+		return err
 	}
 	defer func() { _ = f.Close() }()
 	found, err := inspect(f, len(steps), nil)
 	if err != nil {
-		return report, failed("check", path, err)
+		return err
 	}
-	report.Size, report.Layout, report.Seen = found.size, found.layout, found.seen
-	report.Pages, report.FreePages = len(found.state), found.freePages
+	r.Size, r.Layout, r.Seen = found.size, found.layout, found.seen
+	r.Pages, r.FreePages = len(found.state), found.freePages
 	for kind, c := range found.kinds {
-		report.Rows[kind], report.Open[kind] = c.open+c.shut, c.open
+		r.Rows[kind], r.Open[kind] = c.open+c.shut, c.open
 	}
-	report.Problems = found.problems()
-	return report, nil
+	r.Problems = found.problems()
+	return nil
 }

@@ -26,11 +26,15 @@ var (
 	// ErrInUse is returned when another process has the file.
 	ErrInUse = errors.New("another process uses it")
 	// ErrForeign is returned when a file is a sound bbolt database of something
-	// else. It is left as it is.
-	ErrForeign = errors.New("is a database of another program")
+	// else, a database of SQLite, or text. It is left as it is.
+	ErrForeign = errors.New("of another program")
 	// ErrDamaged is returned when something is read that cannot be what was
 	// written. Open takes over what it can at the next start.
 	ErrDamaged = errors.New("the file is damaged")
+	// ErrReplaced is returned by Commit and Prune when the file that is open is not
+	// the one under the path any more, or is shorter than it was: what is written
+	// then would be lost. Nothing is, until the file is back. Reading goes on.
+	ErrReplaced = errors.New("the file was deleted, replaced or cut while it was in use")
 	// ErrClosed is returned by every method after Close.
 	ErrClosed = errors.New("boltstore: closed")
 	// ErrInvalidRow is returned when a row, a key or a batch is none that the
@@ -62,12 +66,15 @@ func WithOnDamage(fn func(Damage)) Option {
 
 // Store is a laneswap.Storage in a file. It is safe for concurrent use.
 type Store struct {
-	path string
-	file *os.File // the one that db has
+	path string      // as it was given
+	real string      // without symbolic links
+	file *os.File    // the one that db has
+	info os.FileInfo // of file
 	db   *bbolt.DB
 	// writing holds one token while a transaction writes. bbolt has a lock of its
 	// own, but nobody can leave that one when their context ends.
 	writing chan struct{}
+	size    int64 // of the file, the most it ever was; whoever has the token has it
 
 	mu     sync.Mutex // guards what is below
 	closed bool
@@ -79,17 +86,24 @@ type Store struct {
 // there; the mode of one that is there stays, and an empty one is as good as none.
 // Its folder has to be there. Open reads the whole file once to
 // see that it is sound. When another process has it, Open waits for a second and
-// returns ErrInUse.
+// returns ErrInUse. Where the path is a symbolic link, all this is about the file
+// that it leads to.
 func Open(path string, opts ...Option) (*Store, error) {
 	var o options
 	for _, opt := range opts {
 		opt(&o)
 	}
-	s, damage, err := open(path, steps)
-	if err != nil {
-		return nil, failed("open", path, err)
+	var s *Store
+	var damage *Damage
+	if err := resolved("open", path, func(real string) (err error) {
+		s, damage, err = open(real, steps)
+		return err
+	}); err != nil {
+		return nil, err
 	}
+	s.path = path
 	if damage != nil && o.onDamage != nil {
+		damage.Path = path
 		o.onDamage(*damage)
 	}
 	return s, nil
@@ -111,11 +125,15 @@ func open(path string, steps []step) (*Store, *Damage, error) {
 		if err == nil && len(found.problems()) == 0 {
 			var db *bbolt.DB
 			if db, err = openBolt(f); err == nil {
-				if err = prepare(db, path, steps); err != nil {
+				var info os.FileInfo
+				if err = prepare(db, path, steps); err == nil {
+					info, err = f.Stat()
+				}
+				if err != nil {
 					_ = db.Close()
 					return nil, damage, err
 				}
-				return &Store{path: path, file: f, db: db, writing: make(chan struct{}, 1)}, damage, nil
+				return &Store{path: path, real: path, file: f, info: info, size: info.Size(), db: db, writing: make(chan struct{}, 1)}, damage, nil
 			}
 			if !errors.Is(err, ErrDamaged) {
 				_ = f.Close()
@@ -166,10 +184,6 @@ func openBolt(f *os.File) (db *bbolt.DB, err error) {
 func failed(verb, path string, err error) error {
 	if err == nil {
 		return nil
-	}
-	var named *os.PathError
-	if errors.As(err, &named) && named.Path == path {
-		err = named.Err // the path is said once
 	}
 	return fmt.Errorf("boltstore: %s %s: %w", verb, path, err)
 }
@@ -257,7 +271,16 @@ func (s *Store) transact(ctx context.Context, write bool, fn func(tx *bbolt.Tx) 
 	// It ends with the transaction; Close waits for it.
 	go func() {
 		defer s.active.Done()
-		err := guard(func() error { return within(s.db, write, fn) })
+		var err error
+		if write {
+			err = s.inPlace()
+		}
+		if err == nil {
+			err = guard(func() error { return within(s.db, write, fn) })
+			if err == nil && write {
+				err = s.inPlace() // what went into a file without a name is not durable
+			}
+		}
 		if errors.Is(err, errPanic) {
 			s.mu.Lock()
 			s.broken = err
