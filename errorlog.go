@@ -117,12 +117,10 @@ func (m *Manager) saveError(r *record, rec ErrorRecord) (ticket uint64) {
 	for kept := uint64(m.opts.limits.Errors); r.errors-r.oldest >= kept; r.oldest++ {
 		gone = append(gone, &entry{Key: Key{KindError, r.errorID(r.oldest)}, service: string(r.id), delete: true})
 	}
-	ticket = m.note(r, true, []*entry{{
+	return m.note(r, true, []*entry{{
 		Key: Key{KindError, rec.ID}, service: string(r.id), at: rec.At.UnixMilli(), data: &storedError{storedVersion, rec},
 		size: len(rec.Message) + len(rec.Stack) + footprint(rec.Metadata), vital: true,
-	}})
-	m.journal.put(int64(time.Since(m.base)), gone...)
-	return ticket
+	}}, gone...)
 }
 
 // errorReport returns rep checked and cleaned.

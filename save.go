@@ -21,9 +21,9 @@ const (
 // wait with, 0 without a storage. r.mu is held.
 func (m *Manager) save(r *record, vital bool) uint64 { return m.note(r, vital, nil) }
 
-// note notes a change of r: what happened, the runs that are over, and the state
-// that r has now. r.mu is held.
-func (m *Manager) note(r *record, vital bool, happened []*entry) (ticket uint64) {
+// note notes a change of r: what happened, the runs that are over, the state that
+// r has now, and what else follows. r.mu is held.
+func (m *Manager) note(r *record, vital bool, happened []*entry, more ...*entry) (ticket uint64) {
 	runs := r.runs
 	r.runs = nil
 	if m.journal == nil {
@@ -64,10 +64,10 @@ func (m *Manager) note(r *record, vital bool, happened []*entry) (ticket uint64)
 		}
 	}
 	r.unsaid, r.noted = false, r.cell.beats.Load()
-	ticket = m.journal.note(now, log, []*entry{{
+	ticket = m.journal.note(now, log, append([]*entry{{
 		Key: Key{KindService, string(r.id)}, service: string(r.id), at: r.created, open: true,
 		data: state, size: size, vital: vital,
-	}})
+	}}, more...))
 	if vital {
 		r.ticket.Store(ticket)
 	}
