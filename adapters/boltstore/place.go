@@ -105,11 +105,11 @@ const sqlite = "SQLite format 3\x00"
 // database of SQLite, or text. There must be nothing in it that bbolt or we wrote.
 func foreignKind(f *os.File, size int64, known int) error {
 	head := make([]byte, min(size, beginning))
-	if _, err := f.ReadAt(head, 0); err != nil {
-		return nil // damage, which is told of as such
-	}
-	kind := ""
+	n, _ := f.ReadAt(head, 0) // what cannot be read is damage, and told of as such
+	var kind string
 	switch {
+	case n < len(head):
+		return nil
 	case bytes.HasPrefix(head, []byte(sqlite)):
 		kind = "is a SQLite database"
 	case isText(head, int64(len(head)) < size):
