@@ -20,6 +20,7 @@ type account struct {
 	events    []transition
 	errors    []laneswap.ErrorRecord // the id is empty where no answer came
 	compared  int                    // so many of the events were found already
+	orphans   int                    // incidents of which a torn creation has left the event alone
 	frozen    bool                   // an answer is missing; it rests until it was compared
 	asked     int                    // in which run of the server; 0 for never
 }
@@ -97,9 +98,12 @@ func (a *account) compare(f found, life int, restored, torn bool) error {
 	var why []string
 	for i := len(a.standings) - 1; i >= from; i-- {
 		s := a.standings[i]
+		orphans := 0
 		if torn && restored && !s.present {
 			// A new service that nobody acknowledged may have left its event alone.
-			s.events = max(s.events, min(len(a.events), a.compared+len(f.events)))
+			known := s.events
+			s.events = max(known, min(len(a.events), a.compared+len(f.events)))
+			orphans = downs(a.events[known:s.events])
 		}
 		if problem := a.differs(s, f); problem != "" {
 			why = append(why, fmt.Sprintf("    operation %d (answered: %v): %s", a.first+i, s.answered > 0, problem))
@@ -117,11 +121,22 @@ func (a *account) compare(f found, life int, restored, torn bool) error {
 		}
 		a.standings[i] = s
 		a.compared, a.frozen = s.events, false
+		a.orphans += orphans
 		return nil
 	}
 	slices.Reverse(why)
 	return fmt.Errorf("%s: what is found follows from none of the operations up to %d, the first of which was acknowledged as durable:\n%s",
 		a.id, a.op(), strings.Join(why, "\n"))
+}
+
+// downs counts the incidents that events open.
+func downs(events []transition) (n int) {
+	for _, tr := range events {
+		if tr.kind == laneswap.EventDown {
+			n++
+		}
+	}
+	return n
 }
 
 // differs says in what the found is not the standing.

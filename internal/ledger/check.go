@@ -149,13 +149,8 @@ func (l *Ledger) checkHistory(ctx context.Context, a *account) error {
 	if problem := differ(a.events[:a.now().events], h.Events); problem != "" {
 		return fmt.Errorf("history of %s: %s", a.id, problem)
 	}
-	incidents := 0
-	for _, tr := range a.events[:a.now().events] {
-		if tr.kind == laneswap.EventDown {
-			incidents++
-		}
-	}
-	if h.IncidentCount != incidents {
+	incidents := downs(a.events[:a.now().events])
+	if h.IncidentCount > incidents || h.IncidentCount < incidents-a.orphans {
 		return fmt.Errorf("history of %s: %d incidents, want %d; spans %+v; events %+v", a.id, h.IncidentCount, incidents, h.Spans, h.Events)
 	}
 	if sum, period := h.Up+h.Down+h.Unknown+h.Absent, h.To.Sub(h.From); sum != period {
