@@ -3,15 +3,12 @@ package laneswap
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"sync"
-	"time"
 )
 
 const (
-	noticesBytes  = 64 << 20         // owed to one notifier; the oldest go first
-	noticeFrame   = 500              // what a notice costs besides its text, about
-	notifyTimeout = 30 * time.Second // for one call of Notify
+	noticesBytes = 64 << 20 // owed to one notifier; the oldest go first
+	noticeFrame  = 500      // what a notice costs besides its text, about
 )
 
 // courier decides which notice a notifier gets next. It has no clock and no
@@ -153,7 +150,7 @@ func (m *Manager) work(ctx context.Context, p *post) {
 			}
 			continue
 		}
-		if err := deliver(ctx, p.notifier, ev); err != nil {
+		if _, err := Send(ctx, p.notifier, compose(NoticeEvent, []Item{{Event: *ev}})); err != nil {
 			if ctx.Err() != nil {
 				p.courier.undo(ev)
 			} else {
@@ -165,19 +162,4 @@ func (m *Manager) work(ctx context.Context, p *post) {
 		m.settled(p, ev)
 	}
 	over = true
-}
-
-// deliver calls the notifier; a panic becomes an error.
-func deliver(ctx context.Context, n Notifier, ev *Event) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, notifyTimeout)
-	defer cancel()
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: panic: %v\n%s", ErrNotifier, p, debug.Stack())
-		}
-	}()
-	if err := n.Notify(ctx, Notification{Event: *ev, Text: describe(ev)}); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotifier, err)
-	}
-	return nil
 }

@@ -261,7 +261,7 @@ func (j *judge) record(r *record, kind EventKind, from, to Status, mono int64, c
 	r.since = ms
 	r.transitions++
 	ev := &Event{
-		Kind: kind, Service: r.id, Name: r.reg.Name, From: from, To: to,
+		Kind: kind, Service: r.id, Name: r.reg.Name, Tags: r.reg.Tags, From: from, To: to,
 		Message: ch.message, At: wallTime(ms),
 	}
 	if kind == EventDown {

@@ -69,6 +69,12 @@ var (
 	// panicked, and is returned when a notifier cannot be added.
 	ErrNotifier error = &sentinel{"notifier", "notifier failed"}
 
+	// ErrNotifierNotFound is returned when no notifier has the name.
+	ErrNotifierNotFound error = &sentinel{"notifier-not-found", "notifier not found"}
+
+	// ErrEventNotFound is returned when no event with the id is kept.
+	ErrEventNotFound error = &sentinel{"event-not-found", "event not found"}
+
 	// ErrNotStarted is returned by the verbs of a Manager that has a notifier or a
 	// storage and was not started: nobody would hear of what it is told, and it
 	// does not know what is stored.
@@ -92,7 +98,7 @@ var (
 var sentinels = []error{
 	ErrServiceNotFound, ErrInvalidServiceID, ErrInvalidRegistration, ErrInvalidHeartbeat,
 	ErrInvalidQuery, ErrInvalidOption, ErrTooManyServices, ErrUnhealthy, ErrStorage, ErrExists, ErrFenced, ErrDegraded, ErrLoading,
-	ErrInvalidErrorReport, ErrNotifier,
+	ErrInvalidErrorReport, ErrNotifier, ErrNotifierNotFound, ErrEventNotFound,
 	ErrNotStarted, ErrAlreadyStarted, ErrStopped, ErrSlowConsumer, ErrGone,
 }
 

@@ -51,6 +51,7 @@ type Event struct {
 	Kind     EventKind
 	Service  ServiceID
 	Name     string
+	Tags     []string // of the service when it happened; not to be changed
 	From, To Status
 	// Message is that of the heartbeat that made the transition; for stale the
 	// last one heard.

@@ -9,6 +9,8 @@ type Health struct {
 	Stage string `json:"stage"`
 	// Storage is nil without one.
 	Storage *StorageHealth `json:"storage,omitempty"`
+	// Notifiers are as Notifiers returns them, without the text of their errors.
+	Notifiers []NotifierStatus `json:"notifiers,omitempty"`
 }
 
 // StorageHealth is how it stands with what is to be stored. It holds no text of

@@ -79,7 +79,7 @@ const (
 // NewManager makes a Manager. It starts nothing; an option out of its range is
 // reported by Start and by every verb.
 func NewManager(opts ...Option) *Manager {
-	o := options{staleThreshold: DefaultStaleThreshold, checkInterval: DefaultCheckInterval, events: 1 << 14, retention: DefaultRetention}
+	o := options{staleThreshold: DefaultStaleThreshold, checkInterval: DefaultCheckInterval, events: 1 << 14, retention: DefaultRetention, groupWait: DefaultGroupWait}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -312,8 +312,8 @@ func (m *Manager) Run(ctx context.Context) error {
 // happens from now on. It returns an error that matches ErrNotifier for nil and
 // ErrStopped after Stop.
 func (m *Manager) AddNotifier(n Notifier) error {
-	if n == nil {
-		return failed("add notifier", "", fmt.Errorf("%w: it is nil", ErrNotifier))
+	if err := checkNotifier(n); err != nil {
+		return failed("add notifier", "", fmt.Errorf("%w: %w", ErrNotifier, err))
 	}
 	m.life.Lock()
 	defer m.life.Unlock()

@@ -2,8 +2,9 @@ package laneswap
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strings"
+	"runtime/debug"
 	"time"
 )
 
@@ -11,8 +12,17 @@ import (
 // goroutine per notifier, never two at once, in the order of the events of each
 // service, and never on the path of a heartbeat: a notifier that blocks delays
 // nobody else. The context ends after 30 seconds and when Stop runs out of time.
-// An error or a panic is logged, and the next notice follows. Notify may keep
-// the notification.
+//
+// Notify returns nil when the receiver has the message, and should say with
+// Notification.Receipt what the receiver calls it. Any error is tried again, at
+// growing intervals for 24 hours, and by then what waits may be told differently:
+// together with what happened since. RetryAfter says when to try again, Refused that
+// this message will never be taken, Permanent that no message will. An error must not hold a
+// secret, such as the URL of a webhook: it is logged and shown. Notify may keep the
+// notification, and must change nothing in it.
+//
+// A notifier with a method Name() string has that name in logs, in answers and in
+// the storage, where what is owed to it is found again after a restart.
 //
 // Notices are made when a service turns bad, gets worse, better, recovers, is
 // removed while bad, or could not be heard; never for a first good heartbeat, nor
@@ -27,51 +37,90 @@ type NotifierFunc func(ctx context.Context, n Notification) error
 // Notify calls f.
 func (f NotifierFunc) Notify(ctx context.Context, n Notification) error { return f(ctx, n) }
 
-// Notification is what a notifier is given.
-type Notification struct {
-	Event Event
-	// Text is the whole notice as one line of plain text, for receivers that
-	// have no better use of Event. It holds text from the service, cleaned of
-	// control characters; what else a receiver gives a meaning is for the
-	// notifier to escape.
-	Text string
+// notifyTimeout bounds one call of Notify.
+const notifyTimeout = 30 * time.Second
+
+// Send calls Notify once, as the Manager does: with a context that ends after 30
+// seconds, and with a panic turned into an error. It returns what the receiver
+// calls the message, "" when the notifier does not know. Errors match ErrNotifier.
+func Send(ctx context.Context, n Notifier, note Notification) (messageID string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, notifyTimeout)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: panic: %v\n%s", ErrNotifier, p, debug.Stack())
+		}
+	}()
+	note.receipt = &receipt{}
+	if err := n.Notify(ctx, note); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrNotifier, err)
+	}
+	return note.receipt.take(), nil
 }
 
-// notable reports whether people are to be told of ev.
-func notable(ev *Event) bool {
-	return ev.Kind != EventUp && ev.Kind != EventUnknown
+// Permanent says that the receiver will take nothing any more, such as a webhook
+// that was deleted. The Manager asks this notifier no more until it is started
+// again or TestNotifier gets through; what is owed waits, for 24 hours at most. A
+// nil error stays nil.
+func Permanent(err error) error { return verdict(err, failure{kind: failPermanent}) }
+
+// Refused says that this message will never be taken, whoever tries it again:
+// it is given up, and the next one follows. A nil error stays nil.
+func Refused(err error) error { return verdict(err, failure{kind: failRefused}) }
+
+// RetryAfter says that the receiver asked to be left alone for d: the Manager
+// asks this notifier nothing until then. Such a failure is not counted as one. A
+// negative d counts as zero, one above 24 hours as 24 hours. A nil error stays nil.
+func RetryAfter(err error, d time.Duration) error {
+	return verdict(err, failure{kind: failLater, after: min(max(d, 0), owedFor)})
 }
 
-// describe puts an event into words.
-func describe(ev *Event) string {
-	var b strings.Builder
-	b.WriteString(ev.Name)
-	if ev.Service == "" {
-		return ev.Name + ": " + Sanitize(ev.Message)
-	}
-	if string(ev.Service) != ev.Name {
-		fmt.Fprintf(&b, " (%s)", ev.Service)
-	}
-	switch ev.Kind {
-	case EventRecovered:
-		fmt.Fprintf(&b, " recovered and is %s after %s, since %s", ev.To, ev.Duration.Round(time.Second/10), clock(ev.StartedAt))
-	case EventRemoved:
-		fmt.Fprintf(&b, " was removed while %s, bad for %s", ev.From, ev.Duration.Round(time.Second/10))
-	case EventUnheard:
-		fmt.Fprintf(&b, " is unknown, was %s (%s)", ev.From, ev.Cause)
-	default:
-		fmt.Fprintf(&b, " is %s, was %s", ev.To, ev.From)
-	}
-	if ev.Kind != EventRecovered && ev.Kind != EventRemoved && !ev.SilentSince.IsZero() {
-		fmt.Fprintf(&b, ", silent since %s", clock(ev.SilentSince))
-	}
-	if ev.Message != "" {
-		fmt.Fprintf(&b, ": %s", Sanitize(ev.Message))
-	}
-	if ev.Kind == EventRecovered && ev.Cause != "" {
-		fmt.Fprintf(&b, " (it was: %s)", Sanitize(ev.Cause))
-	}
-	return b.String()
+// IsPermanent reports whether err, or one that it wraps, was made by Permanent.
+func IsPermanent(err error) bool { return failureOf(err).kind == failPermanent }
+
+// IsRefused reports whether err, or one that it wraps, was made by Refused.
+func IsRefused(err error) bool { return failureOf(err).kind == failRefused }
+
+// RetryDelay returns the time of RetryAfter, and whether err, or one that it
+// wraps, was made by it.
+func RetryDelay(err error) (d time.Duration, ok bool) {
+	f := failureOf(err)
+	return f.after, f.kind == failLater
 }
 
-func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+// failKind is what a failure means for what comes next.
+type failKind uint8
+
+const (
+	failAny failKind = iota
+	failLater
+	failRefused
+	failPermanent
+)
+
+// failure is an error with what it means.
+type failure struct {
+	kind  failKind
+	after time.Duration
+	err   error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+func verdict(err error, f failure) error {
+	if err == nil {
+		return nil
+	}
+	f.err = err
+	return &f
+}
+
+// failureOf is what err means; the outermost of several.
+func failureOf(err error) failure {
+	var f *failure
+	if errors.As(err, &f) {
+		return *f
+	}
+	return failure{err: err}
+}

@@ -1,6 +1,7 @@
 package laneswap
 
 import (
+	"context"
 	"log/slog"
 	"time"
 )
@@ -13,6 +14,10 @@ const (
 	// MinDuration and MaxDuration bound every interval, window and threshold.
 	MinDuration = 10 * time.Millisecond
 	MaxDuration = 366 * 24 * time.Hour
+
+	// DefaultGroupWait is how long notices wait for company; MaxGroupWait bounds it.
+	DefaultGroupWait = 5 * time.Second
+	MaxGroupWait     = 5 * time.Minute
 
 	// DefaultRetention is how long history is stored; MinRetention and
 	// MaxRetention bound it.
@@ -38,6 +43,9 @@ type options struct {
 	stored         bool // WithStorage was given
 	retention      time.Duration
 	remarks        []string
+	groupWait      time.Duration
+	remindEvery    time.Duration
+	selfChecks     []func(ctx context.Context) string
 }
 
 // WithStaleThreshold sets the silence after which a service that says nothing
@@ -57,6 +65,26 @@ func WithCheckInterval(d time.Duration) Option {
 // verbs are used.
 func WithNotifier(n Notifier) Option {
 	return func(o *options) { o.notifiers = append(o.notifiers, n) }
+}
+
+// WithGroupWait sets how long the first notice waits for others to be told with
+// it: 0, which is not at all, to 5 minutes; 5 seconds unless set. While many come, it
+// is six times as long.
+func WithGroupWait(d time.Duration) Option {
+	return func(o *options) { o.groupWait = d }
+}
+
+// WithRemindEvery has notifiers be told again that a service is still bad, that
+// long after they last were told of it. Without it they are not.
+func WithRemindEvery(d time.Duration) Option {
+	return func(o *options) { o.remindEvery = d }
+}
+
+// WithSelfCheck adds something that LaneSwap looks at when many services fall
+// silent at once: check returns one line for people, such as "the gateway
+// answers", within 5 seconds. It is called by one goroutine at a time.
+func WithSelfCheck(check func(ctx context.Context) string) Option {
+	return func(o *options) { o.selfChecks = append(o.selfChecks, check) }
 }
 
 // WithStorage has the Manager keep what it must not forget in s, and take it up
@@ -121,8 +149,16 @@ func (o *options) check() error {
 		return invalid(ErrInvalidOption, "storage", "is nil")
 	}
 	for _, n := range o.notifiers {
-		if n == nil {
-			return invalid(ErrInvalidOption, "notifier", "is nil")
+		if err := checkNotifier(n); err != nil {
+			return err
+		}
+	}
+	if o.groupWait < 0 || o.groupWait > MaxGroupWait {
+		return invalid(ErrInvalidOption, "group_wait", "is %v, it must be from 0 to %v", o.groupWait, MaxGroupWait)
+	}
+	if o.remindEvery != 0 {
+		if err := checkDuration(ErrInvalidOption, "remind_every", o.remindEvery); err != nil {
+			return err
 		}
 	}
 	for _, i := range o.interceptors {

@@ -135,7 +135,7 @@ func (r *record) snapshot(j *judge, now instant, events int) ServiceStatus {
 		ID: r.id, Name: r.reg.Name, Status: r.status, ReportedStatus: r.reported, Message: r.message,
 		Metadata: cloneMap(r.metadata), Tags: slices.Clone(r.reg.Tags),
 		CreatedAt: wallTime(r.created), Since: wallTime(r.since),
-		Interval: r.reg.Interval, Beats: r.cell.beats.Load(),
+		Interval: r.reg.Interval, Beats: r.cell.beats.Load(), AlertAfter: r.reg.AlertAfter, RecoverAfter: r.reg.RecoverAfter,
 	}
 	if st.Beats > 0 {
 		st.LastHeartbeat = wallTime(j.absences.wall(last) / int64(time.Millisecond))

@@ -240,6 +240,7 @@ func (m *Manager) fill(r *record, s *storedService, l *loaded, fresh bool) {
 	r.reg = Registration{
 		ID: s.ID, Name: s.Name, Interval: s.Interval, StaleAfter: s.StaleAfter, ForgetAfter: s.ForgetAfter,
 		NoDeadline: s.NoDeadline, MustRun: s.MustRun, Tags: s.Tags,
+		AlertAfter: thresholdOf(s.AlertAfter), RecoverAfter: thresholdOf(s.RecoverAfter),
 	}
 	if r.reg.Name == "" {
 		r.reg.Name = string(s.ID)

@@ -48,6 +48,11 @@ type Registration struct {
 	// MustRun makes a goodbye a bad thing: the status shutdown then opens an
 	// incident.
 	MustRun bool
+	// AlertAfter is how long the service must be bad before people are told,
+	// RecoverAfter how long good before they are told that it recovered. A service
+	// that turns bad and is good again before AlertAfter is not told of. Zero: at
+	// once. Statuses, events and history are never delayed.
+	AlertAfter, RecoverAfter Threshold
 }
 
 // Heartbeat is one sign of life. The zero value says that all is well.
@@ -105,6 +110,8 @@ type ServiceStatus struct {
 	Interval time.Duration
 	// Window is the silence allowed; zero when the service has no deadline.
 	Window time.Duration
+	// AlertAfter and RecoverAfter are as registered.
+	AlertAfter, RecoverAfter Threshold
 	// Incident is the open incident, nil when there is none.
 	Incident *Incident
 	// Beats counts the heartbeats since the service was registered.

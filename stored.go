@@ -64,6 +64,9 @@ type storedService struct {
 	Errors      uint64          `json:"errors,omitempty"`
 	Oldest      uint64          `json:"oldest_error,omitempty"` // number of the oldest that may be stored
 	Side        SpanState       `json:"side,omitempty"`         // of the present run
+
+	AlertAfter   *Threshold `json:"alert_after,omitempty"`
+	RecoverAfter *Threshold `json:"recover_after,omitempty"`
 	// Bare says that Metadata was left out, for it is that of the state before.
 	Bare    bool `json:"bare,omitempty"`
 	Foreign bool `json:"foreign,omitempty"` // another program's, and long silent
@@ -95,6 +98,7 @@ func (j *judge) state(r *record) *storedService {
 		NoDeadline: r.reg.NoDeadline, MustRun: r.reg.MustRun, Tags: r.reg.Tags,
 		Beats: r.cell.beats.Load(), RunBeats: r.runBeats, Gap: time.Duration(r.cell.gap.Load()),
 		Transitions: r.transitions, Incidents: r.incidents, Incident: r.incident.stored(), Errors: r.errors, Oldest: r.oldest, Side: r.side, Foreign: r.foreign,
+		AlertAfter: thresholdPtr(r.reg.AlertAfter), RecoverAfter: thresholdPtr(r.reg.RecoverAfter),
 	}
 	if s.Beats > 0 {
 		s.LastHeartbeat = wallTime(wall(last))

@@ -136,6 +136,12 @@ func (l Limits) registration(reg Registration, checkID func(ServiceID) error) (R
 			return reg, err
 		}
 	}
+	if err := reg.AlertAfter.check("alert_after", ErrInvalidRegistration); err != nil {
+		return reg, err
+	}
+	if err := reg.RecoverAfter.check("recover_after", ErrInvalidRegistration); err != nil {
+		return reg, err
+	}
 	if len(reg.Tags) > maxTags {
 		return reg, invalid(ErrInvalidRegistration, "tags", "has %d entries, the limit is %d", len(reg.Tags), maxTags)
 	}

@@ -37,6 +37,9 @@ type wireRegistration struct {
 	Metadata    map[string]any `json:"metadata,omitempty"`
 	ForgetAfter any            `json:"forget_after,omitempty"`
 	MustRun     bool           `json:"must_run,omitempty"`
+
+	AlertAfter   *Threshold `json:"alert_after,omitempty"`
+	RecoverAfter *Threshold `json:"recover_after,omitempty"`
 }
 
 // MarshalJSON writes the registration as the server takes it.
@@ -44,6 +47,7 @@ func (r Registration) MarshalJSON() ([]byte, error) {
 	w := wireRegistration{
 		ID: r.ID, Name: r.Name, Interval: r.Interval.Seconds(), StaleAfter: r.StaleAfter.Seconds(),
 		NoDeadline: r.NoDeadline, Tags: r.Tags, Metadata: r.Metadata, MustRun: r.MustRun,
+		AlertAfter: thresholdPtr(r.AlertAfter), RecoverAfter: thresholdPtr(r.RecoverAfter),
 	}
 	switch r.ForgetAfter {
 	case 0:
@@ -64,6 +68,7 @@ func (r *Registration) UnmarshalJSON(data []byte) error {
 	*r = Registration{
 		ID: w.ID, Name: w.Name, Interval: durationOf(&w.Interval), StaleAfter: durationOf(&w.StaleAfter),
 		NoDeadline: w.NoDeadline, Tags: w.Tags, Metadata: w.Metadata, MustRun: w.MustRun,
+		AlertAfter: thresholdOf(w.AlertAfter), RecoverAfter: thresholdOf(w.RecoverAfter),
 	}
 	switch after := w.ForgetAfter.(type) {
 	case nil:
@@ -99,6 +104,9 @@ type wireStatus struct {
 	Tags           []string       `json:"tags"`
 	Beats          uint64         `json:"beats"`
 	Durable        *bool          `json:"durable,omitempty"` // only when false
+
+	AlertAfter   *Threshold `json:"alert_after"`
+	RecoverAfter *Threshold `json:"recover_after"`
 }
 
 type wireIncident struct {
@@ -115,6 +123,7 @@ func (s ServiceStatus) MarshalJSON() ([]byte, error) {
 		CreatedAt: s.CreatedAt, LastHeartbeat: timePtr(s.LastHeartbeat), Events: s.Events,
 		ReportedStatus: s.ReportedStatus, Late: s.Late, Since: s.Since, Deadline: timePtr(s.Deadline),
 		Interval: secondsPtr(s.Interval), Window: secondsPtr(s.Window), Tags: s.Tags, Beats: s.Beats,
+		AlertAfter: thresholdPtr(s.AlertAfter), RecoverAfter: thresholdPtr(s.RecoverAfter),
 	}
 	if s.Message != "" {
 		w.Message = &s.Message
@@ -148,6 +157,7 @@ func (s *ServiceStatus) UnmarshalJSON(data []byte) error {
 		Tags: w.Tags, CreatedAt: w.CreatedAt, LastHeartbeat: timeOf(w.LastHeartbeat), Since: w.Since, Late: w.Late,
 		Deadline: timeOf(w.Deadline), Interval: durationOf(w.Interval), Window: durationOf(w.Window),
 		Beats: w.Beats, Events: w.Events,
+		AlertAfter: thresholdOf(w.AlertAfter), RecoverAfter: thresholdOf(w.RecoverAfter),
 	}
 	if w.Message != nil {
 		s.Message = *w.Message
@@ -168,6 +178,7 @@ type wireEvent struct {
 	Kind        EventKind  `json:"kind"`
 	Service     ServiceID  `json:"service"`
 	Name        string     `json:"name"`
+	Tags        []string   `json:"tags,omitempty"`
 	From        Status     `json:"from"`
 	To          Status     `json:"to"`
 	Message     *string    `json:"message"`
@@ -182,7 +193,7 @@ type wireEvent struct {
 // MarshalJSON writes the event as the server answers it.
 func (e Event) MarshalJSON() ([]byte, error) {
 	w := wireEvent{
-		ID: e.ID, Sequence: e.Sequence, Kind: e.Kind, Service: e.Service, Name: e.Name, From: e.From, To: e.To,
+		ID: e.ID, Sequence: e.Sequence, Kind: e.Kind, Service: e.Service, Name: e.Name, Tags: e.Tags, From: e.From, To: e.To,
 		At: e.At, StartedAt: timePtr(e.StartedAt), SilentSince: timePtr(e.SilentSince),
 		Message: stringPtr(e.Message), Incident: stringPtr(e.Incident), Cause: stringPtr(e.Cause),
 	}
@@ -200,7 +211,7 @@ func (e *Event) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("laneswap: event: %w", err)
 	}
 	*e = Event{
-		ID: w.ID, Sequence: w.Sequence, Kind: w.Kind, Service: w.Service, Name: w.Name, From: w.From, To: w.To,
+		ID: w.ID, Sequence: w.Sequence, Kind: w.Kind, Service: w.Service, Name: w.Name, Tags: w.Tags, From: w.From, To: w.To,
 		At: w.At, StartedAt: timeOf(w.StartedAt), SilentSince: timeOf(w.SilentSince), Duration: durationOf(w.Duration),
 		Message: stringOf(w.Message), Incident: stringOf(w.Incident), Cause: stringOf(w.Cause),
 	}
@@ -248,4 +259,18 @@ func durationOf(s *float64) time.Duration {
 		return 0
 	}
 	return time.Duration(math.Round(*s * float64(time.Second)))
+}
+
+func thresholdPtr(t Threshold) *Threshold {
+	if t == (Threshold{}) {
+		return nil
+	}
+	return &t
+}
+
+func thresholdOf(t *Threshold) Threshold {
+	if t == nil {
+		return Threshold{}
+	}
+	return *t
 }

@@ -1,0 +1,149 @@
+package laneswap
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// maxTextItems is how many lines the text of a digest has.
+const maxTextItems = 50
+
+// compose puts items into words: it fills the texts of them and of the
+// notification.
+func compose(kind NoticeKind, items []Item) Notification {
+	for i := range items {
+		items[i].Text = items[i].describe()
+	}
+	n := Notification{Kind: kind, Items: items, Event: items[0].Event}
+	if len(items) == 1 && kind != NoticeMassSilence {
+		n.Title, n.Text = items[0].title(), items[0].Text
+		return n
+	}
+	n.Title = digestTitle(items)
+	if kind == NoticeMassSilence {
+		n.Title = plural(len(items), "service") + " fell silent at once: it may be LaneSwap or its network"
+	}
+	var b strings.Builder
+	b.WriteString(n.Title)
+	for i, item := range items {
+		if i == maxTextItems {
+			fmt.Fprintf(&b, "\nand %d more", len(items)-i)
+			break
+		}
+		b.WriteString("\n" + item.Text)
+	}
+	n.Text = b.String()
+	return n
+}
+
+// title is an item in a few words.
+func (i *Item) title() string {
+	ev := &i.Event
+	switch {
+	case ev.Service == "":
+		return ev.Name + ": " + strings.ReplaceAll(string(ev.Kind), "_", " ")
+	case i.Flapping > 0:
+		return ev.Name + " is flapping"
+	case i.Reminder > 0:
+		return ev.Name + " is still " + string(ev.To)
+	}
+	switch ev.Kind {
+	case EventRecovered:
+		return ev.Name + " recovered"
+	case EventRemoved:
+		return ev.Name + " was removed"
+	}
+	return ev.Name + " is " + string(ev.To)
+}
+
+// digestTitle counts what happened.
+func digestTitle(items []Item) string {
+	var order []string
+	counts := map[string]int{}
+	for _, item := range items {
+		word := string(item.Event.To)
+		switch {
+		case item.Event.Service == "":
+			word = "of LaneSwap itself"
+		case item.Event.Kind == EventRecovered:
+			word = "recovered"
+		case item.Event.Kind == EventRemoved:
+			word = "removed"
+		}
+		if counts[word] == 0 {
+			order = append(order, word)
+		}
+		counts[word]++
+	}
+	parts := make([]string, len(order))
+	for i, word := range order {
+		parts[i] = fmt.Sprintf("%d %s", counts[word], word)
+	}
+	return plural(len(items), "service") + ": " + strings.Join(parts, ", ")
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// describe is an item in one line.
+func (i *Item) describe() string {
+	ev := &i.Event
+	if ev.Service == "" {
+		return ev.Name + ": " + Sanitize(ev.Message)
+	}
+	var b strings.Builder
+	b.WriteString(ev.Name)
+	if string(ev.Service) != ev.Name {
+		fmt.Fprintf(&b, " (%s)", ev.Service)
+	}
+	switch {
+	case i.Flapping > 0:
+		fmt.Fprintf(&b, " is flapping, %d changes in 30 minutes, and is %s now", i.Flapping, ev.To)
+	case i.Reminder > 0:
+		fmt.Fprintf(&b, " is still %s, bad for %s, since %s", ev.To, roundly(i.Reminder), clock(ev.StartedAt))
+	case ev.Kind == EventRecovered && len(i.Earlier) > 0:
+		fmt.Fprintf(&b, " was %s for %s, since %s, and is %s again", i.worst(), roundly(ev.Duration), clock(ev.StartedAt), ev.To)
+	case ev.Kind == EventRecovered:
+		fmt.Fprintf(&b, " recovered and is %s after %s, since %s", ev.To, roundly(ev.Duration), clock(ev.StartedAt))
+	case ev.Kind == EventRemoved:
+		fmt.Fprintf(&b, " was removed while %s, bad for %s", ev.From, roundly(ev.Duration))
+	case ev.Kind == EventUnheard:
+		fmt.Fprintf(&b, " is unknown, was %s (%s)", ev.From, ev.Cause)
+	default:
+		from := ev.From
+		if len(i.Earlier) > 0 {
+			from = i.Earlier[0].From
+		}
+		fmt.Fprintf(&b, " is %s, was %s", ev.To, from)
+	}
+	if ev.Kind != EventRecovered && ev.Kind != EventRemoved && !ev.SilentSince.IsZero() {
+		fmt.Fprintf(&b, ", silent since %s", clock(ev.SilentSince))
+	}
+	if ev.Message != "" {
+		fmt.Fprintf(&b, ": %s", Sanitize(ev.Message))
+	}
+	if ev.Kind == EventRecovered && ev.Cause != "" {
+		fmt.Fprintf(&b, " (it was: %s)", Sanitize(ev.Cause))
+	}
+	return b.String()
+}
+
+// worst is the most urgent status that the item tells of.
+func (i *Item) worst() Status {
+	worst := i.Event.From
+	for _, ev := range i.Earlier {
+		if ev.To.Compare(worst) < 0 {
+			worst = ev.To
+		}
+	}
+	return worst
+}
+
+func roundly(d time.Duration) time.Duration { return d.Round(time.Second / 10) }
+
+func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
