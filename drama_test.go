@@ -30,7 +30,7 @@ type drama struct {
 	deeds   sync.WaitGroup
 	done    int // deeds
 	crashes []time.Duration
-	away    [2]time.Duration // from when to when the storage takes nothing
+	away    time.Duration // how long the storage takes nothing, once struck
 
 	mu     sync.Mutex // guards what is below
 	ledger []deed
@@ -65,6 +65,23 @@ func (p *drama) perform() {
 
 func (p *drama) elapsed() time.Duration { return time.Since(p.begun) }
 
+// struck is when the first fault met a call; before it all where none did. How
+// many calls there are, and so which one is the n-th, differs from run to run.
+func (p *drama) struck() time.Duration {
+	met := p.faulty.Met()
+	if len(met) == 0 {
+		return -24 * time.Hour
+	}
+	return met[0].Sub(p.begun)
+}
+
+// locate says where the fault of a drama that failed was; it is deferred.
+func (p *drama) locate(name string, n int) {
+	if p.t.Failed() {
+		p.t.Logf("%s at call %d of %d, at %v", name, n, p.faulty.Calls(storagetest.Any), p.struck())
+	}
+}
+
 // live is one life: deeds at their times, beats all along, and a crash.
 func (p *drama) live(deeds func(begin time.Duration)) {
 	begin := p.elapsed()
@@ -79,7 +96,7 @@ func (p *drama) live(deeds func(begin time.Duration)) {
 	deeds(begin)
 	time.Sleep(begin + playLife - p.elapsed())
 	require.Equal(p.t, begin+playLife, p.elapsed())
-	if now := p.elapsed(); p.away[0]+6*time.Second < now && now < p.away[1] {
+	if since := p.elapsed() - p.struck(); 6*time.Second < since && since < p.away {
 		require.NotEqual(p.t, "ok", p.m.Health().Storage.State, "it says so")
 		if p.m.Health().Stage == "running" {
 			require.Contains(p.t, kindsOf(p.t, p.m.Manager), laneswap.EventStorageAway, "it says so")

@@ -1,10 +1,7 @@
 package laneswap_test
 
 import (
-	"context"
-	"iter"
 	"slices"
-	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -17,37 +14,10 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-// timed notes each call of a storage.
-type timed struct {
-	laneswap.Storage
-	note func()
-}
-
-func (s *timed) Load(ctx context.Context) iter.Seq2[laneswap.Row, error] {
-	s.note()
-	return s.Storage.Load(ctx)
-}
-
-func (s *timed) Rows(ctx context.Context, q laneswap.RowQuery) iter.Seq2[laneswap.Row, error] {
-	s.note()
-	return s.Storage.Rows(ctx, q)
-}
-
-func (s *timed) Commit(ctx context.Context, b laneswap.Batch) error {
-	s.note()
-	return s.Storage.Commit(ctx, b)
-}
-
-func (s *timed) Prune(ctx context.Context, k laneswap.Kind, before time.Time, limit int) (int, error) {
-	s.note()
-	return s.Storage.Prune(ctx, k, before, limit)
-}
-
 // rehearsal is the scenario without a fault.
 type rehearsal struct {
-	want    outcome
-	times   []time.Duration // of its calls of the storage
-	crashes []time.Duration
+	want  outcome
+	calls int // of the storage; another run has a few more or less
 }
 
 // rehearse plays the scenario without a fault.
@@ -55,17 +25,9 @@ func rehearse(t *testing.T) (r rehearsal) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		begun := time.Now()
-		var mu sync.Mutex
-		note := func() {
-			mu.Lock()
-			defer mu.Unlock()
-			r.times = append(r.times, time.Since(begun))
-		}
-		p := &drama{t: t, faulty: storagetest.NewFaulty(&timed{disk, note})}
+		p := &drama{t: t, faulty: storagetest.NewFaulty(disk)}
 		p.perform()
-		r.crashes = p.crashes
-		require.Len(t, r.times, p.faulty.Calls(storagetest.Any))
+		r.calls = p.faulty.Calls(storagetest.Any)
 		r.want = p.outcome(disk)
 		p.check(r.want)
 		require.False(t, p.late)
@@ -115,31 +77,30 @@ func TestFaults_oneAtEachCallLosesNothingAcknowledged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			exact := 0
-			for n := 1; n <= len(r.times); n += stride(1) {
+			for n := 1; n <= r.calls; n += stride(1) {
 				synctest.Test(t, func(t *testing.T) {
 					t.Helper()
 					disk := memorystore.New()
 					p := &drama{t: t, faulty: storagetest.NewFaulty(disk)}
 					fault.Op, fault.At = storagetest.Any, n
 					p.faulty.Inject(fault)
+					defer p.locate(name, n)
 					p.perform()
 					o := p.outcome(disk)
 					p.check(o)
 					// What happened so shortly before a crash may not be stored, and nobody was
 					// told that it was.
-					near := slices.ContainsFunc(r.crashes, func(crash time.Duration) bool {
-						return r.times[n-1] <= crash && crash <= r.times[n-1]+15*time.Second
+					struck := p.struck() // in this run: the n-th call comes seconds earlier or later in others
+					near := slices.ContainsFunc(p.crashes, func(crash time.Duration) bool {
+						return struck <= crash && crash <= struck+15*time.Second
 					})
 					if !near && !p.late {
 						o.same(t, r.want)
 						exact++
 					}
-					if t.Failed() {
-						t.Logf("%s at call %d of %d, at %v", name, n, len(r.times), r.times[n-1])
-					}
 				})
 			}
-			require.Greater(t, exact, len(r.times)/stride(2), "too few are compared")
+			require.Greater(t, exact, r.calls/stride(2), "too few are compared")
 		})
 	}
 }
@@ -150,24 +111,19 @@ func TestFaults_aMinuteOfThemLosesNothingAcknowledged(t *testing.T) {
 	for name, fault := range mishaps {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for n := 1; n <= len(r.times); n += stride(4) {
+			for n := 1; n <= r.calls; n += stride(4) {
 				synctest.Test(t, func(t *testing.T) {
 					t.Helper()
 					disk := memorystore.New()
 					p := &drama{t: t, faulty: storagetest.NewFaulty(disk)}
-					fault.Op, fault.At, fault.Times = storagetest.Any, n, -1
+					fault.Op, fault.At, fault.Times, fault.For = storagetest.Any, n, -1, time.Minute
 					p.faulty.Inject(fault)
 					if fault.How != storagetest.Slow { // a slow one is not away
-						p.away = [2]time.Duration{r.times[n-1], r.times[n-1] + time.Minute}
+						p.away = fault.For
 					}
-					heal := time.AfterFunc(r.times[n-1]+time.Minute, p.faulty.Heal)
+					defer p.locate(name, n)
 					p.perform()
-					heal.Stop()
-					p.faulty.Heal()
 					p.check(p.outcome(disk))
-					if t.Failed() {
-						t.Logf("%s from call %d of %d on, at %v", name, n, len(r.times), r.times[n-1])
-					}
 				})
 			}
 		})

@@ -55,7 +55,10 @@ type Fault struct {
 	// Times is how many calls it meets, one after another; zero is 1, and a
 	// negative number all of them until Heal.
 	Times int
-	How   How
+	// For is how long after the first call that it met it meets others; zero is
+	// no bound.
+	For time.Duration
+	How How
 	// Err is what the call returns; nil is ErrFault. Slow and Hang have no use
 	// for it.
 	Err error
@@ -71,12 +74,21 @@ type Faulty struct {
 	mu     sync.Mutex // guards what is below
 	calls  [Prune + 1]int
 	faults []*fault
+	met    []time.Time
 }
 
 // fault is a Fault with the number of the calls that it has let pass or met.
 type fault struct {
 	Fault
-	met int
+	seen  int
+	began time.Time // when it met the first; zero before
+}
+
+// meets counts a call and returns whether the fault meets it.
+func (f *fault) meets(now time.Time) bool {
+	f.seen++
+	return f.seen >= f.At && (f.Times < 0 || f.seen < f.At+f.Times) &&
+		(f.For == 0 || f.began.IsZero() || now.Sub(f.began) < f.For)
 }
 
 // NewFaulty wraps a storage; nothing goes wrong before Inject.
@@ -112,25 +124,34 @@ func (f *Faulty) Calls(op Op) int {
 	return f.calls[op]
 }
 
+// Met returns when calls met a fault, in their order; empty when none did. A
+// caller whose calls differ from run to run learns from it when a fault struck.
+func (f *Faulty) Met() []time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.met)
+}
+
 // meet counts a call and returns the fault that it meets, or none.
 func (f *Faulty) meet(op Op) (Fault, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls[Any]++
 	f.calls[op]++
+	now := time.Now()
 	var met *fault
 	for _, fault := range f.faults {
-		if fault.Op != Any && fault.Op != op {
-			continue
-		}
-		fault.met++
-		if met == nil && fault.met >= fault.At && (fault.Times < 0 || fault.met < fault.At+fault.Times) {
+		if (fault.Op == Any || fault.Op == op) && fault.meets(now) && met == nil {
 			met = fault
 		}
 	}
 	if met == nil {
 		return Fault{}, false
 	}
+	if met.began.IsZero() {
+		met.began = now
+	}
+	f.met = append(f.met, now)
 	return met.Fault, true
 }
 

@@ -87,6 +87,42 @@ func TestFaulty_meetsTheCallsThatItIsTold(t *testing.T) {
 	require.NoError(t, f.Commit(t.Context(), put("healed")))
 }
 
+func TestFaulty_saysWhenCallsMetAFault(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := storagetest.NewFaulty(storagetest.NewMemory(""))
+		f.Inject(storagetest.Fault{Op: storagetest.Commit, At: 2, Times: 2})
+		begun := time.Now()
+		for range 5 {
+			_ = f.Commit(t.Context(), put("1"))
+			time.Sleep(time.Second)
+		}
+		met := f.Met()
+		require.Equal(t, []time.Time{begun.Add(time.Second), begun.Add(2 * time.Second)}, met)
+		met[0] = time.Time{}
+		require.Equal(t, begun.Add(time.Second), f.Met()[0], "the caller has its own")
+		f.Heal()
+		require.Len(t, f.Met(), 2, "what was stays")
+	})
+}
+
+func TestFaulty_endsAFaultAfterItsTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := storagetest.NewFaulty(storagetest.NewMemory(""))
+		f.Inject(storagetest.Fault{Op: storagetest.Commit, At: 3, Times: -1, For: 4 * time.Second})
+		time.Sleep(time.Minute) // it counts from the first call that is met
+		var failed []int
+		for i := range 10 {
+			if f.Commit(t.Context(), put("1")) != nil {
+				failed = append(failed, i)
+			}
+			time.Sleep(time.Second)
+		}
+		require.Equal(t, []int{2, 3, 4, 5}, failed)
+	})
+}
+
 func TestFaulty_losesAnswersAndDoesHalf(t *testing.T) {
 	t.Parallel()
 	f := storagetest.NewFaulty(storagetest.NewMemory(""))
