@@ -16,7 +16,10 @@ import (
 func TestServiceStatus_travelsAsJSONAndBack(t *testing.T) {
 	t.Parallel()
 	m := laneswap.NewManager()
-	h := register(t, m, laneswap.Registration{ID: "a:b@c", Name: "Größe", Interval: 1500 * time.Millisecond, Tags: []string{"x"}, Metadata: map[string]any{"k": []any{1, nil, true}}})
+	h := register(t, m, laneswap.Registration{
+		ID: "a:b@c", Name: "Größe", Interval: 1500 * time.Millisecond, Tags: []string{"x"}, Metadata: map[string]any{"k": []any{1, nil, true}},
+		AlertAfter: laneswap.Threshold{For: 1500 * time.Millisecond}, RecoverAfter: laneswap.Threshold{Beats: 2},
+	})
 	fresh := statusOf(t, m, "a:b@c")
 	require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusError, Message: "no"}))
 	for _, st := range []laneswap.ServiceStatus{fresh, statusOf(t, m, "a:b@c")} {
@@ -36,7 +39,7 @@ func TestServiceStatus_jsonHasTheDocumentedShape(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, `{"id":"svc","name":"svc","status":"unknown","message":null,"metadata":{},"created_at":"2026-01-02T03:04:05.6Z",
 		"last_heartbeat":null,"events":[],"reported_status":"unknown","late":false,"since":"2026-01-02T03:04:05.6Z","deadline":null,
-		"interval":null,"window":null,"incident":null,"tags":[],"beats":0}`, string(data))
+		"interval":null,"window":null,"incident":null,"tags":[],"beats":0,"alert_after":null,"recover_after":null}`, string(data))
 }
 
 func TestEvent_travelsAsJSONAndBack(t *testing.T) {
@@ -59,6 +62,7 @@ func TestRegistration_travelsAsJSONAndBack(t *testing.T) {
 		{ID: "x", Name: "n", Interval: 30 * time.Second, StaleAfter: 1500 * time.Millisecond, Tags: []string{"a"}, Metadata: map[string]any{"k": 1.0}, MustRun: true},
 		{Name: "n", NoDeadline: true, ForgetAfter: laneswap.Never},
 		{ID: "x", ForgetAfter: time.Hour},
+		{ID: "x", AlertAfter: laneswap.Threshold{Beats: 3}, RecoverAfter: laneswap.Threshold{For: 90 * time.Second}},
 	} {
 		data, err := json.Marshal(reg)
 		require.NoError(t, err)
@@ -72,9 +76,13 @@ func TestRegistration_travelsAsJSONAndBack(t *testing.T) {
 
 func TestRegistration_jsonIsWhatTheServerTakes(t *testing.T) {
 	t.Parallel()
-	data, err := json.Marshal(laneswap.Registration{ID: "svc", Name: "n", Interval: 1500 * time.Millisecond, StaleAfter: time.Minute, ForgetAfter: laneswap.Never, MustRun: true})
+	data, err := json.Marshal(laneswap.Registration{
+		ID: "svc", Name: "n", Interval: 1500 * time.Millisecond, StaleAfter: time.Minute, ForgetAfter: laneswap.Never, MustRun: true,
+		AlertAfter: laneswap.Threshold{Beats: 3}, RecoverAfter: laneswap.Threshold{For: 90 * time.Second},
+	})
 	require.NoError(t, err)
-	require.JSONEq(t, `{"service_id":"svc","service_name":"n","interval":1.5,"stale_after":60,"forget_after":"never","must_run":true}`, string(data))
+	require.JSONEq(t, `{"service_id":"svc","service_name":"n","interval":1.5,"stale_after":60,"forget_after":"never","must_run":true,
+		"alert_after":3,"recover_after":"1m30s"}`, string(data))
 }
 
 func TestSeconds_refusesWhatIsNoDuration(t *testing.T) {
@@ -93,6 +101,7 @@ func TestErrors_haveCodesThatSurviveTheTrip(t *testing.T) {
 	for _, err := range []error{
 		laneswap.ErrServiceNotFound, laneswap.ErrInvalidServiceID, laneswap.ErrInvalidRegistration, laneswap.ErrInvalidHeartbeat,
 		laneswap.ErrInvalidQuery, laneswap.ErrInvalidOption, laneswap.ErrTooManyServices, laneswap.ErrUnhealthy, laneswap.ErrStorage, laneswap.ErrNotifier,
+		laneswap.ErrNotifierNotFound, laneswap.ErrEventNotFound,
 		laneswap.ErrNotStarted, laneswap.ErrAlreadyStarted, laneswap.ErrStopped, laneswap.ErrSlowConsumer, laneswap.ErrGone,
 	} {
 		require.ErrorIs(t, err, laneswap.ErrLaneSwap)

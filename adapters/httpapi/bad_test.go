@@ -69,7 +69,7 @@ func TestBadBodies_areRefusedByNameAndChangeNothing(t *testing.T) {
 	a.register("known")
 	before := a.state()
 	routes := map[string][]string{
-		"/api/services":                            {"service_id", "name", "interval", "stale_after", "forget_after", "metadata", "tags", "no_deadline"},
+		"/api/services":                            {"service_id", "name", "interval", "stale_after", "forget_after", "metadata", "tags", "no_deadline", "alert_after", "recover_after"},
 		"/api/services/known/heartbeat":            {"status", "message", "metadata", "final"},
 		"/api/services/new/heartbeat?create=1":     {"status", "message", "metadata", "final"},
 		"/api/services/known/heartbeat?interval=1": {"metadata"},

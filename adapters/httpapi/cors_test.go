@@ -80,6 +80,7 @@ func TestCORS_refusedWritesChangeNothing(t *testing.T) {
 		"/api/services":             `{"service_id":"b"}`,
 		"/api/services/a/heartbeat": `{"status":"error"}`,
 		"/api/heartbeats":           `[{"service_id":"a","status":"error"}]`,
+		"/api/notifiers/a/test":     ``,
 	} {
 		a.do("POST", target, body, "Origin", "https://evil.test", "Content-Type", "text/plain").problem(403, "forbidden-origin")
 	}

@@ -51,6 +51,7 @@ func FuzzDecodeHeartbeat(f *testing.F) {
 	for _, seed := range []string{
 		``, `{}`, `{"status":"warning","message":"a\u00e9\ud83d\ude00","metadata":{"cpu":9.5e1,"l":[1,null,true,"x"]}}`,
 		`[{"service_id":"known"},{"service_id":"x"}]`, "{\"service_id\":\"known\"}\n{\"service_id\":1}\n", `{"interval":30,"service_id":"known"}`,
+		`{"service_id":"known","alert_after":3,"recover_after":"90s"}`, `{"service_id":"known","alert_after":-1e9,"recover_after":"1h1h"}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -81,6 +82,10 @@ func FuzzHandler(f *testing.F) {
 		{"GET", "/api/events", "after=1&service=known&limit=2", ""},
 		{"GET", "/api/events/stream", "after=0&journal=x", ""},
 		{"OPTIONS", "/api/summary", "", ""},
+		{"GET", "/api/events/known%2F1%2F2/explain", "", ""},
+		{"GET", "/api/events//laneswap/x/explain", "", ""},
+		{"POST", "/api/notifiers/discord%232/test", "", "{}"},
+		{"POST", "/api/services/new/heartbeat", "create=1&alert_after=90s&recover_after=3", ""},
 		{"GET", "//healthz%00", "", ""},
 		{"POST", "/api/heartbeats", "create=yes", "[]"},
 	} {

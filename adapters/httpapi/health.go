@@ -37,13 +37,14 @@ func (h *Handler) healthz(w http.ResponseWriter, r *http.Request, _ laneswap.Ser
 // readiness is the answer of /readyz.
 type readiness struct {
 	health
-	Storage *laneswap.StorageHealth `json:"storage,omitempty"`
+	Storage   *laneswap.StorageHealth   `json:"storage,omitempty"`
+	Notifiers []laneswap.NotifierStatus `json:"notifiers,omitempty"`
 }
 
 // readyz says whether requests should be sent here: not before the Manager was
 // started and has read its storage, and not while it stops. A storage that is
-// away later is said in the body: heartbeats are still heard, and nobody should
-// cut them off. Under ?strict=1 it is a 503, too.
+// away later, or a notifier that does not deliver, is said in the body: heartbeats
+// are still heard, and nobody should cut them off. Under ?strict=1 it is a 503, too.
 func (h *Handler) readyz(w http.ResponseWriter, r *http.Request, _ laneswap.ServiceID) error {
 	p := parseParams(r, laneswap.ErrInvalidQuery)
 	strict := p.flag("strict")
@@ -52,7 +53,8 @@ func (h *Handler) readyz(w http.ResponseWriter, r *http.Request, _ laneswap.Serv
 	}
 	err := h.m.Ready(r.Context())
 	own := h.m.Health()
-	status, body := http.StatusServiceUnavailable, readiness{Storage: own.Storage}
+	status, body := http.StatusServiceUnavailable, readiness{Storage: own.Storage, Notifiers: own.Notifiers}
+	troubles := troublesOf(own, time.Now())
 	switch {
 	case h.closing.Err() != nil, errors.Is(err, laneswap.ErrStopped):
 		body.health = health{"stopping", "no new work is taken"}
@@ -62,8 +64,8 @@ func (h *Handler) readyz(w http.ResponseWriter, r *http.Request, _ laneswap.Serv
 		body.health = health{"loading", "the storage could not be read yet"}
 	case err != nil:
 		return err
-	case own.Storage != nil && own.Storage.State != "ok":
-		body.health = health{"degraded", "what is told is heard, but not stored"}
+	case len(troubles) > 0:
+		body.health = health{"degraded", strings.Join(troubles, "; ")}
 		if !strict {
 			status = http.StatusOK
 		}
@@ -74,4 +76,39 @@ func (h *Handler) readyz(w http.ResponseWriter, r *http.Request, _ laneswap.Serv
 		w.Header().Set("Retry-After", "1")
 	}
 	return writeJSON(w, status, body)
+}
+
+// notifierPatience is how long a notifier may fail before /readyz calls it a
+// trouble: receivers that ask for a pause, or are restarted, are back within it.
+const notifierPatience = 10 * time.Minute
+
+// troublesOf says, for people, what keeps a running Manager from doing all that it
+// should.
+func troublesOf(own laneswap.Health, now time.Time) (troubles []string) {
+	if own.Storage != nil && own.Storage.State != "ok" {
+		troubles = append(troubles, "what is told is heard, but not stored")
+	}
+	var dumb []string
+	for _, n := range own.Notifiers {
+		if undelivered(n, now) {
+			dumb = append(dumb, n.Name+" is "+string(n.State))
+		}
+	}
+	if len(dumb) > 0 {
+		troubles = append(troubles, "notices are not delivered: "+strings.Join(dumb, ", "))
+	}
+	return troubles
+}
+
+// undelivered reports whether a notifier takes nothing and will not soon: one that
+// is retrying has done so for long when it took nothing since, and something waits
+// for as long.
+func undelivered(n laneswap.NotifierStatus, now time.Time) bool {
+	switch n.State {
+	case laneswap.NotifierDisabled, laneswap.NotifierStuck:
+		return true
+	case laneswap.NotifierRetrying:
+		return !n.Oldest.IsZero() && now.Sub(n.Oldest) >= notifierPatience && now.Sub(n.LastSent) >= notifierPatience
+	}
+	return false
 }

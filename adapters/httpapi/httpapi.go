@@ -12,8 +12,8 @@
 //
 // What is bounded: a body by MaxBodyBytes, MaxErrorBytes or MaxBatchBytes, the
 // batches above MaxBodyBytes that are held at once by 16, each of which must
-// arrive at 256 KiB a second, streams by MaxStreams, connections by LimitListener, and every
-// connection in time by NewServer.
+// arrive at 256 KiB a second, streams by MaxStreams, tests of notifiers that run at
+// once by 16, connections by LimitListener, and every connection in time by NewServer.
 package httpapi
 
 import (
@@ -46,6 +46,9 @@ type Manager interface {
 	History(ctx context.Context, id laneswap.ServiceID, q laneswap.HistoryQuery) (laneswap.History, error)
 	ReportError(ctx context.Context, id laneswap.ServiceID, rep laneswap.ErrorReport) (laneswap.ErrorRecord, error)
 	Errors(ctx context.Context, id laneswap.ServiceID, q laneswap.ErrorQuery) iter.Seq2[laneswap.ErrorRecord, error]
+	Explain(ctx context.Context, eventID string) (laneswap.Explanation, error)
+	Notifiers(ctx context.Context) ([]laneswap.NotifierStatus, error)
+	TestNotifier(ctx context.Context, name string) (laneswap.NotifierTest, error)
 	Sync(ctx context.Context) error
 	Health() laneswap.Health
 	Unhealthy(ctx context.Context, ids ...laneswap.ServiceID) error
@@ -73,6 +76,7 @@ type Handler struct {
 
 	streams    atomic.Int64
 	bigBatches chan struct{} // a slot for each large batch that is held
+	tests      chan struct{} // a slot for each test of a notifier that runs
 
 	closing context.Context // ends with Close
 	close   context.CancelFunc
@@ -112,7 +116,7 @@ func WithLogger(l *slog.Logger) Option {
 func New(m Manager, opts ...Option) *Handler {
 	h := &Handler{
 		m: m, log: slog.New(slog.DiscardHandler), boot: rand.Text(), cors: newCORS([]string{"*"}),
-		bigBatches: make(chan struct{}, 16),
+		bigBatches: make(chan struct{}, 16), tests: make(chan struct{}, maxTests),
 	}
 	h.closing, h.close = context.WithCancel(context.Background())
 	for _, opt := range opts {
@@ -124,8 +128,8 @@ func New(m Manager, opts ...Option) *Handler {
 	return h
 }
 
-// Close ends the event streams and refuses new ones, and makes /readyz say that
-// the server is stopping; everything else is still answered. It does not wait,
+// Close ends the event streams and the tests of notifiers and refuses new ones, and
+// makes /readyz say that the server is stopping; everything else is still answered. It does not wait,
 // may be called more than once, and is meant for http.Server.RegisterOnShutdown:
 // without it open streams keep Shutdown waiting.
 func (h *Handler) Close() { h.close() }

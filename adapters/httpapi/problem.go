@@ -42,6 +42,8 @@ func tooLarge(format string, args ...any) error {
 // time's; all others answer 500.
 var statuses = map[string]int{
 	laneswap.ErrorCode(laneswap.ErrServiceNotFound):     http.StatusNotFound,
+	laneswap.ErrorCode(laneswap.ErrEventNotFound):       http.StatusNotFound,
+	laneswap.ErrorCode(laneswap.ErrNotifierNotFound):    http.StatusNotFound,
 	laneswap.ErrorCode(laneswap.ErrInvalidServiceID):    http.StatusUnprocessableEntity,
 	laneswap.ErrorCode(laneswap.ErrInvalidRegistration): http.StatusUnprocessableEntity,
 	laneswap.ErrorCode(laneswap.ErrInvalidHeartbeat):    http.StatusUnprocessableEntity,

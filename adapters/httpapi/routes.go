@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/laneswap/laneswap"
@@ -13,8 +14,9 @@ import (
 // action answers a request; an error that it returns becomes a problem.
 type action func(h *Handler, w http.ResponseWriter, r *http.Request, id laneswap.ServiceID) error
 
-// route is a path, in which "*" stands for a service's id, and what may be done
-// there. HEAD is answered wherever GET is.
+// route is a path, in which "*" stands for the id of a service or the name of a
+// notifier and "**" for the id of an event, and what may be done there. HEAD is
+// answered wherever GET is.
 type route struct {
 	path    []string
 	methods []method
@@ -36,19 +38,28 @@ var routes = []route{
 	{[]string{"api", "summary"}, []method{{"GET", (*Handler).summary}}},
 	{[]string{"api", "events"}, []method{{"GET", (*Handler).listEvents}}},
 	{[]string{"api", "events", "stream"}, []method{{"GET", (*Handler).stream}}},
+	{[]string{"api", "events", "**", "explain"}, []method{{"GET", (*Handler).explain}}},
+	{[]string{"api", "notifiers"}, []method{{"GET", (*Handler).listNotifiers}}},
+	{[]string{"api", "notifiers", "*", "test"}, []method{{"POST", (*Handler).testNotifier}}},
 	{[]string{"api", "health"}, []method{{"GET", (*Handler).apiHealth}}},
 	{[]string{"healthz"}, []method{{"GET", (*Handler).healthz}}},
 	{[]string{"readyz"}, []method{{"GET", (*Handler).readyz}}},
 }
 
 // match reports whether the route is that of the segments, and returns the id in
-// them.
+// them. The slashes in the id of an event may be escaped or not.
 func (rt *route) match(segments []string) (id laneswap.ServiceID, ok bool) {
+	if more := len(segments) - len(rt.path); more > 0 {
+		if at := slices.Index(rt.path, "**"); at >= 0 {
+			end := at + more + 1
+			segments = slices.Concat(segments[:at], []string{strings.Join(segments[at:end], "/")}, segments[end:])
+		}
+	}
 	if len(segments) != len(rt.path) {
 		return "", false
 	}
 	for i, want := range rt.path {
-		if want == "*" {
+		if want == "*" || want == "**" {
 			id = laneswap.ServiceID(segments[i])
 		} else if segments[i] != want {
 			return "", false
@@ -142,6 +153,10 @@ func (h *Handler) serve(w *answer, r *http.Request) error {
 	return do(h, w, r, id)
 }
 
+// mostSegments is how many a path may have: those of the longest route, with room
+// for the id of an event whose slashes are not escaped.
+const mostSegments = 12
+
 // find returns the route of a URL. Its segments are unescaped one by one, so
 // that an escaped slash is never a separator.
 func find(u *url.URL) (*route, laneswap.ServiceID, error) {
@@ -150,7 +165,10 @@ func find(u *url.URL) (*route, laneswap.ServiceID, error) {
 	if !ok {
 		return nil, "", notFound
 	}
-	segments := strings.SplitN(path, "/", 6) // one more than the longest route has
+	segments := strings.SplitN(path, "/", mostSegments+1)
+	if len(segments) > mostSegments {
+		return nil, "", notFound
+	}
 	for i, s := range segments {
 		plain, err := url.PathUnescape(s)
 		if err != nil {

@@ -25,6 +25,7 @@ func TestRoutes_oddPathsAreNotFoundAndNeverRedirected(t *testing.T) {
 		"/", "//", "/api", "/api/", "//api/services", "/api//services", "/api/./services", "/api/x/../services",
 		"/api/services/../summary", "/api/services/../../healthz", "/api%2Fservices", "/api/services%2Fknown", "/api/services%00",
 		"/API/services", "/api/services/known/", "/api/services/known/heartbeat/", "/api/services/known/x", "/api/services/a/b/c/d/e/f",
+		"/api/events/a", "/api/events/a/explain/", "/api/events/a/b/c/d/e/f/g/h/i/j/explain", "/api/events/a%2Fexplain", "/api/notifiers/a/b/test",
 		"/healthz/", "/api/health/", "/%2e%2e/api/services", "/api/%2e%2e/api/services", "/api\\services",
 	} {
 		for _, method := range []string{"GET", "POST", "DELETE", "HEAD", "OPTIONS"} {
@@ -58,6 +59,10 @@ func TestRoutes_otherMethodsAreNotAllowed(t *testing.T) {
 		"/api/summary":               "GET, HEAD, OPTIONS",
 		"/api/events":                "GET, HEAD, OPTIONS",
 		"/api/events/stream":         "GET, HEAD, OPTIONS",
+		"/api/events/a%2F1/explain":  "GET, HEAD, OPTIONS",
+		"/api/events/a/1/2/explain":  "GET, HEAD, OPTIONS",
+		"/api/notifiers":             "GET, HEAD, OPTIONS",
+		"/api/notifiers/a/test":      "POST, OPTIONS",
 		"/api/health":                "GET, HEAD, OPTIONS",
 		"/healthz":                   "GET, HEAD, OPTIONS",
 		"/readyz":                    "GET, HEAD, OPTIONS",

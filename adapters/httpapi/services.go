@@ -57,6 +57,9 @@ func parseRegistration(body []byte) (laneswap.Registration, error) {
 		MustRun:    f.flag("must_run"),
 		Tags:       f.texts("tags"),
 		Metadata:   f.object("metadata"),
+
+		AlertAfter:   f.threshold("alert_after"),
+		RecoverAfter: f.threshold("recover_after"),
 	}
 	if name := f.text("name"); reg.Name == "" {
 		reg.Name = name
@@ -79,6 +82,7 @@ func registrationOf(r *http.Request) (*laneswap.Registration, error) {
 	create := p.flag("create")
 	reg := laneswap.Registration{
 		Name: p.text("name"), Interval: p.seconds("interval"), StaleAfter: p.seconds("stale_after"),
+		AlertAfter: p.threshold("alert_after"), RecoverAfter: p.threshold("recover_after"),
 	}
 	if p.err != nil || !create {
 		return nil, p.err

@@ -17,8 +17,8 @@ import (
 )
 
 var statusKeys = []string{
-	"beats", "created_at", "deadline", "events", "id", "incident", "interval", "last_heartbeat", "late", "message",
-	"metadata", "name", "reported_status", "since", "status", "tags", "window",
+	"alert_after", "beats", "created_at", "deadline", "events", "id", "incident", "interval", "last_heartbeat", "late", "message",
+	"metadata", "name", "recover_after", "reported_status", "since", "status", "tags", "window",
 }
 
 func TestServices_roundTripWithExactKeys(t *testing.T) {

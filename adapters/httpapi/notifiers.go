@@ -1,0 +1,77 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/laneswap/laneswap"
+)
+
+const (
+	// maxTests is how many tests of notifiers run at once; more get a 503.
+	maxTests = 16
+	// testPatience is how long one may take: the minute for which the Manager waits
+	// for the notifier, and the half in which the notifier answers.
+	testPatience = 100 * time.Second
+)
+
+// explain answers GET /api/events/{id}/explain.
+func (h *Handler) explain(w http.ResponseWriter, r *http.Request, id laneswap.ServiceID) error {
+	explained, err := h.m.Explain(r.Context(), string(id))
+	if err != nil {
+		return err
+	}
+	if explained.Notices == nil {
+		explained.Notices = []laneswap.NoticeTrace{}
+	}
+	return writeJSON(w, http.StatusOK, explained)
+}
+
+// listNotifiers answers GET /api/notifiers.
+func (h *Handler) listNotifiers(w http.ResponseWriter, r *http.Request, _ laneswap.ServiceID) error {
+	list, err := h.m.Notifiers(r.Context())
+	if err != nil {
+		return err
+	}
+	if list == nil {
+		list = []laneswap.NotifierStatus{}
+	}
+	return writeJSON(w, http.StatusOK, struct {
+		Notifiers []laneswap.NotifierStatus `json:"notifiers"`
+	}{list})
+}
+
+// testNotifier answers POST /api/notifiers/{name}/test, whose body means nothing.
+// It ends when the client goes away or the handler closes.
+func (h *Handler) testNotifier(w http.ResponseWriter, r *http.Request, name laneswap.ServiceID) error {
+	// A server notices that a client went away only behind the end of the body.
+	if _, err := readBody(w, r, MaxBodyBytes); err != nil {
+		return err
+	}
+	stopping := fmt.Errorf("test notifier: %w", laneswap.ErrStopped)
+	if h.closing.Err() != nil {
+		return stopping
+	}
+	select {
+	case h.tests <- struct{}{}:
+		defer func() { <-h.tests }()
+	default:
+		return &requestError{http.StatusServiceUnavailable, "busy", fmt.Sprintf("%d tests of notifiers run already, which is the limit", maxTests)}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), testPatience)
+	defer cancel()
+	defer context.AfterFunc(h.closing, cancel)()
+	// It may take longer than a server's WriteTimeout. Where there is none to be
+	// moved, that of the server holds.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(testPatience + writePatience))
+	test, err := h.m.TestNotifier(ctx, string(name))
+	switch {
+	case err != nil && h.closing.Err() != nil:
+		return stopping
+	case err != nil:
+		return err
+	}
+	return writeJSON(w, http.StatusOK, test)
+}
