@@ -1,6 +1,7 @@
 // Package config turns flags and environment variables into checked settings:
 // flags win over the environment, the environment over the defaults. It reads
-// neither by itself; both are handed to Load.
+// neither by itself; both are handed to Load, which reads one file only, that of
+// the notifiers, and what that points at.
 package config
 
 import (
@@ -17,7 +18,7 @@ import (
 // setting: env is the variable, flag the flag, help what it is for, min and max
 // its bounds, oneof its choices. A field added here is at once read, checked,
 // and offered as a flag by the commands; one without a flag is set by the
-// environment only.
+// environment only, and one without a variable is made of others.
 type Config struct {
 	Host Host `env:"LANESWAP_HOST" envDefault:"0.0.0.0" flag:"host" help:"address to listen on"`
 	// Port 0 picks a free one.
@@ -40,6 +41,26 @@ type Config struct {
 	MongoDBDatabase   string `env:"LANESWAP_MONGODB_DATABASE" envDefault:"laneswap" flag:"mongodb-database" help:"database in MongoDB"`
 	MongoDBHeartbeats string `env:"LANESWAP_MONGODB_HEARTBEATS" envDefault:"heartbeats" help:"collection of the services in MongoDB"`
 	MongoDBErrors     string `env:"LANESWAP_MONGODB_ERRORS" envDefault:"errors" help:"collection of the reported errors in MongoDB"`
+
+	GroupWait   time.Duration `env:"LANESWAP_GROUP_WAIT" envDefault:"5" flag:"group-wait" min:"0" max:"5m" help:"how long an alert waits for others to be told with it; 0 is not at all"`
+	RemindEvery time.Duration `env:"LANESWAP_REMIND_EVERY" envDefault:"0" flag:"remind-every" min:"0" max:"8784h" help:"how often people are reminded of what is still bad; 0 is never"`
+	// NotifiersFile is read by Load, into Notifiers.
+	NotifiersFile string `env:"LANESWAP_NOTIFIERS" flag:"notifiers" help:"a JSON file of notifiers, and of what each is told"`
+	// DiscordWebhook alone switches Discord on. It has no flag, and WebhookURL and
+	// WebhookSecret have none: whoever lists processes would read them.
+	DiscordWebhook   Secret `env:"LANESWAP_DISCORD_WEBHOOK" help:"the webhook of a Discord channel to tell"`
+	DiscordUsername  string `env:"LANESWAP_DISCORD_USERNAME" envDefault:"LaneSwap" help:"the name of who writes to Discord"`
+	DiscordAvatarURL string `env:"LANESWAP_DISCORD_AVATAR_URL" help:"the picture of who writes to Discord"`
+	DiscordAPIBase   string `env:"LANESWAP_DISCORD_API_BASE" envDefault:"https://discord.com" help:"where Discord is reached, such as a proxy"`
+	WebhookURL       Secret `env:"LANESWAP_WEBHOOK_URL" help:"where alerts are posted to, as JSON"`
+	WebhookSecret    Secret `env:"LANESWAP_WEBHOOK_SECRET" help:"what those posts are signed with"`
+	WebhookPrivate   bool   `env:"LANESWAP_WEBHOOK_PRIVATE" envDefault:"false" help:"lets LANESWAP_WEBHOOK_URL be in a private network"`
+	// Command is a program and its arguments, which may be secret.
+	Command Command `env:"LANESWAP_COMMAND" help:"a program that gets alerts on its standard input, alone or as a JSON array with arguments"`
+
+	// Notifiers are those of the NotifiersFile. AllNotifiers has those of the
+	// variables as well.
+	Notifiers []Notifier
 }
 
 // Default returns the settings that hold when nothing is set.
@@ -69,6 +90,8 @@ func Load(environ []string, flags map[string]string) (Config, error) {
 		l.refuse(f, f.check(v.FieldByName(f.name)))
 	}
 	l.checkStorage(c)
+	l.checkReminders(c)
+	l.readNotifiers(&c)
 	if len(l.errs) > 0 {
 		return Config{}, l.errs
 	}

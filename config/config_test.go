@@ -2,6 +2,8 @@ package config_test
 
 import (
 	"log/slog"
+	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,6 +22,7 @@ func TestLoad_hasTheDocumentedDefaults(t *testing.T) {
 		CORSOrigins: config.Origins{"*"}, MaxConnections: 10000, LogLevel: slog.LevelInfo, LogFormat: "text",
 		Data: "laneswap.db", Retention: laneswap.DefaultRetention,
 		MongoDBDatabase: "laneswap", MongoDBHeartbeats: "heartbeats", MongoDBErrors: "errors",
+		GroupWait: laneswap.DefaultGroupWait, DiscordUsername: "LaneSwap", DiscordAPIBase: "https://discord.com",
 	}, c)
 	require.Equal(t, c, config.Default())
 	require.Equal(t, "0.0.0.0:8000", c.Address())
@@ -70,6 +73,10 @@ func TestLoad_readsEachSetting(t *testing.T) {
 		{"data", "/var/lib/laneswap.db", func(c config.Config) any { return c.Data }, "/var/lib/laneswap.db"},
 		{"retention", "90d", func(c config.Config) any { return c.Retention }, 90 * 24 * time.Hour},
 		{"retention", "87600h", func(c config.Config) any { return c.Retention }, laneswap.MaxRetention},
+		{"group-wait", "0", func(c config.Config) any { return c.GroupWait }, time.Duration(0)},
+		{"group-wait", "5m", func(c config.Config) any { return c.GroupWait }, laneswap.MaxGroupWait},
+		{"remind-every", "1d", func(c config.Config) any { return c.RemindEvery }, 24 * time.Hour},
+		{"remind-every", "0", func(c config.Config) any { return c.RemindEvery }, time.Duration(0)},
 		{"mongodb-database", "watch", func(c config.Config) any { return c.MongoDBDatabase }, "watch"},
 		{"log-format", "JSON", func(c config.Config) any { return c.LogFormat }, "json"},
 	} {
@@ -117,6 +124,12 @@ func TestLoad_refusesWithBothNamesAndTheLimit(t *testing.T) {
 		{"data", "", `--data (LANESWAP_DATA) is empty`},
 		{"retention", "23h", `--retention (LANESWAP_RETENTION) is "23h0m0s", it must be from 1d to 3650d`},
 		{"retention", "3651d", `--retention (LANESWAP_RETENTION) is "87624h0m0s", it must be from 1d to 3650d`},
+		{"group-wait", "301", `--group-wait (LANESWAP_GROUP_WAIT) is "5m1s", it must be from 0 to 5m`},
+		{"remind-every", "1ms", `--remind-every (LANESWAP_REMIND_EVERY) is "1ms", it must be 0 or at least 10ms`},
+		{"remind-every", "8785h", `--remind-every (LANESWAP_REMIND_EVERY) is "8785h0m0s", it must be from 0 to 8784h`},
+		{"notifiers", "", `--notifiers (LANESWAP_NOTIFIERS) is empty`},
+		{"notifiers", "/none/n.json", `--notifiers (LANESWAP_NOTIFIERS) names the file "/none/n.json": no such file or directory`},
+		{"notifiers", "https://discord.com/api/webhooks/1/secret", `--notifiers (LANESWAP_NOTIFIERS) is an address, it must be the path of a file`},
 		{"log-level", "loud", `--log-level (LANESWAP_LOG_LEVEL) is "loud", it must be one of debug, info, warn, error`},
 		{"log-format", "a\x1b[31m", `--log-format (LANESWAP_LOG_FORMAT) is "a[31m", it must be one of text, json`},
 	} {
@@ -163,10 +176,16 @@ func TestLoad_mayBeCalledConcurrently(t *testing.T) {
 func TestFields_areComplete(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
+	// Empty is a choice of its own for these.
+	optional := []string{
+		"LANESWAP_STORAGE", "LANESWAP_MONGODB_URI", "LANESWAP_NOTIFIERS", "LANESWAP_DISCORD_WEBHOOK", "LANESWAP_DISCORD_AVATAR_URL",
+		"LANESWAP_WEBHOOK_URL", "LANESWAP_WEBHOOK_SECRET", "LANESWAP_COMMAND",
+	}
+	secret := regexp.MustCompile("URI|WEBHOOK|SECRET|COMMAND")
 	for _, f := range config.Fields() {
 		require.NotEmpty(t, f.Help, f.Flag)
-		// Empty is a choice of its own for two of them.
-		require.Equal(t, f.Env == "LANESWAP_STORAGE" || f.Env == "LANESWAP_MONGODB_URI", f.Default == "", f.Env)
+		require.Equal(t, slices.Contains(optional, f.Env), f.Default == "", f.Env)
+		require.False(t, f.Flag != "" && secret.MatchString(f.Env), "%s: who lists processes sees flags", f.Env)
 		require.Regexp(t, "^LANESWAP_[A-Z_]+$", f.Env)
 		require.False(t, seen[f.Env], f.Env)
 		seen[f.Env] = true

@@ -31,6 +31,9 @@ func Fields() []Field {
 	fields := make([]Field, 0, t.NumField())
 	for i := range t.NumField() {
 		sf := t.Field(i)
+		if sf.Tag.Get("env") == "" {
+			continue
+		}
 		f := Field{
 			Env: sf.Tag.Get("env"), Flag: sf.Tag.Get("flag"), Default: sf.Tag.Get("envDefault"), Help: sf.Tag.Get("help"),
 			Switch: sf.Type.Kind() == reflect.Bool,

@@ -1,10 +1,6 @@
 package config_test
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
-	"log/slog"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -60,25 +56,4 @@ func TestLoad_takesSettingsWithoutAFlagFromTheEnvironmentOnly(t *testing.T) {
 	require.Empty(t, c.MongoDBURI)
 	require.Equal(t, "hb", c.MongoDBHeartbeats)
 	require.Equal(t, "err", c.MongoDBErrors)
-}
-
-func TestSecret_isNeverPrinted(t *testing.T) {
-	t.Parallel()
-	c, err := config.Load([]string{"LANESWAP_MONGODB_URI=" + uri}, nil)
-	require.NoError(t, err)
-	var out bytes.Buffer
-	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
-		fmt.Fprintf(&out, format+"\n", c)
-		fmt.Fprintf(&out, format+"\n", &c)
-		fmt.Fprintf(&out, format+"\n", c.MongoDBURI)
-	}
-	fmt.Fprintf(&out, "%x %X\n", c.MongoDBURI, c.MongoDBURI)
-	require.NoError(t, json.NewEncoder(&out).Encode(c))
-	for _, h := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
-		slog.New(h).Info("settings", "all", c, "uri", c.MongoDBURI)
-	}
-	require.NotContains(t, out.String(), "hunter2")
-	require.NotContains(t, out.String(), fmt.Sprintf("%x", "hunter2"))
-	require.Contains(t, out.String(), "(hidden)")
-	require.Empty(t, config.Secret("").String())
 }
