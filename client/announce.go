@@ -13,8 +13,9 @@ import (
 // Announce sends the heartbeat of a service that may not be registered yet: an
 // unknown id is registered first, a known one keeps its registration. The server
 // does both or nothing; see laneswap.Manager.Announce. Of the registration it
-// takes ID, Name, Interval and StaleAfter; one that sets anything else is refused
-// with laneswap.ErrInvalidRegistration, rather than registered as something less.
+// takes ID, Name, Interval, StaleAfter, AlertAfter and RecoverAfter; one that sets
+// anything else is refused with laneswap.ErrInvalidRegistration, rather than
+// registered as something less.
 func (c *Client) Announce(ctx context.Context, reg laneswap.Registration, hb laneswap.Heartbeat) (laneswap.ServiceStatus, error) {
 	st, err := c.announce(ctx, reg, hb)
 	if err != nil {
@@ -68,6 +69,9 @@ func announcement(reg laneswap.Registration) (url.Values, error) {
 			Field: extra, Problem: "cannot be announced with a heartbeat; register the service", Err: laneswap.ErrInvalidRegistration,
 		}
 	}
+	if err := checkThresholds(reg); err != nil {
+		return nil, err
+	}
 	name := valid(reg.Name)
 	if len(name) > 4*maxIDBytes { // beyond every limit, and nothing for an address
 		return nil, oversize(laneswap.ErrInvalidRegistration, "name", len(name))
@@ -79,6 +83,11 @@ func announcement(reg laneswap.Registration) (url.Values, error) {
 	for key, d := range map[string]time.Duration{"interval": reg.Interval, "stale_after": reg.StaleAfter} {
 		if d != 0 {
 			query.Set(key, strconv.FormatFloat(d.Seconds(), 'f', -1, 64))
+		}
+	}
+	for key, t := range map[string]laneswap.Threshold{"alert_after": reg.AlertAfter, "recover_after": reg.RecoverAfter} {
+		if t != (laneswap.Threshold{}) {
+			query.Set(key, t.String())
 		}
 	}
 	return query, nil

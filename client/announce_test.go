@@ -15,7 +15,8 @@ func TestAnnounce_doesAsTheManagerBothOrNothing(t *testing.T) {
 	t.Parallel()
 	m := laneswap.NewManager()
 	c := against(t, httpapi.New(m).ServeHTTP)
-	reg := laneswap.Registration{ID: "backup@web:1", Name: "Ba&up=ä", Interval: 1500 * time.Millisecond, StaleAfter: 24 * time.Hour}
+	reg := laneswap.Registration{ID: "backup@web:1", Name: "Ba&up=ä", Interval: 1500 * time.Millisecond, StaleAfter: 24 * time.Hour,
+		AlertAfter: laneswap.Threshold{Beats: 3}, RecoverAfter: laneswap.Threshold{For: 1500 * time.Millisecond}}
 
 	_, err := c.Announce(t.Context(), reg, laneswap.Heartbeat{Status: "fine"})
 	require.ErrorIs(t, err, laneswap.ErrInvalidHeartbeat)
@@ -32,6 +33,8 @@ func TestAnnounce_doesAsTheManagerBothOrNothing(t *testing.T) {
 	require.Equal(t, want.Name, reg.Name)
 	require.Equal(t, want.Interval, reg.Interval)
 	require.Equal(t, want.Window, reg.StaleAfter)
+	require.Equal(t, want.AlertAfter, reg.AlertAfter)
+	require.Equal(t, want.RecoverAfter, reg.RecoverAfter)
 	require.Equal(t, map[string]any{"n": 1.0}, want.Metadata)
 
 	st, err = c.Announce(t.Context(), laneswap.Registration{ID: reg.ID, Interval: time.Hour}, laneswap.Heartbeat{})
@@ -45,14 +48,16 @@ func TestAnnounce_refusesWhatItCannotAnnounce(t *testing.T) {
 	m := laneswap.NewManager()
 	c := against(t, httpapi.New(m).ServeHTTP)
 	for field, reg := range map[string]laneswap.Registration{
-		"tags":         {ID: "a", Tags: []string{"x"}},
-		"metadata":     {ID: "a", Metadata: map[string]any{"x": 1}},
-		"forget_after": {ID: "a", ForgetAfter: time.Hour},
-		"no_deadline":  {ID: "a", NoDeadline: true},
-		"must_run":     {ID: "a", MustRun: true},
-		"name":         {ID: "a", Name: strings.Repeat("x", 100_000)},
-		"interval":     {ID: "a", Interval: -time.Second},
-		"stale_after":  {ID: "a", Interval: time.Minute, StaleAfter: time.Second},
+		"tags":          {ID: "a", Tags: []string{"x"}},
+		"metadata":      {ID: "a", Metadata: map[string]any{"x": 1}},
+		"forget_after":  {ID: "a", ForgetAfter: time.Hour},
+		"no_deadline":   {ID: "a", NoDeadline: true},
+		"must_run":      {ID: "a", MustRun: true},
+		"name":          {ID: "a", Name: strings.Repeat("x", 100_000)},
+		"interval":      {ID: "a", Interval: -time.Second},
+		"stale_after":   {ID: "a", Interval: time.Minute, StaleAfter: time.Second},
+		"alert_after":   {ID: "a", AlertAfter: laneswap.Threshold{Beats: 3, For: time.Minute}},
+		"recover_after": {ID: "a", RecoverAfter: laneswap.Threshold{Beats: -1}},
 	} {
 		_, err := c.Announce(t.Context(), reg, laneswap.Heartbeat{})
 		require.ErrorIs(t, err, laneswap.ErrInvalidRegistration, field)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/laneswap/laneswap"
 )
@@ -36,6 +37,8 @@ type request struct {
 	stream bool  // the answer is read as it comes
 	limit  int64 // of the answer
 	kind   error // the sentinel of what is sent
+	// patience is how much longer than other calls it may take.
+	patience time.Duration
 }
 
 // answer is a 2xx.
@@ -50,7 +53,8 @@ func (c *Client) call(ctx context.Context, r request) (answer, error) {
 	if err := ctx.Err(); err != nil {
 		return answer{}, err
 	}
-	bounded, cancel := context.WithTimeout(ctx, c.timeout)
+	timeout := c.timeout + r.patience
+	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	res, err := c.send(bounded, r)
 	if err == nil {
@@ -65,7 +69,7 @@ func (c *Client) call(ctx context.Context, r request) (answer, error) {
 		return answer{}, ctx.Err()
 	case bounded.Err() != nil:
 		return answer{}, &transportError{
-			text: fmt.Sprintf("%v: no answer within %v", ErrUnreachable, c.timeout), cause: context.DeadlineExceeded,
+			text: fmt.Sprintf("%v: no answer within %v", ErrUnreachable, timeout), cause: context.DeadlineExceeded,
 		}
 	}
 	return answer{}, c.unanswered(err)

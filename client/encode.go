@@ -28,6 +28,9 @@ func encodeRegistration(reg laneswap.Registration) ([]byte, error) {
 	if reg.Metadata, err = cleanMetadata(laneswap.ErrInvalidRegistration, reg.Metadata); err != nil {
 		return nil, err
 	}
+	if err := checkThresholds(reg); err != nil {
+		return nil, err
+	}
 	body, err := encode(reg)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", laneswap.ErrInvalidRegistration, err)
@@ -36,6 +39,22 @@ func encodeRegistration(reg laneswap.Registration) ([]byte, error) {
 		return nil, tooLargeRegistration(reg)
 	}
 	return body, nil
+}
+
+// checkThresholds refuses those that hold more than can travel, as the Manager
+// does. What is out of its range is the server's to refuse.
+func checkThresholds(reg laneswap.Registration) error {
+	for _, c := range []struct {
+		field string
+		laneswap.Threshold
+	}{{"alert_after", reg.AlertAfter}, {"recover_after", reg.RecoverAfter}} {
+		if c.Beats != 0 && c.For != 0 {
+			return &laneswap.ValidationError{
+				Field: c.field, Problem: "holds both a number of heartbeats and a time", Err: laneswap.ErrInvalidRegistration,
+			}
+		}
+	}
+	return nil
 }
 
 // encodeHeartbeat makes the body of a heartbeat; nil for one that says nothing.

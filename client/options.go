@@ -27,7 +27,8 @@ func WithHTTPClient(h *http.Client) Option {
 }
 
 // WithTimeout bounds every call, and each page of a listing; 10 seconds unless
-// set. Of a watch it bounds the connecting only.
+// set. Of a watch it bounds the connecting only, and TestNotifier may take a minute
+// and a half longer.
 func WithTimeout(d time.Duration) Option {
 	return func(o *options) { o.timeout = d }
 }
