@@ -48,6 +48,12 @@ func Service(w io.Writer, st laneswap.ServiceStatus, opts Options) error {
 	} else {
 		g.row("Window:", "none: its silence means nothing")
 	}
+	if t := st.AlertAfter; t != (laneswap.Threshold{}) {
+		g.row("Alert after:", threshold(t))
+	}
+	if t := st.RecoverAfter; t != (laneswap.Threshold{}) {
+		g.row("Recover after:", threshold(t))
+	}
 	if !st.Deadline.IsZero() {
 		g.row("Deadline:", stamp(st.Deadline))
 	}
@@ -74,6 +80,16 @@ func Service(w io.Writer, st laneswap.ServiceStatus, opts Options) error {
 		return err
 	}
 	return Events(w, st.Events, opts)
+}
+
+func threshold(t laneswap.Threshold) string {
+	switch {
+	case t.Beats == 1:
+		return "1 heartbeat"
+	case t.Beats > 1:
+		return fmt.Sprintf("%d heartbeats", t.Beats)
+	}
+	return t.String()
 }
 
 func since(at, age string) string {

@@ -135,11 +135,13 @@ func TestExec_registersAllThatItsFlagsSay(t *testing.T) {
 	s := startServer(t)
 	_, err := s.Manager().Register(t.Context(), core.Registration{ID: "job", Tags: []string{"old"}, Metadata: map[string]any{"zone": "eu"}})
 	require.NoError(t, err)
-	cmd, _, _ := wrapper(t, s.URL(), "--id", "job", "--must-run", "--forget-after", "never", "--metadata", "n=3", "--", "/bin/echo")
+	cmd, _, _ := wrapper(t, s.URL(), "--id", "job", "--must-run", "--forget-after", "never", "--metadata", "n=3",
+		"--alert-after", "2", "--recover-after", "1m", "--", "/bin/echo")
 	require.NoError(t, cmd.Run())
 	st := service(t, s.URL(), "job")
 	require.Empty(t, st.Tags, "it replaces what was registered before")
 	require.Equal(t, map[string]any{"zone": "eu", "n": 3.0}, st.Metadata)
+	require.Equal(t, []core.Threshold{{Beats: 2}, {For: time.Minute}}, []core.Threshold{st.AlertAfter, st.RecoverAfter})
 	require.Equal(t, core.StatusShutdown, st.Status)
 	require.NotNil(t, st.Incident, "it must run")
 }

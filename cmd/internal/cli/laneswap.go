@@ -21,7 +21,7 @@ func Laneswap(p Process) int {
 	o := &output{p: p}
 	r := &remote{p: p, output: o}
 	cmd := group("laneswap", "Watch that services are alive",
-		serverCommand(p), r.servicesCommand(), r.eventsCommand(), r.execCommand(), storeCommand(o), versionCommand(o))
+		serverCommand(p), r.servicesCommand(), r.eventsCommand(), r.explainCommand(), r.notifyCommand(), r.execCommand(), storeCommand(o), versionCommand(o))
 	cmd.Long = "Watch that services are alive: run a server, ask one, or run a program under a heartbeat.\n\n" + exitCodes
 	cmd.Example = "  laneswap server &\n  laneswap exec --name backup -- ./backup.sh\n  laneswap services list"
 	cmd.Version = thisBuild().String()

@@ -27,12 +27,12 @@ const (
 	CodeOK          = 0
 	CodeFailure     = 1
 	CodeUsage       = 2 // flags, arguments, settings, or input that the server refuses
-	CodeNotFound    = 3 // no such service
+	CodeNotFound    = 3 // no such service, event or notifier
 	CodeUnreachable = 4 // no answer from the server
 )
 
 const exitCodes = `Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 no such service,
-4 server not reachable. "laneswap exec" exits as its program does.`
+event or notifier, 4 server not reachable. "laneswap exec" exits as its program does.`
 
 // Process is what a command has of the process that it runs in.
 type Process struct {
@@ -153,7 +153,7 @@ func codeOf(err error) int {
 	switch {
 	case errors.As(err, &exit):
 		return exit.code
-	case errors.Is(err, laneswap.ErrServiceNotFound):
+	case errors.Is(err, laneswap.ErrServiceNotFound), errors.Is(err, laneswap.ErrEventNotFound), errors.Is(err, laneswap.ErrNotifierNotFound):
 		return CodeNotFound
 	case errors.As(err, &invalid), errors.As(err, &settings):
 		return CodeUsage

@@ -132,8 +132,10 @@ func (r *remote) heartbeatCommand() *cobra.Command {
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: r.completeIDs(false),
 	}
 	cmd.RunE = r.asking(func(ctx context.Context, c *client.Client, args []string) error {
-		if cmd.Flags().Changed("interval") && !create {
-			return usage(errors.New("--interval needs --create: a heartbeat does not change what is registered"))
+		for _, name := range []string{"interval", "alert-after", "recover-after"} {
+			if cmd.Flags().Changed(name) && !create {
+				return usage(fmt.Errorf("--%s needs --create: a heartbeat does not change what is registered", name))
+			}
 		}
 		reg.ID = laneswap.ServiceID(args[0])
 		var st laneswap.ServiceStatus
@@ -158,6 +160,7 @@ func (r *remote) heartbeatCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&hb.Final, "final", false, "expect no heartbeat after this one")
 	cmd.Flags().BoolVar(&create, "create", false, "register the service when it is not known")
 	cmd.Flags().Var(&duration{&reg.Interval, false}, "interval", "with --create: how often it will beat")
+	thresholdFlags(cmd, &reg, "with --create: ")
 	_ = cmd.RegisterFlagCompletionFunc("status", completeStatuses(false))
 	return cmd
 }
@@ -181,10 +184,17 @@ func (r *registration) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&r.Name, "name", "", "its name, for people")
 	cmd.Flags().Var(&duration{&r.Interval, false}, "interval", "how often it will beat")
 	cmd.Flags().Var(&duration{&r.StaleAfter, false}, "stale-after", "the silence after which it is stale")
+	thresholdFlags(cmd, &r.Registration, "")
 	cmd.Flags().StringArrayVar(&r.Tags, "tag", nil, "a tag; again for more")
 	cmd.Flags().Var(&duration{&r.ForgetAfter, true}, "forget-after", "forget it this long after it went stale or shut down, or never")
 	cmd.Flags().BoolVar(&r.MustRun, "must-run", false, "its goodbye is a bad sign")
 	cmd.Flags().Var((*metadata)(&r.Metadata), "metadata", "KEY=VALUE to keep with it; again for more")
+}
+
+// thresholdFlags are the flags for what must last before people are told.
+func thresholdFlags(cmd *cobra.Command, reg *laneswap.Registration, when string) {
+	cmd.Flags().Var(&threshold{&reg.AlertAfter}, "alert-after", when+"tell people once it was bad for so many heartbeats, or so long")
+	cmd.Flags().Var(&threshold{&reg.RecoverAfter}, "recover-after", when+"tell people that it recovered once it was good for so many heartbeats, or so long")
 }
 
 // nameOf is what a service is called when nobody said.

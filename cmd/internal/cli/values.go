@@ -45,6 +45,30 @@ func (d *duration) Set(text string) error {
 
 func (d *duration) Type() string { return "duration" }
 
+// threshold is a flag for a number of heartbeats, or a duration.
+type threshold struct{ to *laneswap.Threshold }
+
+func (t *threshold) String() string {
+	if t.to == nil {
+		return ""
+	}
+	return t.to.String()
+}
+
+func (t *threshold) Set(text string) error {
+	parsed, err := laneswap.ParseThreshold(text)
+	switch {
+	case err != nil:
+		return errors.New("it " + err.Error())
+	case parsed == laneswap.Threshold{}:
+		return errors.New("it must be a number of heartbeats such as 3 or a time such as 90s")
+	}
+	*t.to = parsed
+	return nil
+}
+
+func (t *threshold) Type() string { return "beats|duration" }
+
 // metadata is a flag for KEY=VALUE, repeated. A value that is a JSON number,
 // true, false or null is taken as one; null removes the key.
 type metadata map[string]any

@@ -1,0 +1,263 @@
+package cli_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	core "github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/adapters/httpapi"
+	"github.com/laneswap/laneswap/cmd/internal/cli"
+)
+
+// alerting is a server whose notifiers and explanations are whatever a test needs.
+type alerting struct {
+	*core.Manager
+	notifiers []core.NotifierStatus
+	tests     map[string]core.NotifierTest
+	explained map[string]core.Explanation
+
+	mu     sync.Mutex // guards tested
+	tested []string
+}
+
+func (f *alerting) serve(t *testing.T) string {
+	t.Helper()
+	f.Manager = core.NewManager()
+	h := httpapi.New(f)
+	s := httptest.NewServer(h)
+	t.Cleanup(func() {
+		h.Close()
+		s.Close()
+	})
+	return s.URL
+}
+
+func (f *alerting) Notifiers(context.Context) ([]core.NotifierStatus, error) {
+	return f.notifiers, nil
+}
+
+func (f *alerting) TestNotifier(_ context.Context, name string) (core.NotifierTest, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tested = append(f.tested, name)
+	test, ok := f.tests[name]
+	if !ok {
+		return test, fmt.Errorf("laneswap: test notifier: %w", core.ErrNotifierNotFound)
+	}
+	if test.Notifier == "" {
+		return test, fmt.Errorf("laneswap: test notifier: %w", core.ErrStopped)
+	}
+	return test, nil
+}
+
+func (f *alerting) Explain(_ context.Context, id string) (core.Explanation, error) {
+	explained, ok := f.explained[id]
+	if !ok {
+		return explained, fmt.Errorf("laneswap: explain: %w", core.ErrEventNotFound)
+	}
+	return explained, nil
+}
+
+func twoNotifiers() *alerting {
+	now := time.Now()
+	return &alerting{
+		notifiers: []core.NotifierStatus{
+			{Name: "discord", State: core.NotifierOK, Sent: 7, LastSent: now.Add(-90 * time.Minute)},
+			{
+				Name: "web\x1bhook", State: core.NotifierRetrying, Waiting: 2, Oldest: now.Add(-200 * time.Second), Dead: 1,
+				LastError: "503\nService Unavailable", LastErrorAt: now.Add(-150 * time.Second), RetryAt: now.Add(time.Hour + time.Minute),
+			},
+		},
+		tests: map[string]core.NotifierTest{
+			"discord":     {Notifier: "discord", Delivered: true, MessageID: "1312"},
+			"web\x1bhook": {Notifier: "web\x1bhook", Error: "503\nService Unavailable"},
+			"quiet":       {Notifier: "quiet", Delivered: true},
+			"stopped":     {},
+		},
+	}
+}
+
+func TestNotifyList_showsWhatIsOwed(t *testing.T) {
+	t.Parallel()
+	f := twoNotifiers()
+	url := f.serve(t)
+	r := laneswap(url, "notify", "list")
+	require.Zero(t, r.code, r.stderr)
+	require.Regexp(t, `^NOTIFIER +STATE +WAITING +OLDEST +SENT +GIVEN UP +LAST SENT +RETRY IN +LAST ERROR
+discord +ok +0 +- +7 +0 +1h30m +- +-
+webhook +retrying +2 +3m2\ds +0 +1 +- +1h0\dm +2m3\ds ago: 503 Service Unavailable
+$`, r.stdout)
+	var list []core.NotifierStatus
+	require.NoError(t, json.Unmarshal([]byte(laneswap(url, "notify", "list", "-o", "json").stdout), &list))
+	require.Len(t, list, 2)
+	require.Equal(t, f.notifiers[1].LastError, list[1].LastError)
+	none := startServer(t).URL()
+	require.Equal(t, "[]\n", laneswap(none, "notify", "list", "-o", "json").stdout)
+	require.Regexp(t, `^NOTIFIER .*\n$`, laneswap(none, "notify", "ls").stdout)
+}
+
+func TestNotifyTest_saysWhatCameBack(t *testing.T) {
+	t.Parallel()
+	f := twoNotifiers()
+	url := f.serve(t)
+	const delivered, refused = "discord: delivered as message 1312\n", "webhook: not delivered: 503 Service Unavailable\n"
+	require.Equal(t, result{code: cli.CodeFailure, stdout: delivered + refused}, laneswap(url, "notify", "test"))
+	require.Equal(t, []string{"discord", "web\x1bhook"}, f.tested, "all of them, in their order")
+	require.Equal(t, result{stdout: delivered}, laneswap(url, "notify", "test", "discord"))
+	require.Equal(t, result{code: cli.CodeFailure, stdout: refused}, laneswap(url, "notify", "test", "web\x1bhook"))
+	require.Equal(t, result{stdout: "quiet: delivered\n" + delivered}, laneswap(url, "notify", "test", "quiet", "discord"))
+
+	r := laneswap(url, "notify", "test", "-o", "json")
+	require.Equal(t, cli.CodeFailure, r.code)
+	require.Empty(t, r.stderr)
+	var tests []core.NotifierTest
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &tests))
+	require.Equal(t, []core.NotifierTest{f.tests["discord"], f.tests["web\x1bhook"]}, tests)
+}
+
+func TestNotifyTest_saysWhatCouldNotBeTested(t *testing.T) {
+	t.Parallel()
+	url := twoNotifiers().serve(t)
+	require.Equal(t, result{code: cli.CodeNotFound, stderr: "laneswap: there is no notifier \"slack\"\n"}, laneswap(url, "notify", "test", "slack"))
+	require.Equal(t, result{code: cli.CodeNotFound, stdout: "discord: delivered as message 1312\n", stderr: "laneswap: there is no notifier \"slack\"\n"},
+		laneswap(url, "notify", "test", "slack", "discord"), "the others are tested all the same")
+	require.Equal(t, result{code: cli.CodeFailure, stderr: "laneswap: stopped: test notifier: manager stopped\n"}, laneswap(url, "notify", "test", "stopped", "discord"))
+	require.Equal(t, result{code: cli.CodeFailure, stderr: "laneswap: the server has no notifiers\n"}, laneswap(startServer(t).URL(), "notify", "test"))
+	require.Equal(t, cli.CodeUnreachable, laneswap(nowhere(t), "notify", "test", "discord").code)
+	require.Equal(t, cli.CodeUnreachable, laneswap(nowhere(t), "notify", "list").code)
+	require.Equal(t, cli.CodeUsage, laneswap(url, "notify", "list", "discord").code)
+	require.Contains(t, laneswap(url, "notify").stdout, "laneswap notify test discord")
+}
+
+func TestNotifyTest_completesTheNamesOfNotifiers(t *testing.T) {
+	t.Parallel()
+	url := twoNotifiers().serve(t)
+	require.Contains(t, laneswap(url, "__complete", "notify", "test", "").stdout, "discord\tok\n")
+	require.Equal(t, "discord\tok\n:4\n", laneswap(url, "__complete", "notify", "test", "quiet", "d").stdout)
+	require.Equal(t, ":4\n", laneswap(nowhere(t), "__complete", "notify", "test", "").stdout)
+}
+
+// fallen is a server on which the service billing went down and recovered n times.
+func fallen(t *testing.T, n int) (f *alerting, url string, ids []string) {
+	t.Helper()
+	f = &alerting{explained: map[string]core.Explanation{}}
+	url = f.serve(t)
+	_, err := f.Register(t.Context(), core.Registration{ID: "billing", Name: "Billing", NoDeadline: true})
+	require.NoError(t, err)
+	for range n {
+		require.NoError(t, f.Beat(t.Context(), "billing", core.Heartbeat{Status: core.StatusError, Message: "disk\tfull"}))
+		require.NoError(t, f.Beat(t.Context(), "billing", core.Heartbeat{}))
+	}
+	at := time.Date(2026, 11, 21, 20, 0, 0, 123e6, time.UTC)
+	for ev, err := range f.Events(t.Context(), core.EventQuery{}) {
+		require.NoError(t, err)
+		ids = append(ids, ev.ID)
+		ev.At = at
+		f.explained[ev.ID] = core.Explanation{Event: ev, Notices: []core.NoticeTrace{
+			{Notifier: "discord", State: core.NoticeSent, MessageID: "1312", Attempts: 3, Steps: []core.TraceStep{
+				{At: at, Text: "waits 5s for others"}, {At: at.Add(5 * time.Second), Text: "sent as message\x1b[31m 1312"},
+			}},
+			{Notifier: "slog", State: core.NoticeSkipped},
+		}}
+	}
+	return f, url, ids
+}
+
+func TestExplain_showsWhatBecameOfAnEvent(t *testing.T) {
+	t.Parallel()
+	_, url, ids := fallen(t, 1)
+	require.Equal(t, result{stdout: `Event:    ` + ids[0] + `
+Time:     2026-11-21T20:00:00.123Z
+Service:  billing (Billing)
+What:     down, unknown -> error
+Message:  disk full
+Cause:    reported error: disk full
+discord: sent as message 1312, 3 attempts
+  2026-11-21T20:00:00.123Z  waits 5s for others
+  2026-11-21T20:00:05.123Z  sent as message[31m 1312
+slog: skipped
+`}, laneswap(url, "explain", ids[0]))
+	var explained core.Explanation
+	r := laneswap(url, "explain", ids[1], "-o", "json")
+	require.Zero(t, r.code, r.stderr)
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &explained))
+	require.Equal(t, ids[1], explained.Event.ID)
+	require.Len(t, explained.Notices, 2)
+}
+
+func TestExplain_ofAServiceShowsItsLatestEvents(t *testing.T) {
+	t.Parallel()
+	f, url, ids := fallen(t, 7)
+	shown := func(args ...string) (got []string) {
+		r := laneswap(url, append([]string{"explain", "billing", "-o", "json"}, args...)...)
+		require.Zero(t, r.code, r.stderr)
+		var list []core.Explanation
+		require.NoError(t, json.Unmarshal([]byte(r.stdout), &list))
+		for _, explained := range list {
+			got = append(got, explained.Event.ID)
+		}
+		return got
+	}
+	require.Equal(t, ids[9:], shown(), "the newest last")
+	require.Equal(t, ids[13:], shown("--limit", "1"))
+	require.Equal(t, ids[4:], shown("--limit", "10"))
+	r := laneswap(url, "explain", "billing", "--limit", "2")
+	require.Regexp(t, `(?s)^Event: +`+ids[12]+`\n.*\n\nEvent: +`+ids[13]+`\n.*slog: skipped\n$`, r.stdout)
+	delete(f.explained, ids[13])
+	require.Equal(t, ids[9:13], shown(), "one that is forgotten meanwhile is left out")
+
+	require.Zero(t, laneswap(url, "services", "register", "--id", "new").code)
+	require.Equal(t, result{stdout: "nothing happened yet\n"}, laneswap(url, "explain", "new"))
+	require.Equal(t, result{stdout: "[]\n"}, laneswap(url, "explain", "new", "-o", "json"))
+}
+
+func TestExplain_saysWhatIsNotThere(t *testing.T) {
+	t.Parallel()
+	f, url, _ := fallen(t, 1)
+	f.explained["odd one"] = core.Explanation{Event: core.Event{ID: "odd one"}}
+	require.Contains(t, laneswap(url, "explain", "odd one").stdout, "Notices:  none, nobody is told of it\n", "what is the id of no service may be one")
+	for _, id := range []string{"nobody", "billing/x-1/1", "../x", "a b"} {
+		require.Equal(t, result{code: cli.CodeNotFound, stderr: fmt.Sprintf("laneswap: %q is neither the id of a service nor that of an event which is kept\n", id)},
+			laneswap(url, "explain", id))
+	}
+	require.Equal(t, result{code: cli.CodeUsage, stderr: "laneswap: --limit is 11, it must be from 1 to 10\n"}, laneswap(url, "explain", "billing", "--limit", "11"))
+	require.Equal(t, cli.CodeUsage, laneswap(url, "explain").code)
+	require.Equal(t, cli.CodeUnreachable, laneswap(nowhere(t), "explain", "billing").code)
+	require.Equal(t, "billing\thealthy\n:4\n", laneswap(url, "__complete", "explain", "b").stdout)
+}
+
+func TestThresholds_areRegistered(t *testing.T) {
+	t.Parallel()
+	url := startServer(t).URL()
+	registered := func(id string) core.ServiceStatus {
+		var st core.ServiceStatus
+		require.NoError(t, json.Unmarshal([]byte(laneswap(url, "services", "get", id, "-o", "json").stdout), &st))
+		return st
+	}
+	require.Zero(t, laneswap(url, "services", "register", "--id", "a", "--alert-after", "3", "--recover-after", "90s").code)
+	st := registered("a")
+	require.Equal(t, []core.Threshold{{Beats: 3}, {For: 90 * time.Second}}, []core.Threshold{st.AlertAfter, st.RecoverAfter})
+	require.Contains(t, laneswap(url, "services", "get", "a").stdout, "\nAlert after:    3 heartbeats\nRecover after:  1m30s\n")
+	require.Zero(t, laneswap(url, "services", "heartbeat", "b", "--create", "--alert-after", "1h", "--recover-after", "1").code)
+	st = registered("b")
+	require.Equal(t, []core.Threshold{{For: time.Hour}, {Beats: 1}}, []core.Threshold{st.AlertAfter, st.RecoverAfter})
+
+	for want, args := range map[string][]string{
+		`invalid argument "1d" for "--alert-after" flag: it is "1d", neither .*`:                 {"services", "register", "--id", "c", "--alert-after", "1d"},
+		`invalid argument "0" for "--recover-after" flag: it is out of its range, 1 to 1000 .*`:  {"services", "register", "--id", "c", "--recover-after", "0"},
+		`invalid argument "" for "--alert-after" flag: it must be a number of .*`:                {"services", "register", "--id", "c", "--alert-after", ""},
+		`--recover-after needs --create: a heartbeat does not change what is registered`:         {"services", "heartbeat", "b", "--recover-after", "2"},
+		`invalid argument "25h" for "--alert-after" flag: it is 25h0m0s, it must be from 10ms.*`: {"exec", "--alert-after", "25h", "--", "true"},
+	} {
+		r := laneswap(url, args...)
+		require.Equal(t, cli.CodeUsage, r.code, args)
+		require.Regexp(t, `^laneswap: `+want+`\n$`, r.stderr)
+	}
+}
