@@ -108,6 +108,15 @@ func (a *absences) latestBack() int64 {
 	return gone[len(gone)-1].back.mono
 }
 
+// newest is the latest absence, if there was one.
+func (a *absences) newest() (absence, bool) {
+	gone := a.past.Load().gone
+	if len(gone) == 0 {
+		return absence{}, false
+	}
+	return gone[len(gone)-1], true
+}
+
 // resume goes on from an earlier run: with its absences, oldest first, and the
 // instant until which it listened. Whatever was observed since is part of the
 // absence that start is to find. whole says that those are all that there were.

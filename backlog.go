@@ -74,17 +74,22 @@ func (j *journal) thin(e *entry) bool {
 	return true
 }
 
-// withdraw notes that a notice is not owed any more: its row is not stored where
-// it waits still, and deleted where it is, or may be.
-func (j *journal) withdraw(now int64, e *entry) {
+// settle notes what became of notices: where the row of one waits still it is
+// changed, and where it is stored, or may be, it is put.
+func (j *journal) settle(now int64, entries []*entry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if waits := j.owing[e.Key]; waits != nil {
-		waits.void = true
-		delete(j.owing, e.Key)
-	} else if j.owed[e.Key] {
-		delete(j.owed, e.Key)
-		j.place(now, e)
+	for _, e := range entries {
+		if waits := j.owing[e.Key]; waits != nil {
+			e.size += entryFrame
+			j.bytes += e.size - waits.size
+			waits.data, waits.open, waits.size = e.data, e.open, e.size
+		} else if j.owed[e.Key] {
+			if !e.open {
+				delete(j.owed, e.Key)
+			}
+			j.place(now, e)
+		}
 	}
 }
 

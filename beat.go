@@ -90,6 +90,7 @@ func (m *Manager) strikeSlow(r *record, mono int64) error {
 	// no recovery is dated before its stale.
 	ev, earlier := m.judge.beat(r, Heartbeat{Status: StatusHealthy}, r.metadata, m.now())
 	m.publish(r, ev)
+	m.counted(r)
 	if ev == nil && change {
 		m.save(r, true)
 	}
@@ -218,6 +219,7 @@ func (m *Manager) commit(r *record, hb Heartbeat) (st ServiceStatus, ticket uint
 	r.unsaid = r.unsaid || hb.Message != r.message || hb.Message != "" || len(hb.Metadata) > 0
 	ev, earlier := m.judge.beat(r, hb, merged, now)
 	m.publish(r, ev)
+	m.counted(r)
 	if ev != nil || change {
 		m.save(r, true)
 	}

@@ -345,11 +345,9 @@ func (p *drama) check(o outcome) {
 // of are those of some events of a service that were told, each once, in the order
 // in which they were told first.
 func (r *recorder) of(id laneswap.ServiceID, among []string) (told []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, n := range r.notes {
-		ev := n.Event.ID + n.Event.At.String()
-		if n.Event.Service == id && slices.Contains(among, ev) && !slices.Contains(told, ev) {
+	for _, event := range r.events() {
+		ev := event.ID + event.At.String()
+		if event.Service == id && slices.Contains(among, ev) && !slices.Contains(told, ev) {
 			told = append(told, ev)
 		}
 	}

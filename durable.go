@@ -134,12 +134,13 @@ func (m *Manager) proclaim(kind EventKind, message string, d time.Duration) {
 	ev.ID = "/laneswap/" + strconv.FormatInt(m.judge.born, 36)
 	m.registry.mu.Unlock()
 	m.log.Log(context.Background(), levelOf(kind), message, "event", string(kind))
-	posts := *m.posts.Load()
 	m.ring.append(ev)
+	letters := m.owe(ev, intake{})
+	ticket := uint64(0)
 	if m.journal != nil {
-		m.journal.note(m.now().mono, append([]*entry{eventEntry(ev)}, owed(posts, ev)...), nil)
+		ticket = m.journal.note(m.now().mono, append([]*entry{eventEntry(ev)}, rowsOf(letters)...), nil)
 	}
-	m.owe(posts, ev)
+	m.confirm(letters, ticket)
 }
 
 // levelOf is how loud an event of LaneSwap itself is in the log.
@@ -153,6 +154,10 @@ func levelOf(kind EventKind) slog.Level {
 // Health tells how the Manager itself is.
 func (m *Manager) Health() Health {
 	h := Health{Stage: [...]string{"new", "loading", "running", "stopped"}[m.stage.Load()]}
+	h.Notifiers = m.notifiers()
+	for i := range h.Notifiers {
+		h.Notifiers[i].LastError = ""
+	}
 	if m.journal == nil {
 		return h
 	}

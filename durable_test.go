@@ -185,8 +185,8 @@ func TestNotices_ofAMassSilenceSurviveACrashBetweenItsCommits(t *testing.T) {
 		require.Equal(t, services, sum.Counts[laneswap.StatusStale])
 		m.stop(t)
 		told := map[laneswap.ServiceID]bool{}
-		for _, n := range heard.notes {
-			told[n.Event.Service] = true
+		for _, ev := range heard.events() {
+			told[ev.Service] = true
 		}
 		require.Equal(t, services, len(told), "each is told of")
 	})

@@ -242,6 +242,7 @@ func (j *judge) transit(r *record, to Status, mono int64, ch change) *Event {
 		over.beats-- // the heartbeat that makes the transition belongs to what it begins
 	}
 	r.status = to
+	r.turn(to, mono, ch)
 	// An incident outlives a change of registration that makes its cause good.
 	if from.Good() && r.good(to) && r.incident == nil {
 		return nil
@@ -261,7 +262,7 @@ func (j *judge) record(r *record, kind EventKind, from, to Status, mono int64, c
 	r.since = ms
 	r.transitions++
 	ev := &Event{
-		Kind: kind, Service: r.id, Name: r.reg.Name, Tags: r.reg.Tags, From: from, To: to,
+		Kind: kind, Service: r.id, Name: r.reg.Name, Tags: r.tags(), From: from, To: to,
 		Message: ch.message, At: wallTime(ms),
 	}
 	if kind == EventDown {

@@ -2,6 +2,10 @@ package laneswap
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -44,65 +48,101 @@ const (
 	NoticeDead    NoticeState = "dead"    // It could not be delivered, and was given up.
 )
 
-// NotifierStatus is how a notifier stands.
-type NotifierStatus struct {
-	Name  string        `json:"name"`
-	State NotifierState `json:"state"`
-	// Waiting is how many notices are owed to it; Oldest is when the oldest of
-	// them was made, zero when there is none.
-	Waiting int       `json:"waiting"`
-	Oldest  time.Time `json:"oldest,omitzero"`
-	// Sent is how many messages it has taken since Start, Dead how many notices
-	// were given up.
-	Sent uint64 `json:"sent"`
-	Dead uint64 `json:"dead"`
-	// LastSent is when it last took one; LastError is what it said when it last
-	// failed, and LastErrorAt when.
-	LastSent    time.Time `json:"last_sent,omitzero"`
-	LastError   string    `json:"last_error,omitempty"`
-	LastErrorAt time.Time `json:"last_error_at,omitzero"`
-	// RetryAt is when it is asked again; zero unless it is retrying.
-	RetryAt time.Time `json:"retry_at,omitzero"`
-}
-
-// NotifierState is how a notifier is.
-type NotifierState string
-
-// The states of a notifier.
-const (
-	NotifierOK       NotifierState = "ok"
-	NotifierRetrying NotifierState = "retrying" // The last attempt failed; it is tried again.
-	NotifierStuck    NotifierState = "stuck"    // It has not returned for 30 seconds.
-	NotifierDisabled NotifierState = "disabled" // It will take nothing any more: see Permanent.
-)
-
-// NotifierTest is what came back for a test message.
-type NotifierTest struct {
-	Notifier  string `json:"notifier"`
-	Delivered bool   `json:"delivered"`
-	// MessageID is what the receiver calls the message; it may be empty.
-	MessageID string `json:"message_id,omitempty"`
-	// Error is what the notifier said when it was not delivered.
-	Error string `json:"error,omitempty"`
-}
-
 // Explain says what was decided about the notices of the event with that id. It
 // returns an error that matches ErrEventNotFound when no such event is kept.
 func (m *Manager) Explain(ctx context.Context, eventID string) (Explanation, error) {
-	return Explanation{}, failed("explain", "", ErrEventNotFound)
+	x, err := m.explain(ctx, eventID)
+	return x, failed("explain", ServiceID(eventID), err)
 }
 
-// Notifiers says how the notifiers stand, in the order of their names.
-func (m *Manager) Notifiers(ctx context.Context) ([]NotifierStatus, error) {
-	return nil, failed("notifiers", "", m.usable(ctx))
+func (m *Manager) explain(ctx context.Context, eventID string) (Explanation, error) {
+	if err := m.readable(ctx); err != nil {
+		return Explanation{}, err
+	}
+	ev, err := m.findEvent(ctx, eventID)
+	if err != nil {
+		return Explanation{}, err
+	}
+	traces := map[string]NoticeTrace{}
+	if m.journal != nil {
+		if err := m.storedTraces(ctx, ev, traces); err != nil {
+			return Explanation{}, err
+		}
+	}
+	for _, t := range m.archive.of(ev.ID) {
+		traces[t.Notifier] = t
+	}
+	for _, p := range *m.posts.Load() {
+		if t, ok := p.courier.find(ev); ok {
+			traces[p.key] = t
+		}
+	}
+	x := Explanation{Event: *ev, Notices: []NoticeTrace{}}
+	for _, name := range slices.Sorted(maps.Keys(traces)) {
+		x.Notices = append(x.Notices, traces[name])
+	}
+	return x, nil
 }
 
-// TestNotifier sends a test message through the notifier of that name, as
-// Notifiers has it, and says what came back. It waits for its turn behind a message
-// that is being sent, and for the end of a pause that the receiver asked for, as long
-// as ctx allows and a minute at most; it goes ahead of what waits. A disabled notifier that delivers it is used again. The
-// error matches ErrNotifierNotFound, ErrNotStarted or ErrStopped; that the message
-// was not delivered is no error.
-func (m *Manager) TestNotifier(ctx context.Context, name string) (NotifierTest, error) {
-	return NotifierTest{}, failed("test notifier", "", ErrNotifierNotFound)
+// findEvent returns the event with that id, from memory or from the storage.
+func (m *Manager) findEvent(ctx context.Context, id string) (*Event, error) {
+	if ev := m.ring.find(id); ev != nil || m.journal == nil {
+		if ev == nil {
+			return nil, ErrEventNotFound
+		}
+		return ev, nil
+	}
+	service := ""
+	if _, _, _, ok := transitionOf(id); ok {
+		service = id[:strings.LastIndexByte(id, '/')]
+		service = service[:strings.LastIndexByte(service, '/')]
+	} else if !strings.HasPrefix(id, "/laneswap/") {
+		return nil, ErrEventNotFound
+	}
+	for row, err := range m.opts.storage.Rows(ctx, RowQuery{Kind: KindEvent, Service: service, Descending: true}) {
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrStorage, err)
+		}
+		if row.ID == id {
+			read, err := decodeEvent(row)
+			if err != nil {
+				return nil, fmt.Errorf("%w: %w", ErrStorage, err)
+			}
+			return read.Event, nil
+		}
+	}
+	return nil, ErrEventNotFound
+}
+
+// storedTraces adds the traces of an event that are stored, or wait for that.
+func (m *Manager) storedTraces(ctx context.Context, ev *Event, traces map[string]NoticeTrace) error {
+	add := func(s *storedNotice) {
+		id := s.EventID
+		if s.Event != nil {
+			id = s.Event.ID
+		}
+		if id != ev.ID {
+			return
+		}
+		t := NoticeTrace{Notifier: s.Notifier, State: s.State, MessageID: s.Message, Attempts: s.Attempts, Steps: s.Steps}
+		if t.State == "" {
+			t.State = NoticeWaiting
+		}
+		traces[s.Notifier] = t
+	}
+	q := RowQuery{Kind: kindOutbox, Service: string(ev.Service), From: ev.At, To: ev.At.Add(time.Millisecond)}
+	for row, err := range m.opts.storage.Rows(ctx, q) {
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrStorage, err)
+		}
+		var s storedNotice
+		if err := decode(row, &s, &s.Version); err != nil {
+			return fmt.Errorf("%w: %w", ErrStorage, err)
+		}
+		add(&s)
+	}
+	for _, data := range m.journal.pending(kindOutbox, string(ev.Service)) {
+		add(data.(*storedNotice))
+	}
+	return nil
 }

@@ -67,9 +67,11 @@ func (j *journal) takeLog() []*entry {
 		j.log = nil
 	}
 	for _, e := range taken {
-		if e.Kind == kindOutbox && !e.void {
+		if e.Kind == kindOutbox {
 			delete(j.owing, e.Key)
-			j.owed[e.Key] = true
+			if e.open {
+				j.owed[e.Key] = true
+			}
 		}
 		j.bytes -= e.size
 		if j.logged[e.service]--; j.logged[e.service] == 0 {
@@ -150,9 +152,6 @@ func (j *journal) takeStates(n int) (taken []*entry) {
 func (f *flight) fill() {
 	f.batch.Epoch = 1
 	for _, e := range f.entries {
-		if e.void {
-			continue
-		}
 		if e.delete {
 			f.batch.Delete = append(f.batch.Delete, e.Key)
 			continue

@@ -11,10 +11,16 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// started makes a Manager, starts it and stops it with the test.
+// atOnce has every notice told at once and by itself, unless opts say otherwise.
+func atOnce(opts ...laneswap.Option) []laneswap.Option {
+	return append([]laneswap.Option{laneswap.WithGroupWait(0), laneswap.WithFlapLimit(0)}, opts...)
+}
+
+// started makes a Manager that tells everything at once, starts it and stops it with
+// the test.
 func started(t *testing.T, opts ...laneswap.Option) *laneswap.Manager {
 	t.Helper()
-	m := laneswap.NewManager(opts...)
+	m := laneswap.NewManager(atOnce(opts...)...)
 	require.NoError(t, m.Start(t.Context()))
 	t.Cleanup(func() { require.NoError(t, m.Stop(context.Background())) })
 	return m
@@ -79,11 +85,21 @@ func (r *recorder) texts() (texts []string) {
 	return texts
 }
 
-func (r *recorder) kinds() (kinds []laneswap.EventKind) {
+// events are those that were told, in whatever messages.
+func (r *recorder) events() (evs []laneswap.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, n := range r.notes {
-		kinds = append(kinds, n.Event.Kind)
+		for _, item := range n.Items {
+			evs = append(append(evs, item.Earlier...), item.Event)
+		}
+	}
+	return evs
+}
+
+func (r *recorder) kinds() (kinds []laneswap.EventKind) {
+	for _, ev := range r.events() {
+		kinds = append(kinds, ev.Kind)
 	}
 	return kinds
 }

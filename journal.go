@@ -29,7 +29,6 @@ type entry struct {
 	// more happened in the same change. For what is in the log.
 	state  *entry
 	last   bool
-	void   bool // it is not needed any more
 	ticket uint64
 }
 
@@ -55,7 +54,7 @@ type journal struct {
 	full   map[string]*tail // by service, once the backlog was full
 	lost   map[string]int   // transitions that were not kept, by service
 	owing  map[Key]*entry   // notices in the log
-	owed   map[Key]bool     // notices that are stored, or in flight
+	owed   map[Key]bool     // open notices that are stored, or in flight
 	bytes  int
 	tired  int64 // mono: since when the oldest waits; 0 for none
 
@@ -280,6 +279,14 @@ func (j *journal) pending(kind Kind, service string) []any {
 		note(j.flying.entries)
 	}
 	note(j.log)
+	if kind != kindOutbox {
+		return out
+	}
+	for _, e := range j.latest { // what became of notices
+		if e.Kind == kind && e.service == service {
+			out = append(out, e.data)
+		}
+	}
 	return out
 }
 

@@ -89,7 +89,11 @@ func (l *loaded) readOpen(ctx context.Context, s Storage) error {
 			}
 		case kindOutbox:
 			var n storedNotice
-			if l.note(decode(row, &n, &n.Version)) {
+			err := decode(row, &n, &n.Version)
+			if err == nil && n.Event == nil {
+				err = fmt.Errorf("%s %q: holds no event", row.Kind, row.ID)
+			}
+			if l.note(err) {
 				l.notices = append(l.notices, n)
 			}
 		case kindAlive:

@@ -40,6 +40,9 @@ type Manager struct {
 	speeches speeches
 	runs     hoard[span]        // without a storage
 	reported hoard[ErrorRecord] // without a storage
+	archive  archive            // without a storage
+	silences silences
+	checks   selfChecks
 
 	stage atomic.Int32            // one of the stages below; changed under life
 	posts atomic.Pointer[[]*post] // replaced under life
@@ -79,7 +82,7 @@ const (
 // NewManager makes a Manager. It starts nothing; an option out of its range is
 // reported by Start and by every verb.
 func NewManager(opts ...Option) *Manager {
-	o := options{staleThreshold: DefaultStaleThreshold, checkInterval: DefaultCheckInterval, events: 1 << 14, retention: DefaultRetention, groupWait: DefaultGroupWait}
+	o := options{staleThreshold: DefaultStaleThreshold, checkInterval: DefaultCheckInterval, events: 1 << 14, retention: DefaultRetention, groupWait: DefaultGroupWait, flapLimit: DefaultFlapLimit}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -101,12 +104,13 @@ func NewManager(opts ...Option) *Manager {
 	m.speeches = newSpeeches()
 	m.runs = hoard[span]{items: pastRecords, bytes: pastBytes, limit: pastTotal}
 	m.reported = hoard[ErrorRecord]{items: pastRecords, bytes: pastBytes, limit: pastTotal}
+	m.archive = newArchive()
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.storing, m.giveUp = context.WithCancel(context.Background())
 	posts := make([]*post, 0, len(o.notifiers))
 	if m.optErr == nil {
 		for _, n := range o.notifiers {
-			posts = append(posts, newPost(n, posts))
+			posts = append(posts, m.newPost(n, posts))
 		}
 	}
 	m.posts.Store(&posts)
@@ -236,31 +240,6 @@ func (m *Manager) settleDown() {
 	}
 }
 
-// drain lets the workers deliver what is owed until ctx ends. Shortly before,
-// they are told to end, so that those that listen can.
-func (m *Manager) drain(ctx context.Context) error {
-	var errs []error
-	posts := *m.posts.Load()
-	for _, p := range posts {
-		p.courier.close()
-	}
-	deadline, _ := ctx.Deadline() // Stop has set one
-	left := time.Until(deadline)
-	soon := time.AfterFunc(left-min(left/4, time.Second), m.cancel)
-	defer soon.Stop()
-	for _, p := range posts {
-		select {
-		case <-p.done:
-			if n := p.courier.left(); n > 0 {
-				errs = append(errs, fmt.Errorf("%w: %s: %d notices not delivered", ErrNotifier, p.name, n))
-			}
-		case <-ctx.Done():
-			errs = append(errs, fmt.Errorf("%w: %s did not return", ErrNotifier, p.name))
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // deliver drains the notifiers, and leaves time for the storage.
 func (m *Manager) deliver(ctx context.Context) error {
 	deadline, _ := ctx.Deadline() // Stop has set one
@@ -321,7 +300,7 @@ func (m *Manager) AddNotifier(n Notifier) error {
 	if stage == stageStopped {
 		return failed("add notifier", "", ErrStopped)
 	}
-	p := newPost(n, *m.posts.Load())
+	p := m.newPost(n, *m.posts.Load())
 	m.fetchNotices(p)
 	if m.launched {
 		go m.work(m.ctx, p) // ended by Stop
@@ -463,13 +442,34 @@ func (m *Manager) publish(r *record, ev *Event) {
 	}
 	m.ring.append(ev)
 	r.keep(ev)
-	posts := *m.posts.Load()
+	in := m.intake(r, ev, m.now())
+	letters := m.owe(ev, in)
 	var happened []*entry
 	if m.journal != nil {
-		happened = append([]*entry{eventEntry(ev)}, owed(posts, ev)...)
+		happened = append([]*entry{eventEntry(ev)}, rowsOf(letters)...)
 	}
-	m.note(r, true, happened)
-	m.owe(posts, ev)
+	ticket := m.note(r, true, happened)
+	switch held := m.confirm(letters, ticket); {
+	case !held:
+		r.awaited = 0
+	case in.hold != nil:
+		r.awaited = in.hold.target
+	}
+	r.cell.slow.Store(r.cell.slow.Load() || r.awaited != 0)
+}
+
+// counted lets go the notices that wait for r to have had as many heartbeats as it
+// has, or that no more can come for. r.mu is held.
+func (m *Manager) counted(r *record) {
+	if r.awaited == 0 || r.gone == alive && r.armed && r.cell.beats.Load() < r.awaited {
+		return
+	}
+	r.awaited = 0
+	now := m.now()
+	for _, p := range *m.posts.Load() {
+		p.courier.reached(r.id, now)
+	}
+	r.cell.slow.Store(!r.quiet())
 }
 
 // rouse makes the watching loop look again when a deadline came before the one

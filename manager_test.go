@@ -27,7 +27,7 @@ func TestManager_worksInMemoryBeforeStart(t *testing.T) {
 
 func TestManager_withNotifierWantsToBeStarted(t *testing.T) {
 	t.Parallel()
-	m := laneswap.NewManager(laneswap.WithNotifier(&recorder{}))
+	m := laneswap.NewManager(atOnce(laneswap.WithNotifier(&recorder{}))...)
 	_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
 	require.ErrorIs(t, err, laneswap.ErrNotStarted)
 	require.ErrorIs(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{}), laneswap.ErrNotStarted)
@@ -72,7 +72,7 @@ func TestManager_stopIsFinalAndMayBeRepeated(t *testing.T) {
 
 func TestManager_stopBeforeStartIsFine(t *testing.T) {
 	t.Parallel()
-	m := laneswap.NewManager(laneswap.WithNotifier(&recorder{}))
+	m := laneswap.NewManager(atOnce(laneswap.WithNotifier(&recorder{}))...)
 	require.NoError(t, m.Stop(t.Context()))
 	require.ErrorIs(t, m.Start(t.Context()), laneswap.ErrStopped)
 }
@@ -92,7 +92,7 @@ func TestManager_judgesNobodyAfterStop(t *testing.T) {
 func TestManager_runStartsWaitsAndStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := &recorder{}
-		m := laneswap.NewManager(laneswap.WithNotifier(rec))
+		m := laneswap.NewManager(atOnce(laneswap.WithNotifier(rec))...)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- m.Run(ctx) }()

@@ -24,6 +24,7 @@ func TestNotifier_isToldInOrderAndNeverOfAFirstGoodBeat(t *testing.T) {
 		time.Sleep(window + 90*time.Second)
 		h.Beat()
 		require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusError, Message: "disk\nfull"}))
+		time.Sleep(time.Second)
 		h.Beat()
 		require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusUnknown}))
 		h.Beat()
@@ -32,7 +33,7 @@ func TestNotifier_isToldInOrderAndNeverOfAFirstGoodBeat(t *testing.T) {
 			"Billing (billing@web) is stale, was healthy, silent since 2000-01-01T00:00:00Z",
 			"Billing (billing@web) recovered and is healthy after 1m30s, since 2000-01-01T00:01:00Z (it was: silent for longer than 1m0s)",
 			"Billing (billing@web) is error, was healthy: disk full",
-			"Billing (billing@web) recovered and is healthy after 0s, since 2000-01-01T00:02:30Z (it was: reported error: disk full)",
+			"Billing (billing@web) recovered and is healthy after 1s, since 2000-01-01T00:02:30Z (it was: reported error: disk full)",
 		}, rec.texts())
 	})
 }
@@ -45,8 +46,9 @@ func TestNotifier_thatBlocksTouchesNeitherBeatsNorOthers(t *testing.T) {
 		panicking := laneswap.NotifierFunc(func(context.Context, laneswap.Notification) error { panic("oh no") })
 		failing := laneswap.NotifierFunc(func(context.Context, laneswap.Notification) error { return errors.New("refused") })
 		rec := &recorder{}
-		m := started(t, laneswap.WithNotifier(stuck), laneswap.WithNotifier(panicking), laneswap.WithNotifier(failing), laneswap.WithNotifier(rec),
-			laneswap.WithLogger(slog.New(slog.NewTextHandler(&logged, nil))))
+		m := laneswap.NewManager(atOnce(laneswap.WithNotifier(stuck), laneswap.WithNotifier(panicking), laneswap.WithNotifier(failing), laneswap.WithNotifier(rec),
+			laneswap.WithLogger(slog.New(slog.NewTextHandler(&logged, nil))))...)
+		require.NoError(t, m.Start(t.Context()))
 		h := register(t, m, laneswap.Registration{ID: "svc"})
 		before := time.Now()
 		flip(t, h, 1001)
@@ -56,6 +58,7 @@ func TestNotifier_thatBlocksTouchesNeitherBeatsNorOthers(t *testing.T) {
 		require.Contains(t, logged.String(), "oh no")
 		require.Contains(t, logged.String(), "refused")
 		close(release)
+		require.ErrorIs(t, m.Stop(context.Background()), laneswap.ErrNotifier, "two of them never took anything")
 	})
 }
 
@@ -80,7 +83,7 @@ func TestNotifier_stopDeliversWhatIsOwedWithinItsBound(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			return rec.Notify(ctx, n)
 		})
-		m := laneswap.NewManager(laneswap.WithNotifier(slow))
+		m := laneswap.NewManager(atOnce(laneswap.WithNotifier(slow))...)
 		require.NoError(t, m.Start(t.Context()))
 		flip(t, register(t, m, laneswap.Registration{ID: "svc"}), 51)
 		require.NoError(t, m.Stop(context.Background()))
@@ -94,7 +97,7 @@ func TestNotifier_thatIgnoresItsContextDoesNotHoldUpStop(t *testing.T) {
 		defer close(release)
 		stuck := laneswap.NotifierFunc(func(context.Context, laneswap.Notification) error { <-release; return nil })
 		obedient := laneswap.NotifierFunc(func(ctx context.Context, _ laneswap.Notification) error { <-ctx.Done(); return ctx.Err() })
-		m := laneswap.NewManager(laneswap.WithNotifier(obedient), laneswap.WithNotifier(stuck))
+		m := laneswap.NewManager(atOnce(laneswap.WithNotifier(obedient), laneswap.WithNotifier(stuck))...)
 		require.NoError(t, m.Start(t.Context()))
 		flip(t, register(t, m, laneswap.Registration{ID: "svc"}), 2)
 		synctest.Wait()
@@ -123,7 +126,7 @@ func TestNotifier_contextEndsAfterHalfAMinute(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		require.Equal(t, 30*time.Second, waited)
-		require.Equal(t, []laneswap.EventKind{"recovered"}, rec.kinds(), "the next notice follows")
+		require.Equal(t, []laneswap.EventKind{"down", "recovered"}, rec.kinds(), "it is tried again, with what followed")
 	})
 }
 
@@ -149,16 +152,18 @@ func (nameless) Name() string { panic("no name") }
 
 func TestNotifier_mayMisbehaveInEveryWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		told := 0
-		m := started(t, laneswap.WithNotifier(nameless{func(context.Context, laneswap.Notification) error {
-			if told++; told == 1 {
+		told, calls := 0, 0
+		m := started(t, laneswap.WithNotifier(nameless{func(_ context.Context, n laneswap.Notification) error {
+			if calls++; calls == 1 {
 				runtime.Goexit() // as a failing test does
 			}
+			told += len(n.Items[0].Earlier) + 1
 			return nil
 		}}))
 		flip(t, register(t, m, laneswap.Registration{ID: "x"}), 7)
-		synctest.Wait()
+		time.Sleep(2 * time.Second)
 		require.Equal(t, 6, told)
+		require.Equal(t, 2, calls)
 	})
 }
 

@@ -19,6 +19,9 @@ const (
 	DefaultGroupWait = 5 * time.Second
 	MaxGroupWait     = 5 * time.Minute
 
+	// DefaultFlapLimit is how many transitions in 30 minutes are not too many.
+	DefaultFlapLimit = 5
+
 	// DefaultRetention is how long history is stored; MinRetention and
 	// MaxRetention bound it.
 	DefaultRetention = 400 * 24 * time.Hour
@@ -45,6 +48,7 @@ type options struct {
 	remarks        []string
 	groupWait      time.Duration
 	remindEvery    time.Duration
+	flapLimit      int
 	selfChecks     []func(ctx context.Context) string
 }
 
@@ -72,6 +76,13 @@ func WithNotifier(n Notifier) Option {
 // is six times as long.
 func WithGroupWait(d time.Duration) Option {
 	return func(o *options) { o.groupWait = d }
+}
+
+// WithFlapLimit sets how many transitions of a service within 30 minutes are each
+// told: 0, which is all, to 9; 5 unless set. With one more the service flaps,
+// which is said once, and after that every 15 minutes what has become of it.
+func WithFlapLimit(n int) Option {
+	return func(o *options) { o.flapLimit = n }
 }
 
 // WithRemindEvery has notifiers be told again that a service is still bad, that
@@ -155,6 +166,14 @@ func (o *options) check() error {
 	}
 	if o.groupWait < 0 || o.groupWait > MaxGroupWait {
 		return invalid(ErrInvalidOption, "group_wait", "is %v, it must be from 0 to %v", o.groupWait, MaxGroupWait)
+	}
+	if o.flapLimit < 0 || o.flapLimit >= maxStatusEvts {
+		return invalid(ErrInvalidOption, "flap_limit", "is %d, it must be from 0 to %d", o.flapLimit, maxStatusEvts-1)
+	}
+	for _, check := range o.selfChecks {
+		if check == nil {
+			return invalid(ErrInvalidOption, "self_check", "is nil")
+		}
 	}
 	if o.remindEvery != 0 {
 		if err := checkDuration(ErrInvalidOption, "remind_every", o.remindEvery); err != nil {

@@ -8,49 +8,98 @@ import (
 	"time"
 )
 
-// What is owed to a notifier is stored with the event, and deleted once it was
-// delivered or given up: a restart goes on with the rest.
+// What is owed to a notifier is stored in the same change as its event: a restart
+// goes on with it. What was decided about it stays stored as long as the event.
 
-// owedFor is how long a notice waits for a notifier that is not there any more.
+// owedFor is how long a notice is tried, and waits for a notifier that is not
+// there any more.
 const owedFor = 24 * time.Hour
 
-// owe owes an event to the notifiers, if it is one for them.
-func (m *Manager) owe(posts []*post, ev *Event) {
-	if !notable(ev) {
-		return
+// intake is what the couriers are to know of r besides an event of it. r.mu is
+// held.
+func (m *Manager) intake(r *record, ev *Event, now instant) intake {
+	in := intake{had: r.turned.had}
+	if ev.bad() || ev.Kind == EventRecovered {
+		in.hold = r.holds(now)
 	}
-	for _, p := range posts {
-		for _, dropped := range p.courier.offer(ev) {
-			m.settled(p, dropped)
+	for _, old := range r.events {
+		if ev.At.Sub(old.At) < flapWindow {
+			in.changes++
 		}
 	}
+	if ev.To == StatusStale {
+		m.silences.fall(now.mono, m.judge.living())
+	}
+	return in
 }
 
-// owed are the notices of an event, to be noted in the same change. They are
-// noted before the notifiers are told, so that none is settled before it is owed.
-func owed(posts []*post, ev *Event) (entries []*entry) {
+// owe owes an event to the notifiers, if it is one for them. What comes of it is
+// to be noted, and then confirmed.
+func (m *Manager) owe(ev *Event, in intake) (letters []letter) {
 	if !notable(ev) {
 		return nil
 	}
-	for _, p := range posts {
-		entries = append(entries, &entry{
-			Key: p.owes(ev), service: string(ev.Service), at: ev.At.UnixMilli(), open: true,
-			data: &storedNotice{storedVersion, p.key, *ev}, size: len(ev.Message),
-		})
+	now := m.now()
+	for _, p := range *m.posts.Load() {
+		letters = append(letters, p.courier.offer(ev, in, now))
 	}
-	return entries
+	return letters
 }
 
-// settled notes that a notifier was told, or that it was given up.
-func (m *Manager) settled(p *post, ev *Event) {
-	if m.journal == nil {
+// rowsOf are the rows of new notices, to be noted in the same change as the event.
+func rowsOf(letters []letter) (rows []*entry) {
+	for _, l := range letters {
+		if row := l.reports[0].row; row != nil {
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// confirm lets go what was noted under a ticket, and remembers what it made
+// needless. It reports whether something waits for a threshold.
+func (m *Manager) confirm(letters []letter, ticket uint64) (held bool) {
+	for _, l := range letters {
+		m.remember(l.reports[1:])
+		if m.journal == nil {
+			m.remember(l.reports[:1])
+		}
+		l.c.confirm(l.n, ticket)
+		held = held || l.held
+	}
+	return held
+}
+
+// settled remembers what came of notices.
+func (m *Manager) settled(p *post, reports []report) {
+	for _, r := range reports {
+		if r.trace.State == NoticeDead {
+			m.log.Error("notice given up", "notifier", p.key, "service", r.ev.Service, "event", r.ev.ID, "why", r.trace.Steps[len(r.trace.Steps)-1].Text)
+		}
+	}
+	m.remember(reports)
+}
+
+// remember stores what was decided about notices, or keeps it in memory once
+// nothing more comes of them.
+func (m *Manager) remember(reports []report) {
+	if len(reports) == 0 {
 		return
 	}
-	m.journal.withdraw(int64(time.Since(m.base)), &entry{Key: p.owes(ev), service: string(ev.Service), delete: true})
+	if m.journal == nil {
+		for _, r := range reports {
+			if r.over {
+				m.archive.keep(r.ev.ID, r.trace)
+			}
+		}
+		return
+	}
+	rows := make([]*entry, len(reports))
+	for i, r := range reports {
+		rows[i] = r.row
+	}
+	m.journal.settle(int64(time.Since(m.base)), rows)
 }
-
-// owes is the key of the row of a notice.
-func (p *post) owes(ev *Event) Key { return Key{kindOutbox, p.key + "/" + ev.ID} }
 
 // label gives a notifier a name that no other one has, which is the same after a
 // restart with the same notifiers.
@@ -76,10 +125,34 @@ func (m *Manager) resumeNotices(l *loaded) {
 	slices.SortFunc(l.notices, func(a, b storedNotice) int { return cmp.Compare(a.Event.Sequence, b.Event.Sequence) })
 	posts := *m.posts.Load()
 	for _, n := range l.notices {
-		m.journal.owes((&post{key: n.Notifier}).owes(&n.Event))
-		if !m.offerTo(posts, n) {
+		m.journal.owes(outboxKey(n.Notifier, n.Event.ID))
+		if !m.restoreNotice(posts, n) {
 			m.orphans = append(m.orphans, n)
 		}
+	}
+}
+
+// resumeHolds has what waits for a threshold wait for the services as they were
+// restored. The registry is locked for writing.
+func (m *Manager) resumeHolds(now instant) {
+	for _, p := range *m.posts.Load() {
+		for _, id := range p.courier.holding() {
+			r := m.registry.byID[id]
+			if r == nil {
+				p.courier.rehold(id, 0, false, false, now)
+				continue
+			}
+			r.mu.Lock()
+			if target := p.courier.rehold(id, r.cell.beats.Load(), r.turned.bad, true, now); target != 0 {
+				r.awaited = target
+				r.cell.slow.Store(true)
+			}
+			r.mu.Unlock()
+		}
+		m.remember(p.courier.settleTold(func(id ServiceID) bool {
+			r := m.registry.byID[id]
+			return r != nil && r.incident != nil
+		}, now))
 	}
 }
 
@@ -88,18 +161,19 @@ func (m *Manager) resumeNotices(l *loaded) {
 func (m *Manager) oweAgain(l *loaded, events []*Event) {
 	stored := map[Key]bool{}
 	for _, n := range l.notices {
-		stored[(&post{key: n.Notifier}).owes(&n.Event)] = true
+		stored[outboxKey(n.Notifier, n.Event.ID)] = true
 	}
+	now := m.now()
 	for _, ev := range events {
 		if !notable(ev) {
 			continue
 		}
-		posts := *m.posts.Load()
-		m.journal.note(m.now().mono, owed(posts, ev), nil)
-		for _, p := range posts {
-			if !stored[p.owes(ev)] {
-				p.courier.offer(ev)
+		for _, p := range *m.posts.Load() {
+			if stored[outboxKey(p.key, ev.ID)] {
+				continue
 			}
+			l := p.courier.offer(ev, intake{}, now)
+			m.confirm([]letter{l}, m.journal.note(now.mono, rowsOf([]letter{l}), nil))
 		}
 	}
 }
@@ -109,19 +183,17 @@ func (m *Manager) oweAgain(l *loaded, events []*Event) {
 func (m *Manager) fetchNotices(p *post) {
 	m.orphaned.Lock()
 	defer m.orphaned.Unlock()
-	m.orphans = slices.DeleteFunc(m.orphans, func(n storedNotice) bool { return m.offerTo([]*post{p}, n) })
+	m.orphans = slices.DeleteFunc(m.orphans, func(n storedNotice) bool { return m.restoreNotice([]*post{p}, n) })
 	posts := append(slices.Clone(*m.posts.Load()), p)
 	m.posts.Store(&posts)
 }
 
-// offerTo owes a notice to the notifier that it is for, if that is there.
-func (m *Manager) offerTo(posts []*post, n storedNotice) bool {
+// restoreNotice owes a notice to the notifier that it is for, if that is there.
+func (m *Manager) restoreNotice(posts []*post, n storedNotice) bool {
 	for _, p := range posts {
 		if p.key == n.Notifier {
-			ev := n.Event
-			for _, dropped := range p.courier.offer(&ev) {
-				m.settled(p, dropped)
-			}
+			now := m.now()
+			p.courier.restore(n.notice(m.past.at, now), now)
 			return true
 		}
 	}
@@ -131,22 +203,30 @@ func (m *Manager) offerTo(posts []*post, n storedNotice) bool {
 // bury gives up the notices whose notifier has not come back for long. It is
 // called without locks: a logger may ask the Manager something.
 func (m *Manager) bury() {
+	const why = "given up: its notifier has not been there for 24 hours"
 	var buried []storedNotice
 	defer func() {
 		for _, n := range buried {
-			m.log.Error("notice given up: its notifier is not there any more", "notifier", n.Notifier, "service", n.Event.Service, "event", n.Event.ID)
+			m.log.Error("notice given up", "notifier", n.Notifier, "service", n.Event.Service, "event", n.Event.ID, "why", why)
 		}
 	}()
 	m.orphaned.Lock()
 	defer m.orphaned.Unlock()
+	now := m.now()
 	kept := m.orphans[:0]
-	for _, n := range m.orphans {
-		if time.Since(n.Event.At) < owedFor {
-			kept = append(kept, n)
+	for _, s := range m.orphans {
+		if time.Since(s.Event.At) < owedFor {
+			kept = append(kept, s)
 			continue
 		}
-		buried = append(buried, n)
-		m.settled(&post{key: n.Notifier}, &n.Event)
+		n := s.notice(m.past.at, now)
+		if n.standing {
+			n.standing = false
+		} else {
+			buried = append(buried, s)
+			n.end(now, NoticeDead, why)
+		}
+		m.journal.settle(now.mono, []*entry{n.entry(s.Notifier, now)})
 	}
 	m.orphans = kept
 }

@@ -38,6 +38,9 @@ type record struct {
 	gone    fate
 	heir    *record // of a forgotten record: the one that a handle registered in its place
 
+	turned  side   // whether it is good or bad, and since when
+	awaited uint64 // how many heartbeats its notices wait for; 0 for none
+
 	transitions, incidents uint64
 	incident               *incident
 	events                 []*Event // the latest, oldest first
@@ -88,10 +91,18 @@ func (r *record) bad(s Status) bool {
 
 func (r *record) good(s Status) bool { return s.Good() && !r.bad(s) }
 
+// tags are those of its events; they are shared. mu is held.
+func (r *record) tags() []string {
+	if len(r.reg.Tags) == 0 {
+		return nil
+	}
+	return r.reg.Tags
+}
+
 // quiet reports whether an empty beat would change nothing but the cell.
 // mu is held.
 func (r *record) quiet() bool {
-	return r.gone == alive && r.reported == StatusHealthy && r.status == StatusHealthy && r.message == "" && r.armed
+	return r.gone == alive && r.reported == StatusHealthy && r.status == StatusHealthy && r.message == "" && r.armed && r.awaited == 0
 }
 
 // ended reports whether nothing more is expected of the service: it is stale, or

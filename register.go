@@ -254,6 +254,7 @@ func (m *Manager) dismiss(r *record, why fate, holds func(now instant) bool) (ti
 	}
 	m.registry.del(r)
 	m.publish(r, m.judge.dismiss(r, why, now))
+	m.counted(r)
 	ticket = m.save(r, true)
 	m.speeches.forget(r.spoke)
 	m.runs.forget(r.past)

@@ -129,6 +129,7 @@ func (m *Manager) takeUp(l *loaded) {
 		r.mu.Unlock()
 	}
 	m.recollect(l)
+	m.resumeHolds(now)
 	m.judge.born = max(m.judge.born, wall)
 	waited := m.stage.CompareAndSwap(stageLoading, stageStarted)
 	m.registry.mu.Unlock()
@@ -265,6 +266,7 @@ func (m *Manager) fill(r *record, s *storedService, l *loaded, fresh bool) {
 			r.incident.id = r.incidentID(r.incidents)
 		}
 	}
+	r.turned = side{bad: r.incident != nil, since: m.past.at(s.Since).mono, beats: s.Beats}
 	if r.side = s.Side; r.side == "" {
 		r.side = r.spanState()
 	}

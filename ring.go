@@ -46,6 +46,18 @@ func (j *ring) push(ev *Event) {
 // at is the i-th event kept, the oldest first; mu is held.
 func (j *ring) at(i int) *Event { return j.events[(j.first+i)%len(j.events)] }
 
+// find returns the event with that id, nil when it is not kept.
+func (j *ring) find(id string) *Event {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for i := len(j.events) - 1; i >= 0; i-- {
+		if ev := j.at(i); ev.ID == id {
+			return ev
+		}
+	}
+	return nil
+}
+
 // resume goes on with the numbering of an earlier run: with its name, its latest
 // events in order, up to which number events may be missing, and the number of
 // the next event. Nothing was appended before.

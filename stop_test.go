@@ -21,7 +21,7 @@ func TestStop_isABarrier(t *testing.T) {
 	for round := range 10 {
 		synctest.Test(t, func(t *testing.T) {
 			rec := &recorder{}
-			m := laneswap.NewManager(laneswap.WithNotifier(rec), laneswap.WithEventBuffer(100_000))
+			m := laneswap.NewManager(atOnce(laneswap.WithNotifier(rec), laneswap.WithEventBuffer(100_000))...)
 			require.NoError(t, m.Start(t.Context()))
 			for i := range 3000 {
 				_, err := m.Announce(t.Context(), laneswap.Registration{ID: laneswap.ServiceID(fmt.Sprint("s", i))}, laneswap.Heartbeat{})
@@ -93,12 +93,14 @@ func TestStop_saysHowManyNoticesWereNotDelivered(t *testing.T) {
 			}
 		})))
 		require.NoError(t, m.Start(t.Context()))
-		flip(t, register(t, m, laneswap.Registration{ID: "a"}), 11)
+		for _, id := range []laneswap.ServiceID{"a", "b", "c", "d", "e"} {
+			flip(t, register(t, m, laneswap.Registration{ID: id}), 3)
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
 		defer cancel()
 		err := m.Stop(ctx)
 		require.ErrorIs(t, err, laneswap.ErrNotifier)
-		require.ErrorContains(t, err, "9 notices not delivered", "one was, one was cut off")
+		require.ErrorContains(t, err, "8 notices not delivered", "the two of one service were, those of the second were cut off")
 	})
 }
 

@@ -20,7 +20,7 @@ const (
 	kindAbsence Kind = "absence" // At is when we were back
 	kindAlive   Kind = "alive"   // one row: until when we listened
 	kindBeats   Kind = "beats"   // what a service said lately
-	kindOutbox  Kind = "outbox"  // a notice that is owed
+	kindOutbox  Kind = "outbox"  // a notice, and what was decided about it
 )
 
 // storedVersion is the version of what rows hold. A row with a higher one is of a
@@ -201,13 +201,6 @@ type storedBeats struct {
 type storedError struct {
 	Version int `json:"v"`
 	ErrorRecord
-}
-
-// storedNotice is what an outbox row holds.
-type storedNotice struct {
-	Version  int    `json:"v"`
-	Notifier string `json:"notifier"`
-	Event    Event  `json:"event"`
 }
 
 // Bounds of the contract of Storage.

@@ -25,7 +25,7 @@ type run struct {
 // launch starts a Manager on a storage. The test ends it by stop or crash.
 func launch(t *testing.T, s laneswap.Storage, opts ...laneswap.Option) *run {
 	t.Helper()
-	r := &run{Manager: laneswap.NewManager(append([]laneswap.Option{laneswap.WithStorage(s)}, opts...)...)}
+	r := &run{Manager: laneswap.NewManager(append(atOnce(laneswap.WithStorage(s)), opts...)...)}
 	require.NoError(t, r.Start(t.Context()))
 	t.Cleanup(func() {
 		if !r.stopped {

@@ -194,7 +194,7 @@ func (m *Manager) try(ctx context.Context, b Batch) (err error) {
 }
 
 // pruned are the kinds of rows that grow old.
-var pruned = []Kind{KindEvent, kindSpan, kindAbsence, KindError}
+var pruned = []Kind{KindEvent, kindSpan, kindAbsence, KindError, kindOutbox}
 
 // prune deletes what is older than it is to be kept, in small steps. Start starts
 // it, Stop ends it.

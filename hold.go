@@ -1,0 +1,113 @@
+package laneswap
+
+import (
+	"fmt"
+	"time"
+)
+
+// hold is what a notice waits for before it may be told: a threshold that is to be
+// reached.
+type hold struct {
+	threshold Threshold
+	recovery  bool   // recover_after; else alert_after
+	target    uint64 // how many heartbeats the service has had by then; 0 when they do not count
+	until     int64  // mono: when it is reached without; noDeadline for never
+	from      int64  // mono: since when it counts
+	unit      int64  // ns of silence that count as one heartbeat; 0 when silence does not count
+}
+
+// holdMost is how long a notice waits for heartbeats at most: of a service without
+// a deadline nobody knows whether they come.
+const holdMost = int64(24 * time.Hour)
+
+// progress says how far it is; beats are those that counted.
+func (h *hold) progress(now instant, beats uint64) string {
+	name := "alert_after"
+	if h.recovery {
+		name = "recover_after"
+	}
+	if h.threshold.For != 0 {
+		lasted := min(time.Duration(max(0, now.mono-h.from)), h.threshold.For).Truncate(time.Millisecond)
+		return fmt.Sprintf("threshold %v of %v (%s)", lasted, h.threshold.For, name)
+	}
+	have := max(1, int64(beats))
+	if h.unit > 0 {
+		have = max(have, 1+(now.mono-h.from)/h.unit)
+	}
+	return fmt.Sprintf("threshold %d of %d (%s)", min(have, int64(h.threshold.Beats)), h.threshold.Beats, name)
+}
+
+// side is whether a service is good or bad, and since when.
+type side struct {
+	bad   bool
+	since int64  // mono
+	beats uint64 // heartbeats before it
+	quiet bool   // silence began it: that counts as its first heartbeat
+	had   uint64 // heartbeats of the side before it
+}
+
+// turn notes that r is good or bad now; ch is why. mu is held.
+func (r *record) turn(to Status, mono int64, ch change) {
+	bad := r.bad(to)
+	if bad == r.turned.bad || !bad && !r.good(to) {
+		return
+	}
+	beats := r.cell.beats.Load()
+	if ch.beat && beats > 0 {
+		beats-- // it belongs to what it begins
+	}
+	r.turned = side{bad: bad, since: mono, beats: beats, quiet: !ch.beat, had: r.turned.count(beats)}
+}
+
+// count is how many heartbeats there were on this side, when the service has had
+// as many as that.
+func (s side) count(beats uint64) uint64 {
+	n := beats - min(beats, s.beats)
+	if s.quiet {
+		n++
+	}
+	return n
+}
+
+// holds returns what notices of r wait for while it is as it is; nil for nothing.
+// mu is held.
+func (r *record) holds(now instant) *hold {
+	s := &r.turned
+	h := &hold{threshold: r.reg.AlertAfter, recovery: !s.bad, from: s.since, until: noDeadline}
+	if h.recovery {
+		h.threshold = r.reg.RecoverAfter
+	}
+	if h.threshold.immediate() {
+		return nil
+	}
+	if d := h.threshold.For; d != 0 {
+		h.until = s.since + int64(d)
+	} else {
+		need := uint64(h.threshold.Beats)
+		h.target = s.beats + need
+		if s.quiet {
+			h.target--
+		}
+		h.until = s.since + holdMost
+		beats := r.cell.beats.Load()
+		if r.status == StatusStale {
+			h.unit = int64(r.reg.Interval)
+			if h.unit == 0 {
+				h.unit = r.cell.window.Load()
+			}
+			h.from = max(s.since, now.mono)
+			missing := int64(need) - int64(min(need, s.count(beats)))
+			if !s.quiet {
+				missing-- // that it fell silent counts as one
+			}
+			h.until = min(h.until, now.mono+max(0, missing)*h.unit)
+		}
+		if beats >= h.target {
+			return nil
+		}
+	}
+	if h.until <= now.mono {
+		return nil
+	}
+	return h
+}

@@ -1,0 +1,144 @@
+package laneswap
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// NotifierStatus is how a notifier stands.
+type NotifierStatus struct {
+	Name  string        `json:"name"`
+	State NotifierState `json:"state"`
+	// Waiting is how many notices are owed to it; Oldest is when the oldest of
+	// them was made, zero when there is none.
+	Waiting int       `json:"waiting"`
+	Oldest  time.Time `json:"oldest,omitzero"`
+	// Sent is how many messages it has taken since Start, Dead how many notices
+	// were given up.
+	Sent uint64 `json:"sent"`
+	Dead uint64 `json:"dead"`
+	// LastSent is when it last took one; LastError is what it said when it last
+	// failed, and LastErrorAt when.
+	LastSent    time.Time `json:"last_sent,omitzero"`
+	LastError   string    `json:"last_error,omitempty"`
+	LastErrorAt time.Time `json:"last_error_at,omitzero"`
+	// RetryAt is when it is asked again; zero unless it is retrying.
+	RetryAt time.Time `json:"retry_at,omitzero"`
+}
+
+// NotifierState is how a notifier is.
+type NotifierState string
+
+// The states of a notifier.
+const (
+	NotifierOK       NotifierState = "ok"
+	NotifierRetrying NotifierState = "retrying" // The last attempt failed; it is tried again.
+	NotifierStuck    NotifierState = "stuck"    // It has not returned for 30 seconds.
+	NotifierDisabled NotifierState = "disabled" // It will take nothing any more: see Permanent.
+)
+
+// NotifierTest is what came back for a test message.
+type NotifierTest struct {
+	Notifier  string `json:"notifier"`
+	Delivered bool   `json:"delivered"`
+	// MessageID is what the receiver calls the message; it may be empty.
+	MessageID string `json:"message_id,omitempty"`
+	// Error is what the notifier said when it was not delivered.
+	Error string `json:"error,omitempty"`
+}
+
+// Notifiers says how the notifiers stand, in the order of their names.
+func (m *Manager) Notifiers(ctx context.Context) ([]NotifierStatus, error) {
+	if err := m.readable(ctx); err != nil {
+		return nil, failed("notifiers", "", err)
+	}
+	return m.notifiers(), nil
+}
+
+func (m *Manager) notifiers() (all []NotifierStatus) {
+	now := m.now()
+	for _, p := range *m.posts.Load() {
+		s := p.courier.status(now)
+		s.Name = p.key
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b NotifierStatus) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}
+
+// testPatience is how long TestNotifier waits at most.
+const testPatience = time.Minute
+
+// TestNotifier sends a test message through the notifier of that name, as
+// Notifiers has it, and says what came back. It waits for its turn behind a message
+// that is being sent, and for the end of a pause that the receiver asked for, as long
+// as ctx allows and a minute at most; it goes ahead of what waits. A disabled
+// notifier that delivers it is used again. The error matches ErrNotifierNotFound,
+// ErrNotStarted or ErrStopped; that the message was not delivered is no error.
+func (m *Manager) TestNotifier(ctx context.Context, name string) (NotifierTest, error) {
+	result, err := m.testNotifier(ctx, name)
+	return result, failed("test notifier", ServiceID(name), err)
+}
+
+func (m *Manager) testNotifier(ctx context.Context, name string) (NotifierTest, error) {
+	if err := m.writable(ctx); err != nil {
+		return NotifierTest{}, err
+	}
+	for _, p := range *m.posts.Load() {
+		if p.key != name {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, testPatience)
+		defer cancel()
+		call := &testCall{done: make(chan NotifierTest, 1)}
+		p.courier.test(call)
+		result := NotifierTest{}
+		select {
+		case result = <-call.done:
+		case <-m.ctx.Done():
+			return NotifierTest{}, ErrStopped
+		case <-ctx.Done():
+			result.Error = p.courier.abandon(call, m.now())
+		}
+		result.Notifier = name
+		return result, nil
+	}
+	return NotifierTest{}, ErrNotifierNotFound
+}
+
+// test has a test message sent.
+func (c *courier) test(call *testCall) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tests = append(c.tests, call)
+	c.nudge()
+}
+
+// abandon takes a test back for which nobody waits any more, and says what it
+// waited for.
+func (c *courier) abandon(call *testCall, now instant) (why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tests = slices.DeleteFunc(c.tests, func(other *testCall) bool { return other == call })
+	switch {
+	case c.asked > now.mono:
+		return "nothing was sent: the receiver asked to wait until " + clockAt(now, c.asked)
+	case c.busy != 0:
+		return fmt.Sprintf("no answer: the notifier is busy since %s", clockAt(now, c.busy))
+	}
+	return "nothing was sent in that time"
+}
+
+// testNotification is what a test message says.
+func testNotification(now instant) Notification {
+	n := Notification{
+		ID: fmt.Sprintf("test/%x", now.wall), Kind: NoticeTest, Attempt: 1, Title: "LaneSwap: a test message",
+		Text: "This is a test message of LaneSwap. Nothing has happened; alerts arrive here.",
+	}
+	n.Event = Event{ID: n.ID, Name: "LaneSwap", Message: n.Text, At: wallTime(now.wall / int64(time.Millisecond))}
+	n.Items = []Item{{Event: n.Event, Text: n.Text}}
+	return n
+}

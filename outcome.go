@@ -1,0 +1,199 @@
+package laneswap
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// done says what came of a message: the receiver's name for it, or the error.
+// stopped says that it was cut off by Stop, which is nobody's failure.
+// It returns the notices of which something is to be remembered.
+func (c *courier) done(msg *message, id string, err error, stopped bool, now instant) []report {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.busy = 0
+	var changed []*notice
+	for _, p := range msg.parts {
+		p.t.flying = 0
+	}
+	if err != nil {
+		c.lastError, c.lastErrorAt = excuse(err), now
+		if msg.test == nil {
+			changed = c.failed(msg, err, stopped, now)
+		} else if f := failureOf(err); f.kind == failLater {
+			c.asked = now.mono + int64(f.after)
+		}
+	} else {
+		c.sent++
+		c.lastSent, c.failures, c.pause, c.disabled = now, 0, 0, false
+		for _, p := range msg.parts {
+			changed = append(changed, c.told(msg, p, id, now)...)
+		}
+	}
+	if msg.test != nil {
+		result := NotifierTest{Delivered: err == nil, MessageID: id}
+		if err != nil {
+			result.Error = excuse(err)
+		}
+		msg.test.done <- result
+	}
+	changed = append(changed, c.ended...)
+	c.ended = nil
+	return c.report(changed, now)
+}
+
+// excuse is an error in one line that may be shown.
+func excuse(err error) string {
+	text := err.Error()
+	if errors.Is(err, ErrNotifier) {
+		if inner := errors.Unwrap(err); inner != nil {
+			text = inner.Error()
+		}
+	}
+	return cutBytes(Sanitize(text), 500)
+}
+
+// told notes that a part of a message was delivered; mu is held.
+func (c *courier) told(msg *message, p part, id string, now instant) (changed []*notice) {
+	t := p.t
+	text := "sent"
+	if p.reminder {
+		t.reminders++
+		text = fmt.Sprintf("reminder %d sent", t.reminders)
+	}
+	if id != "" {
+		text += " as message " + id
+	}
+	if p.reminder {
+		p.notices[0].step(now, text+inDigest(msg))
+		t.saidAt, p.notices[0].sentAt = now.mono, now.wall/int64(time.Millisecond)
+		t.failures, t.retryAt = 0, 0
+		return p.notices
+	}
+	if n := p.notices[0].attempts; n > 1 {
+		text += fmt.Sprintf(", try %d", n)
+	}
+	last := p.notices[len(p.notices)-1]
+	for _, n := range p.notices {
+		step := text + inDigest(msg)
+		if n != last {
+			step += ", together with " + last.ev.ID
+		}
+		n.message, n.sentAt, n.hold, n.flapDue = id, now.wall/int64(time.Millisecond), nil, 0
+		n.end(now, NoticeSent, step)
+	}
+	c.weigh(p.notices)
+	t.drop(len(p.notices))
+	t.failures, t.retryAt, t.alone, t.reminders = 0, 0, false, 0
+	if t.flapping > 0 {
+		t.flapAt = max(1, now.mono)
+	}
+	if t.said != nil {
+		t.said.standing = false
+		changed = append(changed, t.said)
+		t.said = nil
+	}
+	if last.ev.bad() {
+		t.said, t.saidAt, last.standing = last, now.mono, true
+	}
+	if !t.queued {
+		c.tidy(t, now)
+	}
+	return append(changed, p.notices...)
+}
+
+func inDigest(msg *message) string {
+	if msg.number == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (in digest %d, with %d others)", msg.number, len(msg.parts)-1)
+}
+
+// failed decides what comes after an attempt that failed; mu is held.
+func (c *courier) failed(msg *message, err error, stopped bool, now instant) (changed []*notice) {
+	f := failureOf(err)
+	switch {
+	case stopped:
+		msg.step(now, "cut off: LaneSwap stopped")
+	case f.kind == failLater:
+		c.asked = now.mono + int64(f.after)
+		msg.step(now, fmt.Sprintf("%s; asked to wait until %s", excuse(err), clockAt(now, c.asked)))
+	case f.kind == failPermanent:
+		c.disabled = true
+		msg.step(now, excuse(err)+"; the notifier is disabled until LaneSwap is started again or a test message gets through")
+	case f.kind == failRefused && len(msg.parts) > 1:
+		msg.step(now, fmt.Sprintf("digest %d was refused, it is told alone: %s", msg.number, excuse(err)))
+		for _, p := range msg.parts {
+			p.t.alone = true
+		}
+	case f.kind == failRefused && msg.parts[0].reminder:
+		msg.step(now, "reminder refused: "+excuse(err))
+		msg.parts[0].t.saidAt = now.mono
+	case f.kind == failRefused:
+		p := msg.parts[0]
+		changed = c.giveUp(p.t, len(p.notices), now, "given up, the receiver refused it: "+excuse(err))
+	default:
+		c.failures++
+		c.pause = now.mono + backoff(c.failures)
+		for _, p := range msg.parts {
+			p.t.failures++
+			p.t.retryAt = now.mono + backoff(p.t.failures)
+			c.pause = min(c.pause, p.t.retryAt)
+		}
+		msg.step(now, fmt.Sprintf("try %d failed: %s; next one at %s or later", msg.note.Attempt, excuse(err), clockAt(now, c.pause)))
+	}
+	return changed
+}
+
+// step adds to the traces of all that a message tells.
+func (msg *message) step(now instant, text string) {
+	for _, p := range msg.parts {
+		for _, n := range p.notices {
+			n.step(now, text)
+		}
+	}
+}
+
+// finished returns the notices that were given up since the last message.
+func (c *courier) finished(now instant) []report {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ended := c.ended
+	c.ended = nil
+	return c.report(ended, now)
+}
+
+// status is how the notifier stands.
+func (c *courier) status(now instant) NotifierStatus {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := NotifierStatus{
+		State: NotifierOK, Sent: c.sent, Dead: c.dead, LastError: c.lastError,
+		LastSent: wallTime(c.lastSent.wall / int64(time.Millisecond)), LastErrorAt: wallTime(c.lastErrorAt.wall / int64(time.Millisecond)),
+	}
+	oldest := int64(math.MaxInt64)
+	for _, t := range c.queue {
+		s.Waiting += len(t.waiting)
+		for _, n := range t.waiting {
+			oldest = min(oldest, n.ev.At.UnixMilli())
+		}
+	}
+	if s.Waiting > 0 {
+		s.Oldest = wallTime(oldest)
+	}
+	barred := max(c.asked, c.pause)
+	switch {
+	case c.busy != 0 && now.mono-c.busy > int64(notifyTimeout):
+		s.State = NotifierStuck
+	case c.disabled:
+		s.State = NotifierDisabled
+	case c.failures > 0 || barred > now.mono:
+		s.State = NotifierRetrying
+		if barred > now.mono {
+			s.RetryAt = wallTime((now.wall + barred - now.mono) / int64(time.Millisecond))
+		}
+	}
+	return s
+}

@@ -1,0 +1,154 @@
+package laneswap
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Mass silence: at least that many services, and half of those that lived, within
+// that time.
+const (
+	massLeast  = 3
+	massWithin = int64(time.Minute)
+)
+
+// silences notices when many services fall silent at once: it may be us.
+type silences struct {
+	mu    sync.Mutex // guards what follows
+	fell  []int64    // mono: when services fell silent, within the last minute
+	until int64      // mono: how long it counts as mass silence
+}
+
+// fall notes that a service fell silent; living is how many live still.
+func (s *silences) fall(now int64, living int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for n < len(s.fell) && s.fell[n] <= now-massWithin {
+		n++
+	}
+	s.fell = append(s.fell[n:], now)
+	if len(s.fell) >= massLeast && len(s.fell) >= living {
+		s.until = now + massWithin
+	}
+}
+
+// mass reports whether many fell silent within the last minute.
+func (s *silences) mass(now int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return now < s.until
+}
+
+// living is how many services are not silent, have beaten and are expected to.
+func (j *judge) living() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := 0
+	for i, count := range j.counts {
+		switch statusOrder[i] {
+		case StatusStale, StatusShutdown, StatusUnknown:
+		default:
+			n += count
+		}
+	}
+	return n
+}
+
+// selfChecks are what LaneSwap looks at in itself, for one at a time.
+type selfChecks struct {
+	mu      sync.Mutex // held while they run
+	at      int64      // mono: when the finding was made
+	finding string
+}
+
+const (
+	checkTimeout = 5 * time.Second
+	checkFresh   = int64(30 * time.Second) // how long a finding serves
+)
+
+// checkSelf says in a few sentences whether it is us that cannot hear.
+func (m *Manager) checkSelf(ctx context.Context) string {
+	m.checks.mu.Lock()
+	defer m.checks.mu.Unlock()
+	now := m.now()
+	if m.checks.finding != "" && now.mono-m.checks.at < checkFresh {
+		return m.checks.finding
+	}
+	parts := []string{m.hearing(now), m.pauses(now)}
+	if m.journal != nil {
+		if h := m.Health().Storage; h.State != "ok" {
+			parts = append(parts, "the storage is "+h.State)
+		}
+	}
+	for _, check := range m.opts.selfChecks {
+		if text := ask(ctx, check); text != "" {
+			parts = append(parts, text)
+		}
+	}
+	m.checks.at, m.checks.finding = now.mono, "Self-check: "+strings.Join(parts, "; ")+"."
+	return m.checks.finding
+}
+
+// hearing says whether anybody is heard.
+func (m *Manager) hearing(now instant) string {
+	latest, heard, all := int64(0), 0, 0
+	for _, r := range m.registry.all() {
+		all++
+		if r.cell.beats.Load() == 0 {
+			continue
+		}
+		last := r.cell.last.Load()
+		if now.mono-last < massWithin {
+			heard++
+		}
+		if latest == 0 || last > latest {
+			latest = last
+		}
+	}
+	text := fmt.Sprintf("%d of %s heard in the last minute", heard, plural(all, "service"))
+	if latest != 0 {
+		text += fmt.Sprintf(", the latest heartbeat %v ago", roundly(time.Duration(max(0, now.mono-latest))))
+	}
+	return text
+}
+
+// pauses says whether LaneSwap itself stood still of late.
+func (m *Manager) pauses(now instant) string {
+	gone, ok := m.judge.absences.newest()
+	if !ok || now.mono-gone.back.mono > int64(5*time.Minute) {
+		return "LaneSwap itself has not paused in the last 5 minutes"
+	}
+	return fmt.Sprintf("LaneSwap itself could not hear for %v until %s", roundly(time.Duration(gone.length())), clock(time.Unix(0, gone.back.wall)))
+}
+
+// ask runs one check of the program around; it may hang or panic.
+func ask(ctx context.Context, check func(ctx context.Context) string) (text string) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	done := make(chan string, 1)
+	go func() { // ends with the check, which was told to
+		defer func() {
+			if p := recover(); p != nil {
+				done <- "a self-check panicked"
+			}
+		}()
+		done <- cutBytes(Sanitize(check(ctx)), 300)
+	}()
+	select {
+	case text = <-done:
+		return text
+	case <-ctx.Done():
+		return "a self-check did not answer"
+	}
+}
+
+// explain adds what LaneSwap found out about itself.
+func (n *Notification) explain(finding string) {
+	n.Finding = finding
+	title, rest, _ := strings.Cut(n.Text, "\n")
+	n.Text = title + "\n" + finding + "\n" + rest
+}

@@ -1,0 +1,222 @@
+package laneswap
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// thread is what one notifier is and was told of one service. It is guarded by
+// its courier.
+type thread struct {
+	service ServiceID
+	waiting []*notice // oldest first; those from free on wait for hold
+	free    int
+	hold    *hold
+	queued  bool  // in the courier's queue
+	flying  int   // how many of waiting are being sent
+	due     int64 // mono: when those that are free may be told
+	retryAt int64 // mono: not before it, for an attempt has failed
+
+	failures int
+	alone    bool // the receiver has refused a digest that it was in
+
+	announced bool    // a bad notice of the open incident is owed, or was told
+	said      *notice // the latest that was told, while the incident is open
+	saidAt    int64   // mono
+	reminders int
+	flapping  int   // transitions in 30 minutes, when they are too many
+	flapAt    int64 // mono: when that was said; 0 for not yet
+}
+
+// intake is what is known of a service when something happened to it.
+type intake struct {
+	changes int    // transitions in 30 minutes
+	hold    *hold  // what a notice of it would wait for
+	had     uint64 // heartbeats of the time before a turn
+}
+
+// Flapping.
+const (
+	flapWindow = 30 * time.Minute
+	flapPause  = int64(15 * time.Minute) // between two messages of one service that flaps
+)
+
+// bad reports whether ev says that a service is bad.
+func (e *Event) bad() bool {
+	return e.Kind == EventDown || e.Kind == EventWorse || e.Kind == EventBetter
+}
+
+// ends reports whether ev ends an incident.
+func (e *Event) ends() bool { return e.Kind == EventRecovered || e.Kind == EventRemoved }
+
+// withheld reports whether nobody was told yet that the service is bad.
+func (t *thread) withheld() bool { return t.hold != nil && !t.hold.recovery }
+
+// take decides about a new notice: whether it is to be told at all, and what it
+// waits for. It returns the older ones that it makes needless.
+func (c *courier) take(t *thread, n *notice, in intake, now instant) (ended []*notice) {
+	ev := n.ev
+	switch {
+	case t.withheld() && ev.ends():
+		why := "good again before it was to be told: " + t.hold.progress(now, in.had)
+		ended = t.cancel(now, why)
+		n.end(now, NoticeSkipped, "nobody was told that it was bad")
+		return ended
+	case t.hold != nil && t.hold.recovery && ev.bad():
+		ended = t.cancel(now, "bad again before it was to be told: "+t.hold.progress(now, in.had))
+		t.announced = true
+		if last := t.latest(); last != nil && last.ev.To == ev.To {
+			n.end(now, NoticeSkipped, "the notifier knows it as "+string(ev.To)+" already, and its recovery was not told")
+			return ended
+		}
+	}
+	follows := t.announced && !ev.bad() || t.announced && ev.Kind == EventBetter
+	if ok, not := passes(c.filters, ev); !ok && !follows {
+		n.end(now, NoticeSkipped, "not for this notifier: "+not)
+		t.announced = t.announced && !ev.ends()
+		return ended
+	} else if !ok {
+		n.step(now, "told in spite of its filter ("+not+"): the notifier was told that it was bad")
+	}
+	n.state = NoticeWaiting
+	switch {
+	case t.withheld():
+		if in.hold == nil {
+			t.push(c, n)
+			c.release(t, now)
+			return ended
+		}
+		t.hold = in.hold // silence counts in another way than heartbeats
+		n.wait(now, t.hold, in.had)
+	case in.hold != nil && ev.bad() && !t.announced, in.hold != nil && ev.Kind == EventRecovered && t.announced:
+		t.hold = in.hold
+		n.wait(now, t.hold, in.had)
+	default:
+		t.announced = ev.bad() || t.announced && !ev.ends()
+	}
+	t.push(c, n)
+	if t.hold == nil {
+		t.free = len(t.waiting)
+		c.gather(t, n, in.changes, now)
+	}
+	return ended
+}
+
+// wait says that n waits for a threshold.
+func (n *notice) wait(now instant, h *hold, beats uint64) {
+	n.state, n.hold = NoticeHeld, h
+	n.step(now, h.progress(now, 1))
+}
+
+// push adds a notice behind those that wait.
+func (t *thread) push(c *courier, n *notice) {
+	t.waiting = append(t.waiting, n)
+	c.bytes += n.weight()
+	if !t.queued {
+		t.queued = true
+		c.queue = append(c.queue, t)
+	}
+}
+
+// cancel takes back what waits for a threshold.
+func (t *thread) cancel(now instant, why string) (ended []*notice) {
+	for _, n := range t.waiting[t.free:] {
+		n.end(now, NoticeSkipped, why)
+		ended = append(ended, n)
+	}
+	t.waiting = slices.Delete(t.waiting, t.free, len(t.waiting))
+	t.hold = nil
+	return ended
+}
+
+// latest is the last notice that was told, or will be.
+func (t *thread) latest() *notice {
+	if t.free > 0 {
+		return t.waiting[t.free-1]
+	}
+	return t.said
+}
+
+// release lets go what waits for a threshold: it is reached.
+func (c *courier) release(t *thread, now instant) {
+	h := t.hold
+	if h == nil {
+		return
+	}
+	t.hold = nil
+	for _, n := range t.waiting[t.free:] {
+		if n.state == NoticeHeld {
+			n.state, n.hold = NoticeWaiting, nil
+			n.step(now, h.reached())
+			n.since = now.mono
+		}
+		t.announced = n.ev.bad() || t.announced && !n.ev.ends()
+	}
+	t.free = len(t.waiting)
+	if t.free > 0 {
+		c.gather(t, t.waiting[t.free-1], t.flapping, now)
+	}
+}
+
+// reached says that the threshold is.
+func (h *hold) reached() string {
+	name := "alert_after"
+	if h.recovery {
+		name = "recover_after"
+	}
+	if h.threshold.For != 0 {
+		return fmt.Sprintf("threshold of %v reached (%s)", h.threshold.For, name)
+	}
+	return fmt.Sprintf("threshold %d of %d reached (%s)", h.threshold.Beats, h.threshold.Beats, name)
+}
+
+// gather says when a notice is told: with those that come at the same time, or, of
+// a service that flaps, a while after the last message.
+func (c *courier) gather(t *thread, n *notice, changes int, now instant) {
+	wait := c.wait
+	if now.mono < c.storm {
+		wait *= stormFactor
+	}
+	if c.until < now.mono {
+		c.until = now.mono + wait
+	}
+	due := c.until
+	t.flapping = 0
+	if c.flapLimit > 0 && changes > c.flapLimit && n.ev.Service != "" {
+		t.flapping = changes
+		if t.flapAt != 0 && due < t.flapAt+flapPause {
+			due = t.flapAt + flapPause
+			n.flapDue = (now.wall + due - now.mono) / int64(time.Millisecond)
+			n.step(now, fmt.Sprintf("flapping, %s, which was said already: told with what follows until %s", changesIn(changes), clockAt(now, due)))
+		} else {
+			n.step(now, "flapping: "+changesIn(changes))
+		}
+	} else {
+		t.flapAt = 0
+	}
+	if n.flapDue == 0 && due > now.mono {
+		n.step(now, "gathered with what comes until "+clockAt(now, due))
+	}
+	if t.free == 1 || due < t.due {
+		t.due = due
+	}
+}
+
+// changesIn counts transitions; of a service no more than 10 are remembered.
+func changesIn(n int) string {
+	if n >= maxStatusEvts {
+		return fmt.Sprintf("%d changes or more in 30 minutes", maxStatusEvts)
+	}
+	return fmt.Sprintf("%d changes in 30 minutes", n)
+}
+
+// clockAt is the time of day, in UTC, at the instant mono.
+func clockAt(now instant, mono int64) string {
+	return time.Unix(0, now.wall+mono-now.mono).UTC().Format("15:04:05")
+}
+
+// idle reports whether nothing is left to remember.
+func (t *thread) idle(now instant) bool {
+	return len(t.waiting) == 0 && t.said == nil && !t.announced && (t.flapAt == 0 || now.mono > t.flapAt+int64(flapWindow))
+}
