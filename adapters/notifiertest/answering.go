@@ -1,0 +1,112 @@
+package notifiertest
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/laneswap/laneswap"
+)
+
+// hangFor is how long the context of a call lasts whose receiver hangs, and slack
+// how much later it may return on a busy machine.
+const (
+	hangFor = 300 * time.Millisecond
+	slack   = 10 * time.Second
+)
+
+// answering is what a notifier makes of answers.
+var answering = []test{
+	{"Answers_are", func(r *run) {
+		for _, a := range answers {
+			r.Run(a.name, func(t *testing.T) {
+				t.Parallel()
+				(&run{T: t, target: r.target}).understands(a)
+			})
+		}
+	}},
+	{"Requests_areMadeOncePerCall", func(r *run) {
+		for _, a := range answers {
+			s, c := r.ask(a)
+			most := max(r.target.Except[a.name].Requests, 1)
+			if got := len(s.received()); got > most {
+				r.Errorf("%s: %d requests within one Notify, of which %s came: the Manager tries again, not the notifier", a.name, got, told(c.err))
+			}
+		}
+	}},
+	{"Redirects_areNotFollowed", func(r *run) {
+		for _, code := range []int{301, 302, 303, 307, 308} {
+			s := r.newServer()
+			s.answer(redirect(code))
+			err := r.notify(r.makeHTTP(s), Notifications(now)[0])
+			if got := s.received(); err == nil || len(got) != 1 {
+				r.Errorf("%d: %s after %d requests, want an error after 1: a redirect would take the message and its secrets elsewhere", code, told(err), len(got))
+			}
+		}
+	}},
+	{"Errors_areShortAndClean", func(r *run) {
+		for _, a := range answers {
+			if _, c := r.ask(a); c.err != nil {
+				if wrong := unclean(c.err); wrong != "" {
+					r.Errorf("%s: the error %.2000q %s", a.name, c.err, wrong)
+				}
+			}
+		}
+	}},
+	{"Messages_areTakenByAServerThatTakesThem", func(r *run) {
+		s := r.newServer()
+		n := r.makeHTTP(s)
+		r.deliver("Notify", n, Notifications(now)[0])
+		got := s.received()
+		if len(got) != 1 || len(got[0].body) == 0 {
+			r.Fatalf("nil was returned, and the server got %d requests: %v", len(got), got)
+		}
+	}},
+}
+
+// ask sends one message to a server that does as the row says.
+func (r *run) ask(a answer) (*Stand, called) {
+	r.Helper()
+	server := (*run).newServer
+	if a.place != nil {
+		server = a.place
+	}
+	s := server(r)
+	n := r.makeHTTP(s)
+	if a.reply != nil {
+		s.answer(a.reply)
+	}
+	d := r.target.Patience / 2
+	if a.hangs {
+		d = hangFor
+	}
+	c := r.finished("Notify", func() called { return call(r.Context(), d, n, Notifications(now)[0]) })
+	s.close() // so that nothing of it runs on beside the next
+	return s, c
+}
+
+// understands requires the verdict of a row.
+func (r *run) understands(a answer) {
+	r.Helper()
+	want := a.want
+	if except, ok := r.target.Except[a.name]; ok && len(except.Verdicts) > 0 {
+		want = except.Verdicts
+	}
+	s, c := r.ask(a)
+	switch got := verdictOf(c.err); {
+	case !slices.Contains(want, got):
+		r.Fatalf("%s after %d requests, want one of %v", told(c.err), len(s.received()), want)
+	case got == Later:
+		d, _ := laneswap.RetryDelay(c.err)
+		// A date has whole seconds, and it took some time to get here.
+		if a.after != 0 && (d < a.after-slack || d > a.after+time.Second) {
+			r.Fatalf("%s, want it in %v", told(c.err), a.after)
+		}
+	}
+	switch {
+	case a.hangs && c.took > hangFor+slack:
+		r.Fatalf("it took %v to return from a context of %v", c.took, hangFor)
+	case !a.hangs && c.took > r.target.Patience/2:
+		r.Fatalf("only the context ended it: what is read of an answer must be bounded")
+	}
+}

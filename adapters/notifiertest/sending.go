@@ -1,0 +1,123 @@
+package notifiertest
+
+import (
+	"fmt"
+	"net/http"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/laneswap/laneswap"
+)
+
+// now is the time at which the messages of the suite are told.
+var now = time.Date(2026, 3, 29, 1, 30, 0, 0, time.UTC)
+
+// sending is what holds for messages that are taken.
+var sending = []test{
+	{"Kinds_areAllTaken", func(r *run) {
+		notes := Notifications(now)
+		other := notes[0]
+		other.Kind = "of a later version" // a kind that comes with a later version is told by its text
+		for _, note := range append(notes, other) {
+			r.Run(string(note.Kind), func(t *testing.T) {
+				t.Parallel()
+				r := &run{T: t, target: r.target}
+				_, n, delivered := r.make()
+				r.deliver("Notify", n, note)
+				if delivered() == "" {
+					r.Fatal("nil was returned, and nothing has arrived")
+				}
+			})
+		}
+	}},
+	{"Messages_arriveInOrderBeforeNotifyReturns", func(r *run) {
+		_, n, delivered := r.make()
+		for i := range r.limit(20) {
+			r.deliver(fmt.Sprintf("message %d", i+1), n, numbered(i))
+			got, at := delivered(), 0
+			for k := range i + 1 {
+				next := strings.Index(got[at:], numberedName(k))
+				if next < 0 {
+					r.Fatalf("Notify returned nil for %d messages, and number %d has not arrived, or not in its turn", i+1, k+1)
+				}
+				at += next
+			}
+		}
+	}},
+	{"Notification_isNotChanged", func(r *run) {
+		for i, note := range Notifications(now) {
+			_, n, _ := r.make()
+			r.deliver("Notify", n, note)
+			if want := Notifications(now)[i]; !reflect.DeepEqual(note, want) {
+				r.Errorf("the notification was changed:\n%+v\nit was:\n%+v", note, want)
+			}
+		}
+	}},
+	{"Calls_atTheSameTimeAreSafe", func(r *run) {
+		s, n, delivered := r.make()
+		calls := r.limit(8)
+		s.answer(together(calls, r.target.OK))
+		var wait sync.WaitGroup
+		errs := make([]error, calls)
+		for i := range calls {
+			wait.Go(func() {
+				if c := call(r.Context(), r.target.Patience/2, n, numbered(i)); c.panic != "" {
+					errs[i] = fmt.Errorf("panic: %s", c.panic)
+				} else {
+					errs[i] = c.err
+				}
+			})
+		}
+		wait.Wait()
+		got := delivered()
+		for i, err := range errs {
+			if err != nil {
+				r.Errorf("message %d: %s", i+1, told(err))
+			} else if !strings.Contains(got, numberedName(i)) {
+				r.Errorf("message %d: nil was returned, and it has not arrived", i+1)
+			}
+		}
+	}},
+	{"Receipt_isGiven", func(r *run) {
+		_, n, _ := r.make()
+		id, err := laneswap.Send(r.Context(), n, Notifications(now)[0])
+		if err != nil {
+			r.Fatalf("Send: %s", told(err))
+		}
+		if id != r.target.Receipt {
+			r.Fatalf("the receipt is %q, want %q", id, r.target.Receipt)
+		}
+	}},
+}
+
+// together holds answers back until n requests are there, or those that come have
+// had their time: calls may wait for each other, but need not.
+func together(n int, ok Answer) func(*Stand, http.ResponseWriter, *http.Request) {
+	var mu sync.Mutex
+	came, all := 0, make(chan struct{})
+	return func(s *Stand, w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		if came++; came == n {
+			close(all)
+		}
+		mu.Unlock()
+		select {
+		case <-all:
+		case <-time.After(100 * time.Millisecond):
+		}
+		ok.reply(s, w, r)
+	}
+}
+
+// numberedName is in what numbered tells, and in nothing else. It is letters and
+// digits only: nobody escapes those.
+func numberedName(i int) string { return fmt.Sprintf("Numbered%03dService", i) }
+
+// numbered is a message that can be told from others.
+func numbered(i int) laneswap.Notification {
+	ev := down(now.Add(time.Duration(i)*time.Second), laneswap.ServiceID(numberedName(i)), numberedName(i))
+	return single(fmt.Sprintf("numbered-%d", i), laneswap.NoticeEvent, laneswap.Item{Event: ev, Text: numberedName(i) + " is stale, was healthy"})
+}

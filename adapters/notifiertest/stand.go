@@ -1,0 +1,210 @@
+package notifiertest
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/tls"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// maxRequest bounds what is read of one request.
+const maxRequest = 256 << 20
+
+// Stand is what a test gives to the function that makes the notifier.
+type Stand struct {
+	// URL is the address of the server that stands in for the receiver, such as
+	// "http://127.0.0.1:4711", without a path. It is empty for Local.
+	URL string
+
+	server  *httptest.Server
+	release chan struct{} // closed when hanging handlers are to end
+	once    sync.Once
+
+	log *slog.Logger
+
+	mu       sync.Mutex // guards what follows
+	logged   bytes.Buffer
+	secrets  []string
+	requests []request
+	conns    int
+	reply    func(s *Stand, w http.ResponseWriter, r *http.Request)
+}
+
+// request is what the server was sent.
+type request struct {
+	method, uri string
+	header      http.Header
+	body        []byte
+}
+
+// Secret returns a text to plant at a place where the notifier takes a secret: a
+// part of a path, a value of a query, a password, a key, a header. It is made of
+// lower-case letters, digits and dashes, 30 to 60 of them, and differs from call
+// to call. The suite fails when it finds it in an error, a log or a message.
+func (s *Stand) Secret(place string) string {
+	secret := "canary-" + place + "-" + strings.ToLower(rand.Text())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.secrets = append(s.secrets, secret)
+	return secret
+}
+
+// Logger returns a logger for notifiers that take one: the suite reads along. What
+// goes through package log, and so what slog writes by default, is read as well.
+func (s *Stand) Logger() *slog.Logger { return s.log }
+
+// newStand makes a stand without a server.
+func (r *run) newStand() *Stand {
+	s := &Stand{release: make(chan struct{})}
+	s.log = slog.New(slog.NewTextHandler(s, &slog.HandlerOptions{Level: slog.LevelDebug - 100}))
+	readAlong(r.T, s)
+	r.Cleanup(s.close)
+	return s
+}
+
+// newServer makes a stand with a server that takes everything.
+func (r *run) newServer() *Stand {
+	return r.newServerOf(httptest.NewUnstartedServer, (*httptest.Server).Start)
+}
+
+func (r *run) newServerOf(make func(http.Handler) *httptest.Server, start func(*httptest.Server)) *Stand {
+	s := r.newStand()
+	s.reply = r.target.OK.reply
+	s.server = make(http.HandlerFunc(s.serve))
+	s.server.Config.ErrorLog = log.New(io.Discard, "", 0) // that a connection was reset is the point
+	s.server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			s.mu.Lock()
+			s.conns++
+			s.mu.Unlock()
+		}
+	}
+	start(s.server)
+	s.URL = s.server.URL
+	return s
+}
+
+// newTLSServer is a server with a certificate that nobody trusts.
+func (r *run) newTLSServer() *Stand {
+	return r.newServerOf(httptest.NewUnstartedServer, func(server *httptest.Server) {
+		server.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+		server.StartTLS()
+	})
+}
+
+// Write takes what is logged.
+func (s *Stand) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.logged.Write(p)
+}
+
+func (s *Stand) serve(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest))
+	if err != nil {
+		return // the sender went away: nothing was received
+	}
+	s.mu.Lock()
+	s.requests = append(s.requests, request{r.Method, r.RequestURI, r.Header.Clone(), body})
+	reply := s.reply
+	s.mu.Unlock()
+	reply(s, w, r)
+}
+
+// answer sets how the server answers from now on.
+func (s *Stand) answer(reply func(s *Stand, w http.ResponseWriter, r *http.Request)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reply = reply
+}
+
+// received are the requests so far.
+func (s *Stand) received() []request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.requests)
+}
+
+// connections is how many were opened so far.
+func (s *Stand) connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conns
+}
+
+// found is the secret that text holds, in any case of letters; "" when none.
+func (s *Stand) found(text string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text = strings.ToLower(text)
+	for _, secret := range s.secrets {
+		if strings.Contains(text, secret) {
+			return secret
+		}
+	}
+	return ""
+}
+
+// logs is what was logged so far.
+func (s *Stand) logs() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.logged.String()
+}
+
+// close ends the server and every connection to it.
+func (s *Stand) close() {
+	s.once.Do(func() {
+		close(s.release)
+		if s.server != nil {
+			s.server.CloseClientConnections()
+			s.server.Close()
+		}
+	})
+}
+
+// along is who reads what goes through package log.
+var along struct {
+	once   sync.Once
+	mu     sync.Mutex // guards stands
+	stands map[*Stand]bool
+}
+
+// readAlong lets s read what goes through package log until the test is over. The
+// output of that package is changed for good, for it cannot be known who else
+// changes it meanwhile; it still goes where it went.
+func readAlong(t *testing.T, s *Stand) {
+	along.once.Do(func() {
+		along.stands = map[*Stand]bool{}
+		log.SetOutput(copies{log.Writer()})
+	})
+	along.mu.Lock()
+	defer along.mu.Unlock()
+	along.stands[s] = true
+	t.Cleanup(func() {
+		along.mu.Lock()
+		defer along.mu.Unlock()
+		delete(along.stands, s)
+	})
+}
+
+// copies writes on, and to all who read along.
+type copies struct{ to io.Writer }
+
+func (c copies) Write(p []byte) (int, error) {
+	along.mu.Lock()
+	for s := range along.stands {
+		_, _ = s.Write(p)
+	}
+	along.mu.Unlock()
+	return c.to.Write(p)
+}
