@@ -50,6 +50,7 @@ type courier struct {
 	deadline int64 // mono: when closing ends
 	busy     int64 // mono: since when it sends; 0 for not
 
+	swept       int64 // mono: when threads are tidied next
 	sent, dead  uint64
 	lastSent    instant
 	lastError   string
@@ -158,20 +159,31 @@ func (c *courier) rehold(service ServiceID, beats uint64, bad, there bool, now i
 	return t.hold.target
 }
 
-// settleTold closes what was told of services that are good, or gone.
-func (c *courier) settleTold(bad func(ServiceID) bool, now instant) []report {
+// standing are the services of which a notice stands as the latest that was told
+// of an open incident.
+func (c *courier) standing() (ids []ServiceID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var closed []*notice
 	for id, t := range c.threads {
-		if t.said != nil && len(t.waiting) == 0 && !bad(id) {
-			t.said.standing = false
-			closed = append(closed, t.said)
-			t.said, t.announced = nil, false
-			c.tidy(t, now)
+		if t.said != nil && len(t.waiting) == 0 {
+			ids = append(ids, id)
 		}
 	}
-	return c.report(closed, now)
+	return ids
+}
+
+// lower says that a service has no open incident, or is gone.
+func (c *courier) lower(service ServiceID, now instant) []report {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.threads[service]
+	if t == nil || t.said == nil {
+		return nil
+	}
+	said := t.said
+	said.standing, t.said, t.announced = false, nil, false
+	c.tidy(t, now)
+	return c.report([]*notice{said}, now)
 }
 
 // holding are the services of which something waits for a threshold.
@@ -375,6 +387,14 @@ func (c *courier) age(now instant) {
 	}
 	clear(c.queue[len(kept):])
 	c.queue = kept
+	if now.mono >= c.swept {
+		c.swept = now.mono + int64(flapWindow)
+		for _, t := range c.threads {
+			if !t.queued {
+				c.tidy(t, now)
+			}
+		}
+	}
 }
 
 // reminds returns when the notifier is to be reminded of a thread; mu is held.
@@ -465,7 +485,9 @@ func (c *courier) compose(ready []part, now instant, mass bool) *message {
 		msg.parts = msg.parts[:min(len(msg.parts), digestMost)]
 		c.digests++
 		msg.number = c.digests
-		c.storm = now.mono + stormLasts*c.wait
+		if len(msg.parts) > digestAbove {
+			c.storm = now.mono + stormLasts*c.wait
+		}
 	}
 	var ids []string
 	items := make([]Item, len(msg.parts))
@@ -475,7 +497,9 @@ func (c *courier) compose(ready []part, now instant, mass bool) *message {
 		p.t.flying = len(p.notices)
 		items[i] = p.item(now)
 		for _, n := range p.notices {
-			n.attempts++
+			if !p.reminder {
+				n.attempts++
+			}
 			msg.ticket = max(msg.ticket, n.ticket)
 			ids = append(ids, n.ev.ID)
 		}
@@ -491,7 +515,9 @@ func (c *courier) compose(ready []part, now instant, mass bool) *message {
 	}
 	msg.note = compose(msg.kind, items)
 	msg.note.ID = messageID(ids)
-	msg.note.Attempt = msg.parts[0].notices[0].attempts
+	if msg.note.Attempt = msg.parts[0].notices[0].attempts; msg.parts[0].reminder {
+		msg.note.Attempt = msg.parts[0].t.failures + 1
+	}
 	return msg
 }
 

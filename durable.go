@@ -125,13 +125,16 @@ func listLost(lost map[string]int) string {
 	return strings.Join(parts, ", ")
 }
 
+// ownEvents begins the ids of the events of LaneSwap itself.
+const ownEvents = "/laneswap/"
+
 // proclaim makes an event of LaneSwap itself. It is called without locks.
 func (m *Manager) proclaim(kind EventKind, message string, d time.Duration) {
 	now := m.judge.absences.wall(m.now().mono) / int64(time.Millisecond)
 	ev := &Event{Kind: kind, Name: "LaneSwap", Message: message, At: wallTime(now), Duration: d.Truncate(time.Millisecond)}
 	m.registry.mu.Lock()
 	m.judge.born = max(m.judge.born+1, now) // no two of them have the same
-	ev.ID = "/laneswap/" + strconv.FormatInt(m.judge.born, 36)
+	ev.ID = ownEvents + strconv.FormatInt(m.judge.born, 36)
 	m.registry.mu.Unlock()
 	m.log.Log(context.Background(), levelOf(kind), message, "event", string(kind))
 	m.ring.append(ev)

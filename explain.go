@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -92,14 +93,14 @@ func (m *Manager) findEvent(ctx context.Context, id string) (*Event, error) {
 		}
 		return ev, nil
 	}
-	service := ""
+	q := RowQuery{Kind: KindEvent, Descending: true}
 	if _, _, _, ok := transitionOf(id); ok {
-		service = id[:strings.LastIndexByte(id, '/')]
-		service = service[:strings.LastIndexByte(service, '/')]
-	} else if !strings.HasPrefix(id, "/laneswap/") {
+		incident := id[:strings.LastIndexByte(id, '/')]
+		q.Service = incident[:strings.LastIndexByte(incident, '/')]
+	} else if q.From, q.To, ok = ownTimes(id); !ok {
 		return nil, ErrEventNotFound
 	}
-	for row, err := range m.opts.storage.Rows(ctx, RowQuery{Kind: KindEvent, Service: service, Descending: true}) {
+	for row, err := range m.opts.storage.Rows(ctx, q) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrStorage, err)
 		}
@@ -113,6 +114,23 @@ func (m *Manager) findEvent(ctx context.Context, id string) (*Event, error) {
 	}
 	return nil, ErrEventNotFound
 }
+
+// ownTimes returns between which times the event of LaneSwap itself with that id
+// happened: its number is the time, or a little more where several had the same.
+func ownTimes(id string) (from, to time.Time, ok bool) {
+	number, ok := strings.CutPrefix(id, ownEvents)
+	if !ok {
+		return from, to, false
+	}
+	ms, err := strconv.ParseInt(number, 36, 64)
+	if err != nil || ms < 0 || ms > maxWallMS {
+		return from, to, false
+	}
+	return wallTime(max(1, ms-int64(time.Hour/time.Millisecond))), wallTime(ms + 1), true
+}
+
+// maxWallMS is the last millisecond of the year 9999.
+const maxWallMS = 253402300799999
 
 // storedTraces adds the traces of an event that are stored, or wait for that.
 func (m *Manager) storedTraces(ctx context.Context, ev *Event, traces map[string]NoticeTrace) error {

@@ -130,7 +130,7 @@ func (s *storedNotice) notice(at func(ms int64) instant, now instant) *notice {
 		ev: s.Event, state: s.State, message: s.Message, attempts: s.Attempts, steps: s.Steps, sentAt: s.SentAt,
 		flapDue: s.FlapDue, since: at(s.Event.At.UnixMilli()).mono, noted: true, standing: s.State == NoticeSent,
 	}
-	if n.state == "" {
+	if n.state == "" || n.state == NoticeHeld && s.Hold == nil {
 		n.state = NoticeWaiting
 	}
 	if h := s.Hold; h != nil && n.state == NoticeHeld {

@@ -23,6 +23,7 @@ func TestNotifier_isToldInOrderAndNeverOfAFirstGoodBeat(t *testing.T) {
 		h.Beat()
 		time.Sleep(window + 90*time.Second)
 		h.Beat()
+		synctest.Wait()
 		require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusError, Message: "disk\nfull"}))
 		time.Sleep(time.Second)
 		h.Beat()

@@ -149,11 +149,22 @@ func (m *Manager) resumeHolds(now instant) {
 			}
 			r.mu.Unlock()
 		}
-		m.remember(p.courier.settleTold(func(id ServiceID) bool {
-			r := m.registry.byID[id]
-			return r != nil && r.incident != nil
-		}, now))
+		for _, id := range p.courier.standing() {
+			if !m.troubled(m.registry.byID[id]) {
+				m.remember(p.courier.lower(id, now))
+			}
+		}
 	}
+}
+
+// troubled reports whether a service has an open incident; nil has none.
+func (m *Manager) troubled(r *record) bool {
+	if r == nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.incident != nil
 }
 
 // oweAgain owes the notices of events that were stored when LaneSwap was killed,

@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// leastDelay is how long a receiver is left alone that asked for it, however short
+// a time it said.
+const leastDelay = int64(250 * time.Millisecond)
+
 // done says what came of a message: the receiver's name for it, or the error.
 // stopped says that it was cut off by Stop, which is nobody's failure.
 // It returns the notices of which something is to be remembered.
@@ -23,7 +27,7 @@ func (c *courier) done(msg *message, id string, err error, stopped bool, now ins
 		if msg.test == nil {
 			changed = c.failed(msg, err, stopped, now)
 		} else if f := failureOf(err); f.kind == failLater {
-			c.asked = now.mono + int64(f.after)
+			c.asked = now.mono + max(int64(f.after), leastDelay)
 		}
 	} else {
 		c.sent++
@@ -118,7 +122,7 @@ func (c *courier) failed(msg *message, err error, stopped bool, now instant) (ch
 	case stopped:
 		msg.step(now, "cut off: LaneSwap stopped")
 	case f.kind == failLater:
-		c.asked = now.mono + int64(f.after)
+		c.asked = now.mono + max(int64(f.after), leastDelay)
 		msg.step(now, fmt.Sprintf("%s; asked to wait until %s", excuse(err), clockAt(now, c.asked)))
 	case f.kind == failPermanent:
 		c.disabled = true

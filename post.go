@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -82,7 +83,6 @@ func (m *Manager) work(ctx context.Context, p *post) {
 // is not told: after a crash nobody would know of it.
 func (m *Manager) dispatch(ctx context.Context, p *post, msg *message) {
 	p.msg = msg
-	defer func() { p.msg = nil }()
 	_ = m.await(ctx, msg.ticket) // away is no reason to be silent
 	if msg.kind == NoticeMassSilence {
 		msg.note.explain(m.checkSelf(ctx))
@@ -91,9 +91,14 @@ func (m *Manager) dispatch(ctx context.Context, p *post, msg *message) {
 	if err == nil {
 		id, err = Send(ctx, p.notifier, msg.note)
 	}
+	p.msg = nil
 	if err != nil {
+		level := slog.LevelWarn // it is tried again
+		if IsPermanent(err) || IsRefused(err) {
+			level = slog.LevelError
+		}
 		ev := &msg.note.Event
-		m.log.Error("notice not delivered", "notifier", p.key, "service", ev.Service, "event", ev.ID, "services", len(msg.parts), "attempt", msg.note.Attempt, "err", err)
+		m.log.Log(ctx, level, "notice not delivered", "notifier", p.key, "service", ev.Service, "event", ev.ID, "services", len(msg.parts), "attempt", msg.note.Attempt, "err", err)
 	}
 	m.settled(p, p.courier.done(msg, id, err, ctx.Err() != nil, m.now()))
 }

@@ -119,7 +119,7 @@ func (m *Manager) hearing(now instant) string {
 // pauses says whether LaneSwap itself stood still of late.
 func (m *Manager) pauses(now instant) string {
 	gone, ok := m.judge.absences.newest()
-	if !ok || now.mono-gone.back.mono > int64(5*time.Minute) {
+	if !ok || now.mono-gone.back.mono > int64(5*time.Minute) || gone.length() < int64(100*time.Millisecond) {
 		return "LaneSwap itself has not paused in the last 5 minutes"
 	}
 	return fmt.Sprintf("LaneSwap itself could not hear for %v until %s", roundly(time.Duration(gone.length())), clock(time.Unix(0, gone.back.wall)))

@@ -81,13 +81,14 @@ func (c *courier) take(t *thread, n *notice, in intake, now instant) (ended []*n
 	}
 	n.state = NoticeWaiting
 	switch {
+	case t.withheld() && ev.bad() && in.hold == nil: // it was registered anew
+		t.push(c, n)
+		c.release(t, now)
+		return ended
 	case t.withheld():
-		if in.hold == nil {
-			t.push(c, n)
-			c.release(t, now)
-			return ended
+		if ev.bad() {
+			t.hold = in.hold // silence counts in another way than heartbeats
 		}
-		t.hold = in.hold // silence counts in another way than heartbeats
 		n.wait(now, t.hold, in.had)
 	case in.hold != nil && ev.bad() && !t.announced, in.hold != nil && ev.Kind == EventRecovered && t.announced:
 		t.hold = in.hold
