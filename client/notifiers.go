@@ -10,8 +10,7 @@ import (
 )
 
 // testPatience is how long the server may take for a test of a notifier, besides
-// the time of a call: a minute until it is the test's turn, half a minute for the
-// notifier.
+// the time of a call: as long as the handler of adapters/httpapi gives it.
 const testPatience = 90 * time.Second
 
 // Explain says what was decided about the notices of an event; see
@@ -22,7 +21,7 @@ func (c *Client) Explain(ctx context.Context, eventID string) (laneswap.Explanat
 		method: http.MethodGet, path: []string{"events", eventID, "explain"},
 	}, &explained)
 	if err != nil {
-		return laneswap.Explanation{}, failed("explain", "", err)
+		return laneswap.Explanation{}, failed("explain", laneswap.ServiceID(eventID), err)
 	}
 	return explained, nil
 }
@@ -52,7 +51,7 @@ func (c *Client) TestNotifier(ctx context.Context, name string) (laneswap.Notifi
 		method: http.MethodPost, path: []string{"notifiers", name, "test"}, patience: testPatience,
 	}, &test)
 	if err != nil {
-		return laneswap.NotifierTest{}, failed("test notifier", "", err)
+		return laneswap.NotifierTest{}, failed("test notifier", laneswap.ServiceID(name), err)
 	}
 	return test, nil
 }

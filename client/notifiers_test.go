@@ -79,9 +79,9 @@ func TestTestNotifier_saysWhatCameBack(t *testing.T) {
 	require.Equal(t, "POST", asked.Method)
 	require.Zero(t, asked.ContentLength)
 
-	_, err = against(t, says(404, `{"status":404,"code":"notifier-not-found","detail":"test notifier: notifier not found"}`)).TestNotifier(t.Context(), "x")
+	_, err = against(t, says(404, `{"status":404,"code":"notifier-not-found","detail":"test notifier \"x\": notifier not found"}`)).TestNotifier(t.Context(), "x")
 	require.ErrorIs(t, err, laneswap.ErrNotifierNotFound)
-	require.EqualError(t, err, "laneswap: test notifier: notifier not found")
+	require.EqualError(t, err, `laneswap: test notifier "x": notifier not found`)
 }
 
 func TestClient_whatCannotTravelInAPathIsNotFound(t *testing.T) {

@@ -169,7 +169,7 @@ func TestNotifierTest_mayTakeLongerThanTheWriteTimeout(t *testing.T) {
 		f := newAlerting()
 		f.test = func(ctx context.Context, name string) (laneswap.NotifierTest, error) {
 			select {
-			case <-time.After(90 * time.Second):
+			case <-time.After(80 * time.Second):
 				return laneswap.NotifierTest{Notifier: name, Delivered: true}, nil
 			case <-ctx.Done():
 				return laneswap.NotifierTest{}, ctx.Err()
@@ -358,11 +358,50 @@ func TestRegister_refusesThresholdsThatAreNone(t *testing.T) {
 	require.Equal(t, before, a.state())
 }
 
-// A canary for what must not be shown: errors of the Manager that hold more than
-// their sentinel are the storage's.
-func TestNotifiers_errorsOfTheStorageKeepTheirText(t *testing.T) {
+func TestNotifiers_internalErrorsKeepTheirText(t *testing.T) {
 	t.Parallel()
 	f := newAlerting()
 	f.err = errors.Join(laneswap.ErrNotifier, errors.New("https://discord.test/api/webhooks/1/secret"))
 	require.NotContains(t, f.api(t).do("GET", "/api/notifiers", "").problem(500, "notifier")["detail"], "secret")
+}
+
+func TestNotifierTest_ofARealManagerEndsWithTheHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := make(chan struct{})
+		hangs := laneswap.NotifierFunc(func(ctx context.Context, _ laneswap.Notification) error {
+			close(begun)
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		m := laneswap.NewManager(laneswap.WithNotifier(hangs))
+		require.NoError(t, m.Start(t.Context()))
+		a := withManager(t, m)
+		answer := make(chan *reply, 1)
+		go func() { answer <- a.do("POST", "/api/notifiers/laneswap.NotifierFunc/test", "") }() // ended by Close
+		<-begun
+		begin := time.Now()
+		a.h.Close()
+		(<-answer).problem(503, "stopped")
+		require.Zero(t, time.Since(begin))
+		_ = m.Stop(t.Context()) // the notifier may be cut off
+	})
+}
+
+func TestReady_tellsWhenARealNotifierIsDisabled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const secret = "https://discord.test/api/webhooks/1/secret"
+		gone := laneswap.NotifierFunc(func(context.Context, laneswap.Notification) error {
+			return laneswap.Permanent(errors.New(secret))
+		})
+		m := laneswap.NewManager(laneswap.WithNotifier(gone))
+		require.NoError(t, m.Start(t.Context()))
+		a := withManager(t, m)
+		a.do("POST", "/api/services/a/heartbeat?create=1", `{"status":"error"}`).want(200)
+		time.Sleep(time.Minute) // virtual
+		got := a.do("GET", "/readyz?strict=1", "").want(503).object()
+		require.Equal(t, "notices are not delivered: laneswap.NotifierFunc is disabled", got["detail"])
+		require.EqualValues(t, 1, got["notifiers"].([]any)[0].(map[string]any)["waiting"])
+		require.NotContains(t, a.do("GET", "/readyz", "").want(200).Body.String(), secret, "no error is for everybody who asks whether we are ready")
+		require.Error(t, m.Stop(t.Context()))
+	})
 }

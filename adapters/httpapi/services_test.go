@@ -338,7 +338,8 @@ func TestReady_onlyBetweenStartAndStop(t *testing.T) {
 	require.Equal(t, "1", p.Header().Get("Retry-After"))
 
 	require.NoError(t, m.Start(t.Context()))
-	require.JSONEq(t, `{"status":"ok"}`, a.do("GET", "/readyz?strict=1", "").want(200).Body.String())
+	require.JSONEq(t, `{"status":"ok","notifiers":[{"name":"laneswap.NotifierFunc","state":"ok","waiting":0,"sent":0,"dead":0}]}`,
+		a.do("GET", "/readyz?strict=1", "").want(200).Body.String())
 	a.do("POST", "/api/services", `{"service_id":"a"}`).want(200)
 
 	closed := withManager(t, m)

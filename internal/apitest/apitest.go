@@ -29,25 +29,31 @@ type API interface {
 	History(ctx context.Context, id laneswap.ServiceID, q laneswap.HistoryQuery) (laneswap.History, error)
 	ReportError(ctx context.Context, id laneswap.ServiceID, rep laneswap.ErrorReport) (laneswap.ErrorRecord, error)
 	Errors(ctx context.Context, id laneswap.ServiceID, q laneswap.ErrorQuery) iter.Seq2[laneswap.ErrorRecord, error]
+	Explain(ctx context.Context, eventID string) (laneswap.Explanation, error)
+	Notifiers(ctx context.Context) ([]laneswap.NotifierStatus, error)
+	TestNotifier(ctx context.Context, name string) (laneswap.NotifierTest, error)
 }
 
 // patience bounds everything that a test waits for.
 const patience = 30 * time.Second
 
-// Run runs the suite. open returns an API over a Manager of its own that was
-// made without options, or with an empty storage, holds nothing and was started;
-// it cleans up by itself.
-// The subtests run in parallel.
-func Run(t *testing.T, open func(t *testing.T) API) {
-	for _, group := range [][]test{registering, beating, listing, recording, remembering, complaining, watching, refusing, travelling} {
+// Open returns an API over a Manager of its own that was made with these options
+// alone, or with an empty storage besides, holds nothing and was started. It cleans
+// up by itself.
+type Open func(t *testing.T, opts ...laneswap.Option) API
+
+// Run runs the suite. The subtests run in parallel.
+func Run(t *testing.T, open Open) {
+	for _, group := range [][]test{registering, beating, listing, recording, remembering, complaining, watching, refusing, travelling, unalerted} {
 		for _, test := range group {
-			t.Run(test.name, func(t *testing.T) {
-				t.Parallel()
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
-				t.Cleanup(cancel)
-				test.run(&run{T: t, API: open(t), ctx: ctx})
-			})
+			test.start(t, func(r *run) { r.API = open(r.T) })
 		}
+	}
+	for _, test := range alerting {
+		test.start(t, func(r *run) {
+			r.told = newTold()
+			r.API = open(r.T, laneswap.WithNotifier(r.told), laneswap.WithNotifier(unwilling{}), laneswap.WithGroupWait(0))
+		})
 	}
 }
 
@@ -57,11 +63,23 @@ type test struct {
 	run  func(r *run)
 }
 
+func (test test) start(t *testing.T, prepare func(r *run)) {
+	t.Run(test.name, func(t *testing.T) {
+		t.Parallel()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		t.Cleanup(cancel)
+		r := &run{T: t, ctx: ctx}
+		prepare(r)
+		test.run(r)
+	})
+}
+
 // run is one test under way: the test, the API and the context.
 type run struct {
 	*testing.T
 	API
-	ctx context.Context
+	ctx  context.Context
+	told *told // the notifier of the tests that are about notifiers
 }
 
 // equal compares values as they are seen: nil and empty are the same.

@@ -13,12 +13,20 @@ import (
 	"github.com/laneswap/laneswap/internal/apitest"
 )
 
-func manager(t *testing.T) *laneswap.Manager {
+func manager(t *testing.T, opts ...laneswap.Option) *laneswap.Manager {
 	t.Helper()
-	m := laneswap.NewManager()
+	m := laneswap.NewManager(opts...)
 	require.NoError(t, m.Start(t.Context()))
-	t.Cleanup(func() { require.NoError(t, m.Stop(context.WithoutCancel(t.Context()))) })
+	t.Cleanup(func() { stop(t, m) })
 	return m
+}
+
+// stop stops a Manager, which may say that notices are still owed.
+func stop(t *testing.T, m *laneswap.Manager) {
+	t.Helper()
+	if err := m.Stop(context.WithoutCancel(t.Context())); err != nil {
+		require.ErrorIs(t, err, laneswap.ErrNotifier)
+	}
 }
 
 func serve(t *testing.T, m *laneswap.Manager) *client.Client {
@@ -37,18 +45,18 @@ func serve(t *testing.T, m *laneswap.Manager) *client.Client {
 
 func TestManager(t *testing.T) {
 	t.Parallel()
-	apitest.Run(t, func(t *testing.T) apitest.API { return manager(t) })
+	apitest.Run(t, func(t *testing.T, opts ...laneswap.Option) apitest.API { return manager(t, opts...) })
 }
 
 func TestClient_overARealServer(t *testing.T) {
 	t.Parallel()
-	apitest.Run(t, func(t *testing.T) apitest.API { return serve(t, manager(t)) })
+	apitest.Run(t, func(t *testing.T, opts ...laneswap.Option) apitest.API { return serve(t, manager(t, opts...)) })
 }
 
 func TestClient_saysWhatTheManagerSays(t *testing.T) {
 	t.Parallel()
-	apitest.Same(t, func(t *testing.T) (near, far apitest.API) {
-		m := manager(t)
+	apitest.Same(t, func(t *testing.T, opts ...laneswap.Option) (near, far apitest.API) {
+		m := manager(t, opts...)
 		return m, serve(t, m)
 	})
 }

@@ -121,6 +121,14 @@ var refusing = []test{
 			{"forget_after", laneswap.Registration{ID: "a", ForgetAfter: -time.Hour}},
 			{"forget_after", laneswap.Registration{ID: "a", ForgetAfter: laneswap.MaxDuration + time.Second}},
 			{"forget_after", laneswap.Registration{ID: "a", ForgetAfter: laneswap.Never - 1}},
+			{"alert_after", laneswap.Registration{ID: "a", AlertAfter: laneswap.Threshold{Beats: -1}}},
+			{"alert_after", laneswap.Registration{ID: "a", AlertAfter: laneswap.Threshold{Beats: laneswap.MaxThresholdBeats + 1}}},
+			{"alert_after", laneswap.Registration{ID: "a", AlertAfter: laneswap.Threshold{Beats: math.MinInt}}},
+			{"alert_after", laneswap.Registration{ID: "a", AlertAfter: laneswap.Threshold{For: laneswap.MinDuration - 1}}},
+			{"alert_after", laneswap.Registration{ID: "a", AlertAfter: laneswap.Threshold{For: laneswap.MaxThresholdFor + 1}}},
+			{"recover_after", laneswap.Registration{ID: "a", RecoverAfter: laneswap.Threshold{For: -time.Second}}},
+			{"recover_after", laneswap.Registration{ID: "a", RecoverAfter: laneswap.Threshold{For: math.MaxInt64}}},
+			{"recover_after", laneswap.Registration{ID: "a", RecoverAfter: laneswap.Threshold{Beats: 2, For: time.Second}}},
 			{"tags", laneswap.Registration{ID: "a", Tags: many}},
 			{"tags[1]", laneswap.Registration{ID: "a", Tags: []string{"x", ""}}},
 			{"tags[0]", laneswap.Registration{ID: "a", Tags: []string{strings.Repeat("t", 65)}}},
@@ -193,6 +201,9 @@ var refusing = []test{
 		_, watchErr := r.Watch(ctx, laneswap.WatchQuery{})
 		_, historyErr := r.History(ctx, "a", laneswap.HistoryQuery{})
 		_, reportErrorErr := r.ReportError(ctx, "a", laneswap.ErrorReport{Type: "T"})
+		_, explainErr := r.Explain(ctx, "a/x-1/1")
+		_, notifiersErr := r.Notifiers(ctx)
+		_, testErr := r.TestNotifier(ctx, "discord")
 		for verb, err := range map[string]error{
 			"register": registerErr, "beat": r.Beat(ctx, "a", laneswap.Heartbeat{}), "report": reportErr, "service": serviceErr,
 			"summary": summaryErr, "watch": watchErr, "remove": r.Remove(ctx, "a"),
@@ -200,7 +211,8 @@ var refusing = []test{
 			"events":     failure(r, "events", r.Events(ctx, laneswap.EventQuery{})),
 			"heartbeats": failure(r, "heartbeats", r.Heartbeats(ctx, "a")),
 			"history":    historyErr, "report error": reportErrorErr,
-			"errors": failure(r, "errors", r.Errors(ctx, "a", laneswap.ErrorQuery{})),
+			"errors":  failure(r, "errors", r.Errors(ctx, "a", laneswap.ErrorQuery{})),
+			"explain": explainErr, "notifiers": notifiersErr, "test notifier": testErr,
 		} {
 			if !errors.Is(err, context.Canceled) {
 				r.Errorf("%s: %v", verb, err)

@@ -98,6 +98,19 @@ var registering = []test{
 			r.Fatal("the goodbye of a service that must run opens no incident")
 		}
 	}},
+	{"Thresholds come back as registered", func(r *run) {
+		for i, t := range []laneswap.Threshold{
+			{}, {Beats: 1}, {Beats: laneswap.MaxThresholdBeats}, {For: laneswap.MinDuration}, {For: 90*time.Second + time.Nanosecond}, {For: laneswap.MaxThresholdFor},
+		} {
+			id := laneswap.ServiceID(fmt.Sprint("t", i))
+			st := r.register(laneswap.Registration{ID: id, AlertAfter: t, RecoverAfter: laneswap.Threshold{Beats: i + 2}})
+			r.equal("alert after", st.AlertAfter, t)
+			r.equal("recover after", st.RecoverAfter, laneswap.Threshold{Beats: i + 2})
+			r.equal("asked", r.service(id), st)
+			st = r.register(laneswap.Registration{ID: id})
+			r.equal("registered without", []laneswap.Threshold{st.AlertAfter, st.RecoverAfter}, []laneswap.Threshold{{}, {}})
+		}
+	}},
 	{"Unusual names survive", func(r *run) {
 		for i, name := range []string{"Zahlungs-Dienst für Köln", "платежи", "支払い 💴", `quote " slash / \ <b>&amp;`, "a?b=c&d#e%20+"} {
 			id := laneswap.ServiceID(fmt.Sprintf("svc-%d", i))

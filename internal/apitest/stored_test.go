@@ -1,7 +1,6 @@
 package apitest_test
 
 import (
-	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,28 +10,28 @@ import (
 	"github.com/laneswap/laneswap/internal/apitest"
 )
 
-func stored(t *testing.T) *laneswap.Manager {
+func stored(t *testing.T, opts ...laneswap.Option) *laneswap.Manager {
 	t.Helper()
-	m := laneswap.NewManager(laneswap.WithStorage(memorystore.New()))
+	m := laneswap.NewManager(append(opts, laneswap.WithStorage(memorystore.New()))...)
 	require.NoError(t, m.Start(t.Context()))
-	t.Cleanup(func() { require.NoError(t, m.Stop(context.WithoutCancel(t.Context()))) })
+	t.Cleanup(func() { stop(t, m) })
 	return m
 }
 
 func TestManager_withAStorage(t *testing.T) {
 	t.Parallel()
-	apitest.Run(t, func(t *testing.T) apitest.API { return stored(t) })
+	apitest.Run(t, func(t *testing.T, opts ...laneswap.Option) apitest.API { return stored(t, opts...) })
 }
 
 func TestClient_ofAServerWithAStorage(t *testing.T) {
 	t.Parallel()
-	apitest.Run(t, func(t *testing.T) apitest.API { return serve(t, stored(t)) })
+	apitest.Run(t, func(t *testing.T, opts ...laneswap.Option) apitest.API { return serve(t, stored(t, opts...)) })
 }
 
 func TestClient_saysWhatTheManagerWithAStorageSays(t *testing.T) {
 	t.Parallel()
-	apitest.Same(t, func(t *testing.T) (near, far apitest.API) {
-		m := stored(t)
+	apitest.Same(t, func(t *testing.T, opts ...laneswap.Option) (near, far apitest.API) {
+		m := stored(t, opts...)
 		return m, serve(t, m)
 	})
 }

@@ -28,11 +28,25 @@ var travelling = []test{
 	}},
 }
 
+// agree checks that both say the same of something that changes by itself: the near
+// one is asked before and after the far one.
+func agree[T any](near, far *run, what string, ask func(r *run) T) {
+	near.Helper()
+	for range 1000 {
+		before, there, after := ask(near), ask(far), ask(near)
+		if Equal(before, after) {
+			near.equal(what, there, before)
+			return
+		}
+	}
+	near.Fatalf("%s: changes all the time", what)
+}
+
 // Same checks that what a far API says is what the near one says: open returns
-// both, over one Manager that is made without options, or with an empty storage,
-// and started. They are compared whole.
-func Same(t *testing.T, open func(t *testing.T) (near, far API)) {
-	near, far := open(t)
+// both, over one Manager that is made with these options alone, or with an empty
+// storage besides, and started. They are compared whole.
+func Same(t *testing.T, open func(t *testing.T, opts ...laneswap.Option) (near, far API)) {
+	near, far := open(t, laneswap.WithNotifier(newTold()), laneswap.WithGroupWait(0))
 	n, f := &run{T: t, API: near, ctx: t.Context()}, &run{T: t, API: far, ctx: t.Context()}
 	compare := func(what string) {
 		t.Helper()
@@ -49,7 +63,12 @@ func Same(t *testing.T, open func(t *testing.T) (near, far API)) {
 			n.ok("history", err)
 			n.equal(what+": history", past, same)
 		}
-		n.equal(what+": events", all(f, "events", f.Events(f.ctx, laneswap.EventQuery{})), all(n, "events", n.Events(n.ctx, laneswap.EventQuery{})))
+		events := all(n, "events", n.Events(n.ctx, laneswap.EventQuery{}))
+		n.equal(what+": events", all(f, "events", f.Events(f.ctx, laneswap.EventQuery{})), events)
+		agree(n, f, what+": notifiers", (*run).notifiers)
+		for _, ev := range events {
+			agree(n, f, what+": explain", func(r *run) laneswap.Explanation { return r.explain(ev.ID) })
+		}
 		got, err := f.Summary(f.ctx)
 		f.ok("summary", err)
 		want, err := n.Summary(n.ctx)
@@ -60,7 +79,7 @@ func Same(t *testing.T, open func(t *testing.T) (near, far API)) {
 	reg := laneswap.Registration{
 		ID: "full@host:1", Name: "Füll 💡 <x>", Interval: 1500 * time.Millisecond, StaleAfter: time.Hour, Tags: []string{"a", "b c"},
 		Metadata: map[string]any{"s": "x\ny", "n": 1.25, "b": false, "list": []any{1.0, "z", nil}, "o": map[string]any{"p": "q"}},
-		MustRun:  true, ForgetAfter: 90 * time.Minute,
+		MustRun:  true, ForgetAfter: 90 * time.Minute, AlertAfter: laneswap.Threshold{Beats: 1}, RecoverAfter: laneswap.Threshold{For: 10 * time.Millisecond},
 	}
 	n.equal("registered by both", f.register(reg), n.register(reg))
 	compare("registered")
