@@ -28,6 +28,7 @@ type courier struct {
 	filters   []Filter
 	wait      int64 // ns: how long notices are gathered
 	remind    int64 // ns: between reminders; 0 for none
+	single    bool  // each service is told by itself
 	flapLimit int   // transitions in 30 minutes that are not too many; 0 for no limit
 	durable   bool  // what is owed outlives Stop
 
@@ -59,10 +60,14 @@ type courier struct {
 }
 
 func newCourier(o *options, n Notifier, key string) *courier {
-	return &courier{
-		key: key, filters: route(n), wait: int64(o.groupWait), remind: int64(o.remindEvery), flapLimit: o.flapLimit, durable: o.storage != nil,
+	c := &courier{
+		key: key, wait: int64(o.groupWait), remind: int64(o.remindEvery), flapLimit: o.flapLimit, durable: o.storage != nil,
 		threads: map[ServiceID]*thread{}, next: math.MinInt64, wake: make(chan struct{}, 1), until: math.MinInt64,
 	}
+	if c.filters, c.single = route(n); c.single {
+		c.wait, c.flapLimit = 0, 0
+	}
+	return c
 }
 
 // message is what a notifier is given in one call.
@@ -467,7 +472,7 @@ func (c *courier) compose(ready []part, now instant, mass bool) *message {
 	}
 	var company, silent []part
 	for _, p := range ready {
-		if !p.t.alone {
+		if !p.t.alone && !c.single {
 			company = append(company, p)
 			if p.silent() {
 				silent = append(silent, p)

@@ -20,25 +20,33 @@ type Filter struct {
 // or is removed is told all the same when n was owed a notice of the same
 // incident: nobody is left with an alarm. A filter that cannot be used, such as a
 // malformed pattern, is reported by Start or AddNotifier.
-func Only(n Notifier, filters ...Filter) Notifier { return &only{n, filters} }
+func Only(n Notifier, filters ...Filter) Notifier { return &only{n, filters, false} }
+
+// Immediately gives n the events of each service as soon as they happen: they are
+// not gathered with those of other services, and a service that flaps is told in
+// full. It is for logs and for programs; people would drown.
+func Immediately(n Notifier) Notifier { return &only{n, nil, true} }
 
 // only is a notifier behind filters. The Manager asks the filters itself.
 type only struct {
 	Notifier
 	filters []Filter
+	single  bool // nothing is gathered
 }
 
 // Name is that of the notifier behind the filters.
 func (o *only) Name() string { return notifierName(o.Notifier) }
 
-// route is the filters of a notifier, from the outside in.
-func route(n Notifier) (filters []Filter) {
+// route is the filters of a notifier, from the outside in, and whether it is told
+// of each service by itself.
+func route(n Notifier) (filters []Filter, single bool) {
 	for {
 		o, ok := n.(*only)
 		if !ok {
-			return filters
+			return filters, single
 		}
 		filters = append(filters, o.filters...)
+		single = single || o.single
 		n = o.Notifier
 	}
 }

@@ -69,7 +69,7 @@ func Open(cfg config.Config, opts ...Option) (*Server, error) {
 		laneswap.WithCheckInterval(cfg.CheckInterval),
 		laneswap.WithRetention(cfg.Retention),
 		laneswap.WithLogger(s.log),
-		laneswap.WithNotifier(slognotify.New(s.log)),
+		laneswap.WithNotifier(laneswap.Immediately(slognotify.New(s.log))),
 	}, s.storage.options, o.manager)...)
 	if err := s.listen(); err != nil {
 		return nil, errors.Join(err, s.storage.close())

@@ -1,0 +1,38 @@
+package laneswap_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+)
+
+// A log is not to wait for company, and wants to see all of it.
+func TestImmediately_tellsEachServiceByItselfAndInFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, people := &recorder{}, &recorder{}
+		m := laneswap.NewManager(
+			laneswap.WithNotifier(laneswap.Only(laneswap.Immediately(log), laneswap.Not(laneswap.Services("skipped")))),
+			laneswap.WithNotifier(people))
+		require.NoError(t, m.Start(t.Context()))
+		defer func() { require.NoError(t, m.Stop(t.Context())) }()
+		for n := range 20 {
+			flip(t, register(t, m, laneswap.Registration{ID: flapper(n), NoDeadline: true}), 2)
+		}
+		flip(t, register(t, m, laneswap.Registration{ID: "skipped", NoDeadline: true}), 2)
+		synctest.Wait()
+		require.Len(t, log.texts(), 20, "twenty services at once, and no digest")
+		require.Empty(t, people.texts(), "people are told when it is gathered")
+		h := register(t, m, laneswap.Registration{ID: "flapping"})
+		for range 10 {
+			flip(t, h, 2)
+			time.Sleep(10 * time.Second)
+		}
+		synctest.Wait()
+		require.Len(t, log.kinds(), 20+19)
+		require.Less(t, len(people.texts()), 20)
+	})
+}
