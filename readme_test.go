@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io/fs"
+	"log/slog"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -12,11 +13,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/laneswap/laneswap"
 	"github.com/laneswap/laneswap/adapters/httpapi"
+	"github.com/laneswap/laneswap/adapters/slognotify"
 )
 
 // block is a fenced block of a Markdown file.
@@ -142,7 +145,7 @@ func TestDocs_curlExamplesAnswerAsDocumented(t *testing.T) {
 			t.Skip(err)
 		}
 	}
-	m := laneswap.NewManager()
+	m := laneswap.NewManager(laneswap.WithNotifier(slognotify.New(slog.New(slog.DiscardHandler))), laneswap.WithGroupWait(0))
 	require.NoError(t, m.Start(t.Context()))
 	s := httptest.NewServer(httpapi.New(m))
 	defer s.Close()
@@ -153,6 +156,7 @@ func TestDocs_curlExamplesAnswerAsDocumented(t *testing.T) {
 			continue
 		}
 		ran++
+		require.Eventually(t, func() bool { return m.Health().Notifiers[0].Waiting == 0 }, time.Minute, time.Millisecond)
 		cmd := exec.CommandContext(t.Context(), "sh", "-eu")
 		cmd.Stdin = strings.NewReader(b.text)
 		cmd.Env = append(os.Environ(), "LANESWAP="+s.URL, "no_proxy=*")
