@@ -38,6 +38,7 @@ var directions = []direction{
 	{"cmd/...", []string{".", "server", "config", "client", "cmd/...", "internal/...", "github.com/spf13/cobra", "golang.org/x/term", "golang.org/x/sys"}},
 	{"examples/...", []string{".", "adapters/...", "client"}},
 	{"internal/apitest", []string{"."}},
+	{"internal/fakediscord", nil},
 	{"internal/simulation", []string{"."}},
 	{"internal/...", []string{".", "client", "golang.org/x/term", "golang.org/x/sys"}},
 }
@@ -165,6 +166,7 @@ func TestDependencies_theTableTellsRightFromWrong(t *testing.T) {
 		{"/server", "/client", false},
 		{"/cmd/laneswap", "/server", true},
 		{"/internal/apitest", "/client", false},
+		{"/internal/fakediscord", "", false},
 	} {
 		row := rowOf(modulePath + tc.from)
 		require.NotNil(t, row, tc.from)

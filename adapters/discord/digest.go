@@ -1,0 +1,323 @@
+package discord
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/laneswap/laneswap"
+)
+
+const (
+	// maxFile is how long the list of services may be, in bytes. Discord takes files
+	// of 10 MiB; the rest is for the form around it.
+	maxFile = 9 << 20
+
+	headLimit    = 700 // of the first embed's description
+	lineLimit    = 500 // of a service in an embed, at most
+	lineMessage  = 100 // of its message in that
+	maxLines     = 300 // no more lines than that fit into the embeds, however short
+	fileMessage  = 200 // of its message in the file
+	groupReserve = 60  // what an embed costs besides its names: the title, "and 1000 more"
+)
+
+// group is the services of a digest that are in the same way.
+type group struct {
+	name   string
+	rank   int
+	colour int
+	items  []laneswap.Item
+}
+
+// digest makes the embeds of a notification about several services: a head, and one
+// for each group. When not every service finds room for a line of its own there, the
+// embeds have the names, as many as fit, and the file has a line for each.
+func digest(note laneswap.Notification) (embeds []embed, file string) {
+	groups, own := grouped(note.Items)
+	head := embed{
+		Title: title(note, note.Event), Color: loudest(note, groups),
+		Footer: &footer{digestFooter(note)}, Timestamp: stamp(newest(note.Items)),
+	}
+	said := headText(note, own)
+	if len(note.Items) <= maxLines {
+		if embeds, ok := inLines(head, said, groups); ok {
+			return embeds, ""
+		}
+	}
+	return inNames(head, said, groups, len(note.Items)), list(note.Items)
+}
+
+// grouped sorts items into groups, the most urgent first, and returns those about
+// LaneSwap itself separately. There are at most nine groups: six bad or unknown
+// statuses, shutdown, removed, recovered.
+func grouped(items []laneswap.Item) (groups []group, own []laneswap.Item) {
+	byName := map[string]*group{}
+	for _, item := range items {
+		ev := item.Event
+		if ev.Service == "" {
+			own = append(own, item)
+			continue
+		}
+		g := group{name: status(ev.To), rank: laneswap.Status(status(ev.To)).Compare(laneswap.StatusCritical)}
+		switch {
+		case ev.Kind == laneswap.EventRemoved:
+			g = group{name: "removed", rank: 100}
+		case ev.Level() == laneswap.LevelSuccess, ev.To.Good() && ev.To != laneswap.StatusShutdown:
+			g = group{name: "recovered", rank: 101}
+		}
+		if byName[g.name] == nil {
+			g.colour = colour(laneswap.Item{Event: ev})
+			byName[g.name] = &g
+		}
+		byName[g.name].items = append(byName[g.name].items, item)
+	}
+	for _, g := range byName {
+		groups = append(groups, *g)
+	}
+	slices.SortFunc(groups, func(a, b group) int { return cmp.Compare(a.rank, b.rank) })
+	return groups, own
+}
+
+// loudest is the colour of the first group, which is the most urgent.
+func loudest(note laneswap.Notification, groups []group) int {
+	switch {
+	case note.Kind == laneswap.NoticeMassSilence:
+		return red
+	case len(groups) > 0:
+		return groups[0].colour
+	}
+	return colour(laneswap.Item{Event: note.Event})
+}
+
+func newest(items []laneswap.Item) time.Time {
+	var last time.Time
+	for _, item := range items {
+		if item.Event.At.After(last) {
+			last = item.Event.At
+		}
+	}
+	return last
+}
+
+// digestFooter names the message: the incidents are in its lines.
+func digestFooter(note laneswap.Notification) string {
+	return strings.TrimSpace("LaneSwap · notice " + words(note.ID, maxFooter/8))
+}
+
+// headText is what is said before the services: what LaneSwap found out about
+// itself, and what happened to itself.
+func headText(note laneswap.Notification, own []laneswap.Item) string {
+	parts := make([]string, 0, len(own)+1)
+	if finding := paragraph(note.Finding, headLimit/2); finding != "" {
+		parts = append(parts, finding)
+	}
+	for _, item := range own {
+		if len(parts) == 4 {
+			break
+		}
+		if text := escaped(cmp.Or(item.Text, item.Event.Name+": "+item.Event.Message), headLimit/10); text != "" {
+			parts = append(parts, text)
+		}
+	}
+	return strings.Join(parts, "\n")
+}
+
+// inLines makes embeds with a line for each service; false when there is no room.
+func inLines(head embed, said string, groups []group) ([]embed, bool) {
+	head.Description = said
+	embeds := []embed{head}
+	for _, g := range groups {
+		lines := make([]string, len(g.items))
+		for i, item := range g.items {
+			lines[i] = line(item)
+		}
+		embeds = append(embeds, embed{Title: g.title(), Description: strings.Join(lines, "\n"), Color: g.colour})
+	}
+	total := 0
+	for _, e := range embeds {
+		if width(e.Description) > maxDescription {
+			return nil, false
+		}
+		total += e.width()
+	}
+	return embeds, total <= maxEmbedText
+}
+
+// inNames makes embeds with as many names as fit, and says where the rest are.
+func inNames(head embed, said string, groups []group, all int) []embed {
+	where := fmt.Sprintf("All %d are in %s, one line each.", all, fileName)
+	head.Description = strings.TrimSpace(said + "\n" + where)
+	embeds := []embed{head}
+	for i, room := range rooms(groups, maxEmbedText-head.width()) {
+		g := groups[i]
+		embeds = append(embeds, embed{Title: g.title(), Description: names(g.items, room-groupReserve, itemName), Color: g.colour})
+	}
+	return embeds
+}
+
+// rooms shares what is left of a message among the groups: equally, but what a group
+// does not need goes to the others.
+func rooms(groups []group, left int) []int {
+	needs, order := make([]int, len(groups)), make([]int, len(groups))
+	for i, g := range groups {
+		order[i] = i
+		needs[i] = groupReserve + min(width(names(g.items, maxDescription, itemName)), maxDescription)
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(needs[a], needs[b]) })
+	out := make([]int, len(groups))
+	for n, i := range order {
+		out[i] = min(needs[i], left/(len(order)-n))
+		left -= out[i]
+	}
+	return out
+}
+
+// width is what an embed counts towards the limit of all of them.
+func (e embed) width() int {
+	n := width(e.Title) + width(e.Description)
+	for _, f := range e.Fields {
+		n += width(f.Name) + width(f.Value)
+	}
+	if e.Footer != nil {
+		n += width(e.Footer.Text)
+	}
+	return n
+}
+
+func (g *group) title() string { return fmt.Sprintf("%s: %d", g.name, len(g.items)) }
+
+// line tells of one service in an embed.
+func line(item laneswap.Item) string {
+	ev := item.Event
+	var b strings.Builder
+	fmt.Fprintf(&b, "**%s**", itemName(ev))
+	before := status(ev.From)
+	if len(item.Earlier) > 0 {
+		before = status(item.Earlier[0].From)
+	}
+	switch {
+	case item.Flapping > 0:
+		fmt.Fprintf(&b, " flapping, %d changes in 30 minutes", item.Flapping)
+	case item.Reminder > 0:
+		fmt.Fprintf(&b, " still, for %s", span(item.Reminder))
+	case ev.Duration > 0:
+		fmt.Fprintf(&b, " after %s", span(ev.Duration))
+	default:
+		fmt.Fprintf(&b, " was %s", before)
+	}
+	if since := silence(ev); since != "" && ev.Kind != laneswap.EventRecovered {
+		fmt.Fprintf(&b, ", silent since %s", since)
+	}
+	if id := escaped(ev.Incident, nameLimit/2); id != "" {
+		fmt.Fprintf(&b, " · %s", id)
+	}
+	if message := escaped(ev.Message, min(lineMessage, lineLimit-width(b.String())-2)); message != "" {
+		fmt.Fprintf(&b, ": %s", message)
+	}
+	return b.String()
+}
+
+// itemName is what a service is called in a list; never empty.
+func itemName(ev laneswap.Event) string {
+	return cmp.Or(escaped(ev.Name, nameLimit), escaped(string(ev.Service), nameLimit), "(no name)")
+}
+
+// itemIncident is a name with its incident.
+func itemIncident(ev laneswap.Event) string {
+	if incident := escaped(ev.Incident, nameLimit); incident != "" {
+		return itemName(ev) + " · " + incident
+	}
+	return itemName(ev)
+}
+
+// names lists as many names as fit, and counts the rest.
+func names(items []laneswap.Item, limit int, called func(laneswap.Event) string) string {
+	var b strings.Builder
+	used := 0
+	for i, item := range items {
+		name := called(item.Event)
+		if i > 0 {
+			name = ", " + name
+		}
+		rest := fmt.Sprintf(" and %d more", len(items)-i)
+		if need := used + width(name); need > limit || i < len(items)-1 && need+len(rest) > limit {
+			return strings.TrimSpace(b.String() + rest)
+		}
+		b.WriteString(name)
+		used += width(name)
+	}
+	return b.String()
+}
+
+// list is the file: a line for each service, with as much of it as fits.
+func list(items []laneswap.Item) string {
+	for _, messages := range []int{fileMessage, 0} {
+		var b strings.Builder
+		for i, item := range items {
+			text := fileLine(item, messages)
+			if b.Len()+len(text) > maxFile-100 {
+				if messages > 0 {
+					break
+				}
+				fmt.Fprintf(&b, "and %d more\n", len(items)-i)
+				return b.String()
+			}
+			b.WriteString(text)
+			if i == len(items)-1 {
+				return b.String()
+			}
+		}
+	}
+	return ""
+}
+
+// fileLine tells of one service in the file.
+func fileLine(item laneswap.Item, messages int) string {
+	ev := item.Event
+	if ev.Service == "" {
+		return fmt.Sprintf("%-9s %s\n", "laneswap", words(cmp.Or(item.Text, ev.Name), fileMessage))
+	}
+	var b strings.Builder
+	state := status(ev.To)
+	if ev.Kind == laneswap.EventRemoved {
+		state = "removed"
+	}
+	name, id := words(ev.Name, nameLimit), words(string(ev.Service), nameLimit)
+	fmt.Fprintf(&b, "%-9s %s", state, cmp.Or(name, id, "(no name)"))
+	if id != name && id != "" && name != "" {
+		fmt.Fprintf(&b, " (%s)", id)
+	}
+	fmt.Fprintf(&b, ", was %s", status(ev.From))
+	if item.Flapping > 0 {
+		fmt.Fprintf(&b, ", flapping, %d changes in 30 minutes", item.Flapping)
+	}
+	if item.Reminder > 0 {
+		fmt.Fprintf(&b, ", still, for %s", span(item.Reminder))
+	}
+	if ev.Duration > 0 {
+		fmt.Fprintf(&b, ", after %s", span(ev.Duration))
+	}
+	if silence(ev) != "" {
+		fmt.Fprintf(&b, ", silent since %s", ev.SilentSince.UTC().Format(time.RFC3339))
+	}
+	if incident := words(ev.Incident, nameLimit); incident != "" {
+		fmt.Fprintf(&b, ", incident %s", incident)
+	}
+	if message := words(ev.Message, messages); messages > 0 && message != "" {
+		fmt.Fprintf(&b, ": %s", message)
+	}
+	return b.String() + "\n"
+}
+
+// plainDigest is a digest in one text, with a file when it does not name all.
+func plainDigest(note laneswap.Notification) (text, file string) {
+	head := title(note, note.Event) + "\n"
+	where := "All are in " + fileName + ": "
+	all := names(note.Items, 1<<30, itemIncident)
+	if width(head)+width(all) <= maxContent {
+		return head + all, ""
+	}
+	return head + where + names(note.Items, maxContent-width(head)-width(where)-groupReserve, itemName), list(note.Items)
+}

@@ -1,0 +1,190 @@
+package discord
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/laneswap/laneswap"
+)
+
+// Parts of the limits that texts get, so that all of them together fit.
+const (
+	nameLimit    = 200
+	causeLimit   = 512
+	tagsLimit    = 512
+	maxCourse    = 5  // statuses
+	maxEarlier   = 10 // events told in a line each
+	earlierLimit = 90 // a line of them
+)
+
+// itemEmbed is the embed of a notification about one service, or about LaneSwap.
+func itemEmbed(note laneswap.Notification, item laneswap.Item) embed {
+	ev := item.Event
+	e := embed{Title: title(note, ev), Color: colour(item), Footer: &footer{footerText(note, ev)}, Timestamp: stamp(ev.At)}
+	add := func(name, value string, inline bool) {
+		if value != "" && len(e.Fields) < maxFields {
+			e.Fields = append(e.Fields, field{name, value, inline})
+		}
+	}
+	if ev.Service == "" {
+		e.Description = paragraph(ev.Message, maxValue)
+		if ev.Duration > 0 {
+			add("Lasted", span(ev.Duration), true)
+		}
+		return e
+	}
+	over := ev.Kind == laneswap.EventRecovered || ev.Kind == laneswap.EventRemoved
+	add("Service", serviceName(ev), true)
+	add("Status", course(item), true)
+	if item.Flapping > 0 {
+		add("Changes", fmt.Sprintf("%d in 30 minutes", item.Flapping), true)
+	}
+	switch {
+	case over && ev.Duration > 0:
+		add("Down for", span(ev.Duration), true)
+	case item.Reminder > 0:
+		add("Down for", span(item.Reminder), true)
+	case !over && !ev.StartedAt.IsZero() && ev.At.After(ev.StartedAt):
+		add("Down for", span(ev.At.Sub(ev.StartedAt)), true)
+	}
+	add("Since", moment(ev.StartedAt), true)
+	add("Silent since", silence(ev), true)
+	if ev.Kind != laneswap.EventDown { // there the title and the message say it
+		add("Cause", paragraph(ev.Cause, causeLimit), false)
+	}
+	add("Message", paragraph(ev.Message, maxValue), false)
+	add("Before", earlier(item.Earlier), false)
+	add("Tags", tags(ev.Tags), false)
+	return e
+}
+
+// testEmbed is the embed of a test message.
+func testEmbed(note laneswap.Notification) embed {
+	return embed{
+		Title: title(note, note.Event), Description: paragraph(note.Text, maxValue), Color: blue,
+		Footer: &footer{footerText(note, note.Event)}, Timestamp: stamp(note.Event.At),
+	}
+}
+
+// title is the first line; never empty.
+func title(note laneswap.Notification, ev laneswap.Event) string {
+	for _, text := range []string{note.Title, ev.Name, string(ev.Service)} {
+		if text = escaped(text, maxTitle); text != "" {
+			return text
+		}
+	}
+	return "LaneSwap"
+}
+
+// footerText holds the incident's id: who gets a message twice knows by it.
+func footerText(note laneswap.Notification, ev laneswap.Event) string {
+	for _, id := range []struct{ what, id string }{{"incident", ev.Incident}, {"event", ev.ID}, {"notice", note.ID}} {
+		if text := words(id.id, maxFooter/8); text != "" {
+			return "LaneSwap · " + id.what + " " + text
+		}
+	}
+	return "LaneSwap"
+}
+
+// serviceName is the name, with the id when that is another.
+func serviceName(ev laneswap.Event) string {
+	name, id := escaped(ev.Name, nameLimit), escaped(string(ev.Service), nameLimit)
+	switch {
+	case name == "" || string(ev.Service) == ev.Name:
+		return id
+	case id == "":
+		return name
+	}
+	return name + " (" + id + ")"
+}
+
+// course is how the status went: "healthy → stale → healthy".
+func course(item laneswap.Item) string {
+	ev := item.Event
+	if item.Reminder > 0 {
+		return "still " + status(ev.To)
+	}
+	steps := []string{status(ev.From)}
+	for i, before := range item.Earlier {
+		if i == 0 {
+			steps[0] = status(before.From)
+		}
+		steps = append(steps, status(before.To))
+	}
+	if ev.Kind == laneswap.EventRemoved {
+		steps = append(steps, "removed")
+	} else {
+		steps = append(steps, status(ev.To))
+	}
+	if len(steps) > maxCourse {
+		steps = append(append(steps[:2:2], "…"), steps[len(steps)-2:]...)
+	}
+	return strings.Join(steps, " → ")
+}
+
+// status is the name of a status, which an event from anywhere may have made up.
+func status(s laneswap.Status) string {
+	if !s.Valid() {
+		return string(laneswap.StatusUnknown)
+	}
+	return string(s)
+}
+
+// silence is since when nothing is, or was, heard; "" when that is not the trouble.
+func silence(ev laneswap.Event) string {
+	switch {
+	case ev.Kind == laneswap.EventRecovered, ev.To == laneswap.StatusStale && ev.Kind != laneswap.EventRemoved:
+		return moment(ev.SilentSince)
+	}
+	return ""
+}
+
+// earlier tells the events that were not told when they happened, oldest first.
+func earlier(events []laneswap.Event) string {
+	var lines []string
+	if more := len(events) - maxEarlier; more > 0 {
+		lines, events = append(lines, fmt.Sprintf("%d changes, then", more)), events[more:]
+	}
+	for _, ev := range events {
+		line := status(ev.From) + " → " + status(ev.To)
+		if at := moment(ev.At); at != "" {
+			line = at + " " + line
+		}
+		if left := earlierLimit - width(line) - 2; left > 10 {
+			if message := escaped(ev.Message, left); message != "" {
+				line += ": " + message
+			}
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func tags(all []string) string {
+	return escaped(strings.Join(all, ", "), tagsLimit)
+}
+
+// colour is that of what is so now; of a service that keeps changing, a warning's.
+func colour(item laneswap.Item) int {
+	if item.Flapping > 0 {
+		return orange
+	}
+	switch item.Event.Level() {
+	case laneswap.LevelError:
+		return red
+	case laneswap.LevelWarning:
+		return orange
+	case laneswap.LevelSuccess:
+		return green
+	}
+	return grey
+}
+
+// stamp is a time as embeds have it; "" when there is none.
+func stamp(t time.Time) string {
+	if moment(t) == "" {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z07:00")
+}

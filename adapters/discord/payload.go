@@ -1,0 +1,169 @@
+package discord
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"mime/multipart"
+	"net/textproto"
+
+	"github.com/laneswap/laneswap"
+)
+
+// The limits of a message, as documented; all lengths in UTF-16 units.
+const (
+	maxContent     = 2000
+	maxEmbeds      = 10
+	maxTitle       = 256
+	maxDescription = 4096
+	maxFields      = 25
+	maxValue       = 1024
+	maxFooter      = 2048
+	maxEmbedText   = 6000 // of all embeds together
+)
+
+// The colours of embeds.
+const (
+	red    = 15158332
+	green  = 3066993
+	orange = 15965202
+	blue   = 3447003
+	grey   = 9807270
+)
+
+// payload is a message as Discord takes it.
+type payload struct {
+	Content     string       `json:"content,omitempty"`
+	Username    string       `json:"username,omitempty"`
+	AvatarURL   string       `json:"avatar_url,omitempty"`
+	Embeds      []embed      `json:"embeds,omitempty"`
+	Mentions    mentions     `json:"allowed_mentions"`
+	Attachments []attachment `json:"attachments,omitempty"`
+
+	file string // the content of the attachment, when there is one
+}
+
+// mentions lists who may be mentioned: nobody. Without it Discord would mention
+// whomever the text names.
+type mentions struct {
+	Parse []string `json:"parse"`
+}
+
+type embed struct {
+	Title       string  `json:"title,omitempty"`
+	Description string  `json:"description,omitempty"`
+	Color       int     `json:"color"`
+	Fields      []field `json:"fields,omitempty"`
+	Footer      *footer `json:"footer,omitempty"`
+	Timestamp   string  `json:"timestamp,omitempty"`
+}
+
+type field struct {
+	Name   string `json:"name"`
+	Value  string `json:"value"`
+	Inline bool   `json:"inline,omitempty"`
+}
+
+type footer struct {
+	Text string `json:"text"`
+}
+
+type attachment struct {
+	ID       int    `json:"id"`
+	Filename string `json:"filename"`
+}
+
+// fileName is what the list of a digest is called.
+const fileName = "services.txt"
+
+// message is a request's body.
+type message struct {
+	body        []byte
+	contentType string
+}
+
+// message makes the message with embeds.
+func (n *Notifier) message(note laneswap.Notification) (message, error) {
+	return compose(note, n.user, n.avatar).encode()
+}
+
+// plain makes the message that is sent when Discord did not take the first: it has
+// nothing in it that could be refused but text.
+func (n *Notifier) plain(note laneswap.Notification) (message, error) {
+	return composePlain(note).encode()
+}
+
+// compose makes the payload of a notification.
+func compose(note laneswap.Notification, user, avatar string) payload {
+	p := payload{Username: user, AvatarURL: avatar, Mentions: mentions{[]string{}}}
+	switch {
+	case note.Kind == laneswap.NoticeTest:
+		p.Embeds = []embed{testEmbed(note)}
+	case len(note.Items) > 1, note.Kind == laneswap.NoticeDigest, note.Kind == laneswap.NoticeMassSilence:
+		p.Embeds, p.file = digest(note)
+	case len(note.Items) == 1:
+		p.Embeds = []embed{itemEmbed(note, note.Items[0])}
+	default: // the Manager makes none without items
+		p.Embeds = []embed{itemEmbed(note, laneswap.Item{Event: note.Event, Text: note.Text})}
+	}
+	if p.file != "" {
+		p.Attachments = []attachment{{0, fileName}}
+	}
+	return p
+}
+
+// composePlain makes the payload that says the same in one text, with a file when
+// that does not name every service.
+func composePlain(note laneswap.Notification) payload {
+	p := payload{Mentions: mentions{[]string{}}}
+	if len(note.Items) > 1 {
+		p.Content, p.file = plainDigest(note)
+		if p.file != "" {
+			p.Attachments = []attachment{{0, fileName}}
+		}
+		return p
+	}
+	ev := note.Event
+	if len(note.Items) == 1 {
+		ev = note.Items[0].Event
+	}
+	last := escaped(footerText(note, ev), maxFooter/2)
+	text := paragraph(note.Text, maxContent-width(last)-1)
+	if text == "" {
+		text = title(note, ev)
+	}
+	p.Content = text + "\n" + last
+	return p
+}
+
+// encode writes the body of a request: JSON, or a form when there is a file.
+func (p payload) encode() (message, error) {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(p); err != nil {
+		return message{}, fmt.Errorf("discord: the message cannot be encoded: %w", err)
+	}
+	if p.file == "" {
+		return message{bytes.TrimSpace(text.Bytes()), "application/json"}, nil
+	}
+	var form bytes.Buffer
+	w := multipart.NewWriter(&form)
+	parts := []struct{ disposition, kind, data string }{
+		{`form-data; name="payload_json"`, "application/json", text.String()},
+		{`form-data; name="files[0]"; filename="` + fileName + `"`, "text/plain; charset=utf-8", p.file},
+	}
+	for _, part := range parts {
+		out, err := w.CreatePart(textproto.MIMEHeader{"Content-Disposition": {part.disposition}, "Content-Type": {part.kind}})
+		if err == nil {
+			_, err = out.Write([]byte(part.data))
+		}
+		if err != nil {
+			return message{}, fmt.Errorf("discord: the message cannot be encoded: %w", err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		return message{}, fmt.Errorf("discord: the message cannot be encoded: %w", err)
+	}
+	return message{form.Bytes(), w.FormDataContentType()}, nil
+}

@@ -1,0 +1,212 @@
+package discord
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/laneswap/laneswap"
+)
+
+const (
+	// rawPerUnit is how many bytes of a text are looked at for each unit that is
+	// written of it, and rawLeast how many at least. A unit has three bytes at most;
+	// the rest is for what is dropped.
+	rawPerUnit, rawLeast = 8, 256
+	// breaker stands between an @ and what follows it, so that it is no mention even
+	// where allowed_mentions were forgotten. It has no width.
+	breaker  = "\u200b"
+	ellipsis = "…"
+)
+
+// width is the length of s as Discord counts at most: in UTF-16 units.
+func width(s string) int {
+	n := 0
+	for _, r := range s {
+		n += max(utf16.RuneLen(r), 1)
+	}
+	return n
+}
+
+// clean drops what must not be shown: control characters, invalid UTF-8, marks of
+// direction. The Manager has done so with what services sent, but a Notification can
+// come from anywhere. Line breaks stay when lines is set, else they become spaces.
+func clean(s string, lines bool) string {
+	if !lines {
+		s = strings.ReplaceAll(s, "\n", " ")
+	}
+	ascii := true
+	for i := range len(s) {
+		if c := s[i]; c != '\n' && (c < ' ' || c >= 0x7f) {
+			ascii = false
+			break
+		}
+	}
+	if !ascii {
+		s = strings.Map(func(r rune) rune {
+			switch {
+			case r == '\n', ' ' <= r && r < 0x7f, r == 0x200c, r == 0x200d: // the joiners make emoji and scripts
+				return r
+			case r == '\t':
+				return ' '
+			case laneswap.Sanitize(string(r)) == "":
+				return -1
+			}
+			return r
+		}, strings.ToValidUTF8(s, ""))
+	}
+	return strings.TrimSpace(s)
+}
+
+// visible reports whether there is anything to see in s: Discord takes a text
+// without for an empty one.
+func visible(s string) bool {
+	for _, r := range s {
+		switch {
+		case unicode.IsSpace(r), !unicode.IsGraphic(r), unicode.Is(unicode.M, r):
+		case r == 0x2800, r == 0x3164, r == 0xffa0, r == 0x115f, r == 0x1160: // blanks that count as letters or symbols
+		default:
+			return true
+		}
+	}
+	return false
+}
+
+// words is s as plain text of at most limit units, where markdown means nothing, such
+// as in a footer; "" when there is nothing to see.
+func words(s string, limit int) string { return cut(s, limit, false, false) }
+
+// escaped is s of one line with markdown escaped, at most limit units; "" when there
+// is nothing to see.
+func escaped(s string, limit int) string { return cut(s, limit, false, true) }
+
+// paragraph is escaped, with line breaks.
+func paragraph(s string, limit int) string { return cut(s, limit, true, true) }
+
+// cut cleans s and writes it rune by rune until it is full; then it ends with an
+// ellipsis. An escaped character is never parted from its backslash.
+func cut(s string, limit int, lines, markdown bool) string {
+	if most := rawPerUnit*max(limit, 0) + rawLeast; len(s) > most {
+		s = s[:most]
+	}
+	s = clean(s, lines)
+	if !visible(s) {
+		return ""
+	}
+	var b strings.Builder
+	used, full, end := 0, 0, 0 // full: up to where an ellipsis still fits
+	start := true              // of a line
+	for i, r := range s {
+		piece := defused(s, i, r)
+		if markdown {
+			piece = escape(s, i, r, start, piece)
+		}
+		start = r == '\n' || start && (r == ' ' || unicode.IsSpace(r))
+		n := width(piece)
+		if used+n > limit {
+			out := strings.TrimRight(b.String()[:end], " \n\u200b\u200d")
+			if full == 0 || !visible(out) {
+				return ""
+			}
+			return out + ellipsis
+		}
+		b.WriteString(piece)
+		used += n
+		if used < limit {
+			full, end = used, b.Len()
+		}
+	}
+	return b.String()
+}
+
+// defused is the rune at i, with a breaker when it begins a mention.
+func defused(s string, i int, r rune) string {
+	rest := s[i+utf8.RuneLen(r):]
+	switch {
+	case r == '@' && (hasFold(rest, "everyone") || hasFold(rest, "here")),
+		r == '<' && (hasFold(rest, "@") || hasFold(rest, "#") || hasFold(rest, "/") || hasFold(rest, "id:")):
+		return string(r) + breaker
+	}
+	return string(r)
+}
+
+func hasFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}
+
+// escape is piece, the rune at i, with a backslash in front where Discord would take
+// it for markdown. Addresses are escaped too: nobody is to follow a link that a
+// service wrote by a slip of the finger.
+func escape(s string, i int, r rune, start bool, piece string) string {
+	rest := s[i+utf8.RuneLen(r):]
+	switch r {
+	case '\\', '*', '_', '~', '|', '`', '[', ']', '<':
+		return `\` + piece
+	case '>', '#', '-', '+': // quotes, headings and lists begin a line
+		if start {
+			return `\` + piece
+		}
+	case '.', ')': // numbered lists as well
+		if before := strings.TrimLeft(s[strings.LastIndexByte(s[:i], '\n')+1:i], " "); before != "" && strings.Trim(before, "0123456789") == "" {
+			return `\` + piece
+		}
+	case ':':
+		if strings.HasPrefix(rest, "//") || isEmoji(rest) {
+			return `\` + piece
+		}
+	}
+	return piece
+}
+
+// isEmoji reports whether what follows a colon makes it the name of an emoji:
+// "fire:", but not the minutes of a time.
+func isEmoji(rest string) bool {
+	letter := false
+	for i := range min(len(rest), 64) {
+		c := rest[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', c == '_', c == '+', c == '-':
+			letter = true
+		case '0' <= c && c <= '9':
+		default:
+			return c == ':' && letter
+		}
+	}
+	return false
+}
+
+// span writes a time that passed in its two greatest units: "2h 5m", "3d 4h".
+func span(d time.Duration) string {
+	switch d = max(d, 0); {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute-50*time.Millisecond:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	s := int64(d.Round(time.Second) / time.Second)
+	for _, u := range []struct {
+		of, below int64
+		big, low  string
+	}{{86400, 3600, "d", "h"}, {3600, 60, "h", "m"}, {60, 1, "m", "s"}} {
+		if s < u.of {
+			continue
+		}
+		if low := s % u.of / u.below; low > 0 {
+			return fmt.Sprintf("%d%s %d%s", s/u.of, u.big, low, u.low)
+		}
+		return fmt.Sprintf("%d%s", s/u.of, u.big)
+	}
+	return fmt.Sprintf("%ds", s)
+}
+
+// moment is a time that Discord shows in the zone of who reads it; "" when there is
+// none.
+func moment(t time.Time) string {
+	if t.Unix() <= 0 || t.Year() > 9999 {
+		return ""
+	}
+	return fmt.Sprintf("<t:%d:f>", t.Unix())
+}
