@@ -2,7 +2,6 @@ package laneswap
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -102,12 +101,12 @@ func (m *Manager) findEvent(ctx context.Context, id string) (*Event, error) {
 	}
 	for row, err := range m.opts.storage.Rows(ctx, q) {
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrStorage, err)
+			return nil, storageFailed(ctx, err)
 		}
 		if row.ID == id {
 			read, err := decodeEvent(row)
 			if err != nil {
-				return nil, fmt.Errorf("%w: %w", ErrStorage, err)
+				return nil, storageFailed(ctx, err)
 			}
 			return read.Event, nil
 		}
@@ -151,11 +150,11 @@ func (m *Manager) storedTraces(ctx context.Context, ev *Event, traces map[string
 	q := RowQuery{Kind: kindOutbox, Service: string(ev.Service), From: ev.At, To: ev.At.Add(time.Millisecond)}
 	for row, err := range m.opts.storage.Rows(ctx, q) {
 		if err != nil {
-			return fmt.Errorf("%w: %w", ErrStorage, err)
+			return storageFailed(ctx, err)
 		}
 		var s storedNotice
 		if err := decode(row, &s, &s.Version); err != nil {
-			return fmt.Errorf("%w: %w", ErrStorage, err)
+			return storageFailed(ctx, err)
 		}
 		add(&s)
 	}

@@ -1,9 +1,9 @@
 package laneswap
 
 import (
-	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 )
 
@@ -50,13 +50,7 @@ func (c *courier) done(msg *message, id string, err error, stopped bool, now ins
 
 // excuse is an error in one line that may be shown.
 func excuse(err error) string {
-	text := err.Error()
-	if errors.Is(err, ErrNotifier) {
-		if inner := errors.Unwrap(err); inner != nil {
-			text = inner.Error()
-		}
-	}
-	return cutBytes(Sanitize(text), 500)
+	return cutBytes(Sanitize(strings.TrimPrefix(err.Error(), ErrNotifier.Error()+": ")), 500)
 }
 
 // told notes that a part of a message was delivered; mu is held.

@@ -94,7 +94,7 @@ func plural(n int, noun string) string {
 func (i *Item) describe() string {
 	ev := &i.Event
 	if ev.Service == "" {
-		return ev.Name + ": " + Sanitize(ev.Message)
+		return ev.Name + ": " + i.own()
 	}
 	var b strings.Builder
 	b.WriteString(ev.Name)
@@ -131,6 +131,15 @@ func (i *Item) describe() string {
 		fmt.Fprintf(&b, " (it was: %s)", Sanitize(ev.Cause))
 	}
 	return b.String()
+}
+
+// own is all that LaneSwap says of itself in the item.
+func (i *Item) own() string {
+	var parts []string
+	for _, ev := range i.Earlier {
+		parts = append(parts, Sanitize(ev.Message))
+	}
+	return strings.Join(append(parts, Sanitize(i.Event.Message)), "; ")
 }
 
 // worst is the most urgent status that the item tells of.
