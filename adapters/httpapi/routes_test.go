@@ -87,7 +87,7 @@ func TestRoutes_headIsAnsweredWhereverGetIs(t *testing.T) {
 	for path, media := range map[string]string{
 		"/api/services": "application/json", "/api/services/a": "application/json", "/api/services/a/heartbeats": "application/json",
 		"/api/services/a/history": "application/json", "/api/services/a/errors": "application/json",
-		"/api/summary": "application/json", "/api/events": "application/json", "/api/events/stream?after=0": "text/event-stream",
+		"/api/summary": "application/json", "/api/notifiers": "application/json", "/api/events": "application/json", "/api/events/stream?after=0": "text/event-stream",
 		"/api/health": "application/json", "/healthz": "application/json", "/readyz": "application/json",
 	} {
 		resp, err := http.Head(srv.URL + path)

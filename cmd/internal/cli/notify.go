@@ -76,7 +76,7 @@ func (r *remote) testNotifiers(ctx context.Context, c *client.Client, names []st
 			continue
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			errs = append(errs, err)
 			break // the next would fare no better
 		}
 		failed = failed || !test.Delivered

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http/httptest"
+	"regexp"
 	"sync"
 	"testing"
 	"time"
@@ -49,10 +50,10 @@ func (f *alerting) TestNotifier(_ context.Context, name string) (core.NotifierTe
 	f.tested = append(f.tested, name)
 	test, ok := f.tests[name]
 	if !ok {
-		return test, fmt.Errorf("laneswap: test notifier: %w", core.ErrNotifierNotFound)
+		return test, fmt.Errorf("laneswap: test notifier %q: %w", name, core.ErrNotifierNotFound)
 	}
 	if test.Notifier == "" {
-		return test, fmt.Errorf("laneswap: test notifier: %w", core.ErrStopped)
+		return test, fmt.Errorf("laneswap: test notifier %q: %w", name, core.ErrStopped)
 	}
 	return test, nil
 }
@@ -60,7 +61,7 @@ func (f *alerting) TestNotifier(_ context.Context, name string) (core.NotifierTe
 func (f *alerting) Explain(_ context.Context, id string) (core.Explanation, error) {
 	explained, ok := f.explained[id]
 	if !ok {
-		return explained, fmt.Errorf("laneswap: explain: %w", core.ErrEventNotFound)
+		return explained, fmt.Errorf("laneswap: explain %q: %w", id, core.ErrEventNotFound)
 	}
 	return explained, nil
 }
@@ -98,7 +99,7 @@ $`, r.stdout)
 	require.NoError(t, json.Unmarshal([]byte(laneswap(url, "notify", "list", "-o", "json").stdout), &list))
 	require.Len(t, list, 2)
 	require.Equal(t, f.notifiers[1].LastError, list[1].LastError)
-	none := startServer(t).URL()
+	none := new(alerting).serve(t)
 	require.Equal(t, "[]\n", laneswap(none, "notify", "list", "-o", "json").stdout)
 	require.Regexp(t, `^NOTIFIER .*\n$`, laneswap(none, "notify", "ls").stdout)
 }
@@ -128,8 +129,8 @@ func TestNotifyTest_saysWhatCouldNotBeTested(t *testing.T) {
 	require.Equal(t, result{code: cli.CodeNotFound, stderr: "laneswap: there is no notifier \"slack\"\n"}, laneswap(url, "notify", "test", "slack"))
 	require.Equal(t, result{code: cli.CodeNotFound, stdout: "discord: delivered as message 1312\n", stderr: "laneswap: there is no notifier \"slack\"\n"},
 		laneswap(url, "notify", "test", "slack", "discord"), "the others are tested all the same")
-	require.Equal(t, result{code: cli.CodeFailure, stderr: "laneswap: stopped: test notifier: manager stopped\n"}, laneswap(url, "notify", "test", "stopped", "discord"))
-	require.Equal(t, result{code: cli.CodeFailure, stderr: "laneswap: the server has no notifiers\n"}, laneswap(startServer(t).URL(), "notify", "test"))
+	require.Equal(t, result{code: cli.CodeFailure, stderr: "laneswap: test notifier \"stopped\": manager stopped\n"}, laneswap(url, "notify", "test", "stopped", "discord"))
+	require.Equal(t, result{code: cli.CodeFailure, stderr: "laneswap: the server has no notifiers\n"}, laneswap(new(alerting).serve(t), "notify", "test"))
 	require.Equal(t, cli.CodeUnreachable, laneswap(nowhere(t), "notify", "test", "discord").code)
 	require.Equal(t, cli.CodeUnreachable, laneswap(nowhere(t), "notify", "list").code)
 	require.Equal(t, cli.CodeUsage, laneswap(url, "notify", "list", "discord").code)
@@ -260,4 +261,16 @@ func TestThresholds_areRegistered(t *testing.T) {
 		require.Equal(t, cli.CodeUsage, r.code, args)
 		require.Regexp(t, `^laneswap: `+want+`\n$`, r.stderr)
 	}
+}
+
+func TestNotify_worksWithARealServer(t *testing.T) {
+	t.Parallel()
+	url := startServer(t).URL() // which has its log as a notifier
+	require.Zero(t, laneswap(url, "services", "heartbeat", "job", "--create", "--status", "error", "--message", "disk full").code)
+	require.Equal(t, result{stdout: "slog: delivered\n"}, laneswap(url, "notify", "test"))
+	told := regexp.MustCompile(`(?m)^slog +ok +0 +- +2 +0 +\d+s +- +-$`)
+	require.Eventually(t, func() bool { return told.MatchString(laneswap(url, "notify", "list").stdout) }, 10*time.Second, 10*time.Millisecond)
+	r := laneswap(url, "explain", "job")
+	require.Zero(t, r.code, r.stderr)
+	require.Regexp(t, `(?s)^Event: +job/\S+\n.*\nWhat: +down, unknown -> error\n.*\nslog: sent, 1 attempt\n  \S+Z  \S.*\n$`, r.stdout)
 }
