@@ -156,6 +156,7 @@ func TestHandler_nothingIsNotFoundWhileTheStorageIsLoading(t *testing.T) {
 			a.do("GET", "/api/services/old", ""), a.do("GET", "/api/services/nobody", ""), a.do("GET", "/api/services", ""),
 			a.do("GET", "/api/summary", ""), a.do("GET", "/api/events", ""), a.do("HEAD", "/api/events/stream", ""),
 			a.do("GET", "/api/services/old/history", ""), a.do("GET", "/api/services/old/errors", ""), a.do("GET", "/api/services/old/heartbeats", ""),
+			a.do("GET", "/api/events/old/x-1/1/explain", ""),
 			a.do("DELETE", "/api/services/old", ""), a.do("POST", "/api/services/nobody/heartbeat", ""),
 			a.do("POST", "/api/services/nobody/heartbeat", "", "Prefer", "return=minimal"), a.do("POST", "/api/services/old/errors", `{"type":"T"}`),
 		} {
