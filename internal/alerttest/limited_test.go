@@ -1,0 +1,154 @@
+package alerttest_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/fakediscord"
+)
+
+// forms are the ways in which Discord, and what stands before it, says 429.
+var forms = []struct {
+	name string
+	make func(d time.Duration) fakediscord.Answer
+}{
+	{"as documented", fakediscord.RateLimited},
+	{"global", fakediscord.RateLimitedGlobal},
+	{"in milliseconds", fakediscord.RateLimitedMillis},
+	{"in milliseconds without headers", fakediscord.RateLimitedMillisBody},
+	{"a page", fakediscord.RateLimitedHTML},
+	{"without a body", fakediscord.RateLimitedBare},
+	{"without a time", func(time.Duration) fakediscord.Answer { return fakediscord.RateLimitedSilent() }},
+}
+
+// For ten minutes everything is a 429. One service goes down and up inside of them,
+// one goes down inside and up after, one goes down before and up inside.
+func TestRateLimit_nothingIsLostInTenMinutesOf429(t *testing.T) {
+	t.Parallel()
+	for _, form := range forms {
+		for _, asks := range []time.Duration{time.Hour, 400 * time.Millisecond, 45 * time.Second} {
+			t.Run(form.name+" for "+asks.String(), func(t *testing.T) {
+				t.Parallel()
+				onBoth(t, func(t *testing.T, s *stage) {
+					const begins, ends = time.Minute, 11 * time.Minute
+					s.known("inside", "after", "before")
+					s.until(30 * time.Second)
+					s.down("before")
+					s.until(begins)
+					require.Equal(t, 1, s.told())
+					s.answerUntil(ends, func(left time.Duration) fakediscord.Answer { return form.make(min(left, asks)) })
+					s.until(2 * time.Minute)
+					s.down("inside")
+					s.down("after")
+					s.until(5 * time.Minute)
+					s.up("before")
+					s.until(6 * time.Minute)
+					s.up("inside")
+					require.Equal(t, laneswap.NotifierRetrying, s.notifier().State)
+					require.Equal(t, 4, s.notifier().Waiting)
+					s.until(ends - time.Second)
+					require.Equal(t, 1, s.told())
+					asked := len(s.fake.Requests())
+					require.LessOrEqual(t, asked, 25, "a delay that is announced wrong is no reason to go on asking")
+					s.until(ends + 2*time.Minute)
+					s.up("after")
+					s.until(ends + 3*time.Minute)
+
+					require.Empty(t, s.account(), "told once each")
+					require.Equal(t, []string{"healthy → error → healthy"}, s.courses("inside"), "what waits becomes one message")
+					require.Equal(t, []string{"healthy → error", "error → healthy"}, s.courses("after"))
+					require.Equal(t, []string{"healthy → error", "error → healthy"}, s.courses("before"))
+					require.Equal(t, laneswap.NotifierOK, s.notifier().State)
+					require.Zero(t, s.notifier().Waiting)
+					for _, ev := range s.events("inside") {
+						texts := steps(s.trace(ev))
+						last := texts[len(texts)-1]
+						require.Regexp(t, `^sent as message \d+, try \d+`, last)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Explain tells the course of a notice that met two 429.
+func TestRateLimit_isExplained(t *testing.T) {
+	t.Parallel()
+	for _, form := range forms {
+		t.Run(form.name, func(t *testing.T) {
+			t.Parallel()
+			onBoth(t, func(t *testing.T, s *stage) {
+				s.known("db")
+				s.fake.Script(form.make(20*time.Second), form.make(10*time.Second))
+				s.down("db")
+				s.until(8 * time.Second)
+				tr := s.trace(s.events("db")[0])
+				require.Equal(t, laneswap.NoticeWaiting, tr.State)
+				require.Equal(t, 1, tr.Attempts)
+				s.until(2 * time.Minute)
+
+				require.Empty(t, s.account())
+				tr = s.trace(s.events("db")[0])
+				texts := steps(tr)
+				require.Len(t, texts, 4, "%q", texts)
+				require.Regexp(t, `^gathered with what comes until \d\d:\d\d:\d\d$`, texts[0])
+				require.Regexp(t, `rate limited.*; asked to wait until \d\d:\d\d:\d\d$`, texts[1])
+				require.Regexp(t, `rate limited.*; asked to wait until \d\d:\d\d:\d\d$`, texts[2])
+				require.Equal(t, "sent as message "+s.fake.Messages()[0].ID+", try 3", texts[3])
+				require.Equal(t, 3, tr.Attempts)
+				require.Equal(t, s.fake.Messages()[0].ID, tr.MessageID)
+			})
+		})
+	}
+}
+
+// The limits of Discord as they are: 5 in 2 seconds, announced, and 30 in a minute,
+// noticed only when they are reached.
+func TestRateLimit_bucketsAreNotOverrun(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *stage) {
+		const rounds, each = 5, 10 // ten are told one by one
+		for i := range rounds * each {
+			s.known(name(i))
+		}
+		for round := range rounds {
+			for i := range each {
+				s.down(name(round*each + i))
+			}
+			s.until(time.Duration(round+1) * 8 * time.Second)
+		}
+		s.until(5 * time.Minute)
+		require.Empty(t, s.account())
+		for i := range rounds * each {
+			require.Equal(t, 1, len(s.of(name(i))))
+		}
+		refused := 0
+		for _, r := range s.fake.Requests() {
+			if r.Status != 200 {
+				refused++
+			}
+		}
+		require.LessOrEqual(t, refused, 1, "the headers announce the one limit; the other is found once")
+	})
+}
+
+// A delay that is announced before anything is wrong is kept as well.
+func TestRateLimit_anEmptyBucketIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *stage) {
+		s.known("a", "b")
+		s.down("a")
+		s.until(10 * time.Second)
+		require.Equal(t, 1, s.told())
+		s.down("b")
+		s.until(4 * time.Minute)
+		require.Equal(t, 1, s.asked(), "nothing is asked while the bucket is empty")
+		s.until(6 * time.Minute)
+		require.Equal(t, 2, s.asked())
+		require.Empty(t, s.account())
+		require.Equal(t, laneswap.NotifierOK, s.notifier().State)
+	}, limited(fakediscord.Limit{Requests: 1, Per: 5 * time.Minute}, fakediscord.Limit{}))
+}

@@ -1,0 +1,291 @@
+package alerttest_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/fakediscord"
+)
+
+// ends are answers after which Discord is not asked any more.
+var ends = []struct {
+	name   string
+	answer fakediscord.Answer
+	says   string
+	lasts  time.Duration
+}{
+	{"404", fakediscord.UnknownWebhook(), "no such webhook", 20 * time.Hour},
+	{"401", fakediscord.InvalidToken(), "may not be used with this token", time.Hour},
+	{"403", fakediscord.Status(403, 50013, "Missing Permissions"), "may not be used with this token", time.Hour},
+}
+
+// The webhook is gone: nothing is asked any more, what is owed waits for a day, and
+// is then given up, visibly.
+func TestPermanent_endsTheAskingAndIsVisible(t *testing.T) {
+	t.Parallel()
+	for _, end := range ends {
+		t.Run(end.name, func(t *testing.T) {
+			t.Parallel()
+			onBoth(t, func(t *testing.T, s *stage) {
+				s.known("db", "web", "job")
+				s.down("job")
+				s.until(time.Minute)
+				require.Equal(t, 1, s.told())
+				s.answerUntil(1000*time.Hour, func(time.Duration) fakediscord.Answer { return end.answer })
+				s.down("db")
+				s.until(2 * time.Minute)
+				s.down("web")
+				s.up("job")
+				s.until(3 * time.Minute)
+				s.up("db")
+				s.until(end.lasts)
+				require.Equal(t, 2, s.asked())
+				st := s.notifier()
+				require.Equal(t, laneswap.NotifierDisabled, st.State)
+				require.Equal(t, 4, st.Waiting)
+				require.Contains(t, st.LastError, end.says)
+				require.NotContains(t, st.LastError, s.fake.Secret())
+				db := s.events("db")
+				require.WithinDuration(t, db[0].At, st.Oldest, 0)
+				tr := s.trace(db[0])
+				require.Equal(t, laneswap.NoticeWaiting, tr.State)
+				require.Regexp(t, end.says+`.*the notifier is disabled`, tr.Steps[len(tr.Steps)-1].Text)
+
+				if end.name != "404" {
+					s.owing = s.disk == nil // what is owed outlives Stop where it is stored, and Stop says so where it is not
+					return
+				}
+				s.until(25 * time.Hour)
+				require.Equal(t, 2, s.asked())
+				st = s.notifier()
+				require.Equal(t, laneswap.NotifierDisabled, st.State)
+				require.Zero(t, st.Waiting)
+				require.EqualValues(t, 4, st.Dead)
+				require.EqualValues(t, 1, st.Sent)
+				for _, ev := range append(db, s.events("web")...) {
+					s.dead(ev, "24 hours")
+				}
+				job := s.events("job")
+				s.dead(job[1], "24 hours")
+				s.tells(s.fake.Messages()[0], job[0])
+			})
+		})
+	}
+}
+
+// A test message that gets through has the notifier used again: with what waited.
+func TestPermanent_aTestMessageThatGetsThroughDeliversWhatWaits(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *stage) {
+		s.known("db", "web")
+		s.answerUntil(10*time.Hour, func(time.Duration) fakediscord.Answer { return fakediscord.UnknownWebhook() })
+		s.down("db")
+		s.until(time.Hour)
+		s.down("web")
+		s.up("db")
+		s.until(9 * time.Hour)
+		result, err := s.TestNotifier(t.Context(), "discord")
+		require.NoError(t, err)
+		require.False(t, result.Delivered)
+		require.Contains(t, result.Error, "no such webhook")
+		require.Equal(t, laneswap.NotifierDisabled, s.notifier().State)
+		s.until(11 * time.Hour)
+		require.Zero(t, s.told())
+		result, err = s.TestNotifier(t.Context(), "discord")
+		require.NoError(t, err)
+		require.True(t, result.Delivered, result.Error)
+		s.until(11*time.Hour + time.Minute)
+		unknown := s.account()
+		require.Len(t, unknown, 1, "the test message")
+		require.Equal(t, result.MessageID, unknown[0].ID)
+		require.Equal(t, laneswap.NotifierOK, s.notifier().State)
+		require.Equal(t, []string{"healthy → error → healthy"}, s.courses("db"))
+	})
+}
+
+// Started again with another webhook, it tells what was owed; and with the old one it
+// asks once more, and no more often.
+func TestPermanent_aRestartUsesItAgain(t *testing.T) {
+	t.Parallel()
+	onStored(t, func(t *testing.T, s *stage) {
+		s.known("db", "web")
+		s.fake.DeleteWebhook()
+		s.down("db")
+		s.until(time.Hour)
+		s.down("web")
+		s.until(2 * time.Hour)
+		require.Equal(t, 1, s.asked())
+		s.owing = true
+		s.stop()
+		s.start(s.fake.Webhook())
+		s.until(3 * time.Hour)
+		require.Equal(t, 2, s.asked())
+		require.Equal(t, laneswap.NotifierDisabled, s.notifier().State)
+		s.up("db")
+		s.until(4 * time.Hour)
+		s.stop()
+		s.owing = false
+		s.start(s.fake.AddWebhook("other"))
+		s.until(5 * time.Hour)
+		require.Empty(t, s.account())
+		require.Equal(t, []string{"healthy → error → healthy"}, s.courses("db"))
+		require.Equal(t, []string{"healthy → error"}, s.courses("web"))
+	})
+}
+
+// What a Manager without a storage owes when it stops is lost, and Stop says so.
+func TestPermanent_stopSaysWhatIsLostInMemory(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, nil)
+		s.known("db")
+		s.fake.DeleteWebhook()
+		s.down("db")
+		s.until(time.Minute)
+		s.owing = true
+		err := s.Stop(context.Background())
+		require.ErrorIs(t, err, laneswap.ErrNotifier)
+		require.ErrorContains(t, err, "1 notices not delivered")
+	})
+}
+
+// wrong are answers that say that the message is.
+var wrong = []struct {
+	name   string
+	answer fakediscord.Answer
+}{
+	{"400 as documented", fakediscord.BadForm()},
+	{"400 as it was", fakediscord.BadEmbeds()},
+	{"413", fakediscord.Status(413, 40005, "Request entity too large")},
+}
+
+// Embeds that Discord does not take become plain text.
+func TestRefused_isToldAsPlainText(t *testing.T) {
+	t.Parallel()
+	for _, w := range wrong {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			onBoth(t, func(t *testing.T, s *stage) {
+				s.known("db", "web")
+				s.fake.Respond(func(r fakediscord.Request) fakediscord.Answer {
+					if len(r.Payload.Embeds) > 0 {
+						return w.answer
+					}
+					return fakediscord.Answer{}
+				})
+				s.down("db")
+				s.until(time.Minute)
+				s.up("db")
+				s.down("web")
+				s.until(5 * time.Minute)
+				require.Empty(t, s.account())
+				require.Equal(t, 3, s.told())
+				require.Equal(t, 6, s.asked())
+				for _, m := range s.fake.Messages() {
+					require.Empty(t, m.Payload.Embeds)
+				}
+				for _, ev := range s.events("") {
+					require.Contains(t, s.message(ev).Payload.Content, string(ev.To))
+				}
+				require.Zero(t, s.notifier().Dead)
+			})
+		})
+	}
+}
+
+// What Discord takes in no form is given up, and stands in nobody's way.
+func TestRefused_isGivenUpWhenPlainTextIsNotTakenEither(t *testing.T) {
+	t.Parallel()
+	for _, w := range wrong {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			onBoth(t, func(t *testing.T, s *stage) {
+				s.known("db", "web")
+				s.fake.Script(w.answer, w.answer)
+				s.down("db")
+				s.down("web")
+				s.until(10 * time.Minute)
+				db := s.events("db")
+				s.dead(db[0], "refused")
+				require.Empty(t, s.account(db[0].ID))
+				require.EqualValues(t, 1, s.notifier().Dead)
+				require.Equal(t, laneswap.NotifierOK, s.notifier().State)
+				require.Equal(t, 3, s.asked())
+				s.report("db", laneswap.StatusCritical, "worse")
+				s.until(20 * time.Minute)
+				s.up("db")
+				s.until(30 * time.Minute)
+				require.Empty(t, s.account(db[0].ID), "what comes after it arrives")
+				require.Equal(t, []string{"error → critical", "critical → healthy"}, s.courses("db"))
+			})
+		})
+	}
+}
+
+// A digest that Discord takes in no form is told service by service, within the
+// limits.
+func TestRefused_aDigestIsToldServiceByService(t *testing.T) {
+	t.Parallel()
+	const services = 40
+	onBoth(t, func(t *testing.T, s *stage) {
+		s.fake.Respond(func(r fakediscord.Request) fakediscord.Answer {
+			named := 0
+			for i := range services {
+				if strings.Contains(string(r.Body), string(name(i))) {
+					named++
+				}
+			}
+			if named > 1 {
+				return fakediscord.BadForm()
+			}
+			return fakediscord.Answer{}
+		})
+		for i := range services {
+			s.known(name(i))
+		}
+		for i := range services {
+			s.down(name(i))
+		}
+		s.until(10 * time.Minute)
+		require.Empty(t, s.account())
+		require.Equal(t, services, s.told())
+		for i := range services {
+			require.Equal(t, []string{"healthy → error"}, s.courses(name(i)))
+		}
+		texts := steps(s.trace(s.events(name(7))[0]))
+		require.True(t, slices.ContainsFunc(texts, func(text string) bool { return matches(`^digest 1 was refused, it is told alone: `, text) }), "%q", texts)
+	})
+}
+
+// One service in a digest is refused alone: only it is given up.
+func TestRefused_onlyWhatIsWrongIsGivenUp(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *stage) {
+		bad := name(5)
+		s.fake.Respond(func(r fakediscord.Request) fakediscord.Answer {
+			if strings.Contains(string(r.Body), string(bad)) {
+				return fakediscord.BadForm()
+			}
+			return fakediscord.Answer{}
+		})
+		for i := range 15 {
+			s.known(name(i))
+		}
+		for i := range 15 {
+			s.down(name(i))
+		}
+		s.until(10 * time.Minute)
+		ev := s.events(bad)[0]
+		s.dead(ev, "refused")
+		require.Empty(t, s.account(ev.ID))
+		require.EqualValues(t, 1, s.notifier().Dead, fmt.Sprint(s.told()))
+	})
+}
