@@ -60,7 +60,7 @@ func TestPermanent_endsTheAskingAndIsVisible(t *testing.T) {
 				require.Regexp(t, end.says+`.*the notifier is disabled`, tr.Steps[len(tr.Steps)-1].Text)
 
 				if end.name != "404" {
-					s.owing = s.disk == nil // what is owed outlives Stop where it is stored, and Stop says so where it is not
+					s.owing = true
 					return
 				}
 				s.until(25 * time.Hour)
