@@ -22,6 +22,8 @@ type Notifier struct {
 	// has them.
 	Services, NotServices []string
 	Tags                  []string
+	// Immediately has it told of each service by itself, at once and in full.
+	Immediately bool
 
 	file   string            // that it is of, "" when of none
 	entry  string            // which of the file

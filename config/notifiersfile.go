@@ -142,6 +142,7 @@ func (r *notifiersReader) notifier(number int, tree any) Notifier {
 		}
 		n.Tags = append(n.Tags, s)
 	}
+	n.Immediately = o.truth("immediately")
 	o.rest()
 	return n
 }

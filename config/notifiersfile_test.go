@@ -27,7 +27,7 @@ func TestNotifiersFile_isReadAsItIsWritten(t *testing.T) {
 		{"name": "ops", "discord": {"webhook": "`+webhook+`", "username": "Ops", "avatar_url": "https://example.org/a.png"},
 		 "levels": ["error"], "min_level": "warning", "statuses": ["stale", "CRITICAL"], "services": ["billing*"], "not_services": ["*-test", "a/b"], "tags": ["prod"]},
 		{"name": "hook", "webhook": {"url": {"env": "HOOK"}, "secret": {"file": "secret"}, "private": true, "headers": {"Authorization": {"file": "`+"ABSOLUTE"+`"}, "X-Team": "a"}}},
-		{"name": "pager", "command": ["/usr/local/bin/page", "--now", ""]}
+		{"name": "pager", "command": ["/usr/local/bin/page", "--now", ""], "immediately": true}
 	]}`)
 	dir := filepath.Dir(path)
 	absolute := filepath.Join(t.TempDir(), "authorization")
@@ -54,6 +54,8 @@ func TestNotifiersFile_isReadAsItIsWritten(t *testing.T) {
 		Headers: map[string]config.Secret{"Authorization": "Bearer x", "X-Team": "a"},
 	}, hook.Webhook)
 	require.Equal(t, config.Command{"/usr/local/bin/page", "--now", ""}, pager.Command)
+	require.True(t, pager.Immediately)
+	require.False(t, hook.Immediately)
 	require.Empty(t, hook.Filters())
 	require.Zero(t, hook.Discord)
 	require.Zero(t, pager.Webhook)
@@ -135,6 +137,7 @@ func TestNotifiersFile_saysWhereItIsWrong(t *testing.T) {
 		entries(with(`"not_services":["` + strings.Repeat("a", 513) + `"]`)):              `entry 1 (ops): not_services holds "` + strings.Repeat("a", 40) + `...", which is no pattern`,
 		entries(with(`"tags":["` + strings.Repeat("é", 65) + `"]`)):                       `entry 1 (ops): tags holds "` + strings.Repeat("é", 40) + `...", which is longer than the 64 characters of a tag`,
 		entries(with(`"tags":["a"` + strings.Repeat(`,"a"`, 100) + `]`)):                  `entry 1 (ops): tags has 101 entries, the limit is 100`,
+		entries(with(`"immediately":1`)):                                                  `entry 1 (ops): immediately must be true or false`,
 		entries(with(`"service":["a"]`)):                                                  `entry 1 (ops) has the unknown key "service"`,
 		entries(with(`"services":["a["],"min_level":"x","tags":[""]`)): `entry 1 (ops): min_level holds "x", it must be of info, success, warning, error; ` +
 			`entry 1 (ops): services holds "a[", which is no pattern; entry 1 (ops): tags must be an array of texts that are not empty`,
