@@ -41,6 +41,7 @@ type courier struct {
 	digests int
 
 	failures int   // attempts in a row
+	spoiled  int   // digests among them
 	pause    int64 // mono: no attempt before it, for the last one failed
 	asked    int64 // mono: no request before it, for the receiver asked for that
 	disabled bool
@@ -105,7 +106,7 @@ func (c *courier) offer(ev *Event, in intake, now instant) letter {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.thread(ev.Service)
-	n := &notice{ev: ev, since: now.mono}
+	n := &notice{ev: ev, since: now.mono, mass: in.mass}
 	ended := c.take(t, n, in, now)
 	c.weigh(ended)
 	held := t.hold != nil
@@ -121,8 +122,11 @@ func (c *courier) restore(n *notice, now instant) {
 	defer c.mu.Unlock()
 	t := c.thread(n.ev.Service)
 	if n.standing {
-		t.said, t.announced = n, true
+		t.said, t.announced = n, n.ev.bad()
 		t.saidAt = now.mono - max(0, now.wall-n.sentAt*int64(time.Millisecond))
+		if n.flaps {
+			t.flapAt = t.saidAt
+		}
 		return
 	}
 	if n.state == NoticeHeld && t.hold == nil {
@@ -136,7 +140,8 @@ func (c *courier) restore(n *notice, now instant) {
 	t.due = now.mono
 	if wait := n.flapDue*int64(time.Millisecond) - now.wall; n.flapDue != 0 && wait > 0 {
 		t.due = now.mono + wait
-		t.flapping, t.flapAt = c.flapLimit+1, t.due-flapPause
+		t.changes, t.flapAt = c.flapLimit+1, t.due-flapPause
+		t.flapping = t.changes
 	}
 	c.nudge()
 }
@@ -170,7 +175,7 @@ func (c *courier) standing() (ids []ServiceID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, t := range c.threads {
-		if t.said != nil && len(t.waiting) == 0 {
+		if t.said != nil && len(t.waiting) == 0 && !t.said.flaps {
 			ids = append(ids, id)
 		}
 	}
@@ -395,6 +400,11 @@ func (c *courier) age(now instant) {
 	if now.mono >= c.swept {
 		c.swept = now.mono + int64(flapWindow)
 		for _, t := range c.threads {
+			if t.said != nil && t.said.flaps && !t.announced && now.mono > t.flapAt+int64(flapWindow) {
+				t.said.standing = false
+				c.ended = append(c.ended, t.said)
+				t.said = nil
+			}
 			if !t.queued {
 				c.tidy(t, now)
 			}
@@ -404,7 +414,7 @@ func (c *courier) age(now instant) {
 
 // reminds returns when the notifier is to be reminded of a thread; mu is held.
 func (c *courier) reminds(t *thread) int64 {
-	if c.remind == 0 || t.said == nil || !t.announced || len(t.waiting) > 0 || c.closing {
+	if c.remind == 0 || t.said == nil || !t.said.ev.bad() || !t.announced || len(t.waiting) > 0 || c.closing {
 		return math.MaxInt64
 	}
 	return max(t.saidAt+c.remind, t.retryAt)
@@ -476,11 +486,14 @@ func (c *courier) compose(ready []part, now instant, mass bool) *message {
 			company = append(company, p)
 			if p.silent() {
 				silent = append(silent, p)
+				mass = mass || p.notices[len(p.notices)-1].mass
 			}
 		}
 	}
 	msg := &message{kind: NoticeEvent, parts: ready[:1]}
 	switch {
+	case c.spoiled >= spoiledMost && c.spoiled%2 == 1:
+		c.spoiled++ // perhaps it is the digest that cannot be taken
 	case mass && len(silent) > 1:
 		msg.kind, msg.parts = NoticeMassSilence, silent
 	case len(company) > digestAbove, now.mono < c.storm && len(company) > 1:

@@ -17,6 +17,8 @@ type notice struct {
 	sentAt   int64 // wall ms
 	hold     *hold // what it waits for, as it was when it was owed
 	flapDue  int64 // wall ms: when it is told while its service flaps; 0 for at once
+	mass     bool  // many services fell silent with it
+	flaps    bool  // it said that the service flaps
 	noted    bool  // the storage is to know of it; before that it is not sent
 	ticket   uint64
 	standing bool // the latest that was delivered of an incident that is open
@@ -89,6 +91,8 @@ type storedNotice struct {
 	Steps    []TraceStep `json:"steps,omitempty"`
 	SentAt   int64       `json:"sent_at,omitempty"`  // wall ms
 	FlapDue  int64       `json:"flap_due,omitempty"` // wall ms
+	Mass     bool        `json:"mass,omitempty"`
+	Flaps    bool        `json:"flaps,omitempty"`
 	Hold     *storedHold `json:"hold,omitempty"`
 }
 
@@ -104,7 +108,7 @@ type storedHold struct {
 func (n *notice) entry(key string, now instant) *entry {
 	s := &storedNotice{
 		Version: storedVersion, Notifier: key, Event: n.ev, State: n.state, Message: n.message,
-		Attempts: n.attempts, Steps: slices.Clone(n.steps), SentAt: n.sentAt, FlapDue: n.flapDue,
+		Attempts: n.attempts, Steps: slices.Clone(n.steps), SentAt: n.sentAt, FlapDue: n.flapDue, Mass: n.mass, Flaps: n.flaps,
 	}
 	if h := n.hold; h != nil && n.state == NoticeHeld {
 		s.Hold = &storedHold{Recovery: h.recovery, Beats: h.threshold.Beats, For: int64(h.threshold.For)}
@@ -128,7 +132,7 @@ func outboxKey(notifier, event string) Key { return Key{kindOutbox, notifier + "
 func (s *storedNotice) notice(at func(ms int64) instant, now instant) *notice {
 	n := &notice{
 		ev: s.Event, state: s.State, message: s.Message, attempts: s.Attempts, steps: s.Steps, sentAt: s.SentAt,
-		flapDue: s.FlapDue, since: at(s.Event.At.UnixMilli()).mono, noted: true, standing: s.State == NoticeSent,
+		flapDue: s.FlapDue, mass: s.Mass, flaps: s.Flaps, since: at(s.Event.At.UnixMilli()).mono, noted: true, standing: s.State == NoticeSent,
 	}
 	if n.state == "" || n.state == NoticeHeld && s.Hold == nil {
 		n.state = NoticeWaiting

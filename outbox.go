@@ -28,7 +28,7 @@ func (m *Manager) intake(r *record, ev *Event, now instant) intake {
 		}
 	}
 	if ev.To == StatusStale {
-		m.silences.fall(now.mono, m.judge.living())
+		in.mass = m.silences.fall(now.mono, m.judge.living())
 	}
 	return in
 }

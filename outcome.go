@@ -32,6 +32,10 @@ func (c *courier) done(msg *message, id string, err error, stopped bool, now ins
 	} else {
 		c.sent++
 		c.lastSent, c.failures, c.pause, c.disabled = now, 0, 0, false
+		if len(msg.parts) == 1 && c.spoiled >= spoiledMost {
+			c.scatter() // it takes messages, and not that digest
+		}
+		c.spoiled = 0
 		for _, p := range msg.parts {
 			changed = append(changed, c.told(msg, p, id, now)...)
 		}
@@ -93,9 +97,10 @@ func (c *courier) told(msg *message, p part, id string, now instant) (changed []
 		changed = append(changed, t.said)
 		t.said = nil
 	}
-	if last.ev.bad() {
+	if last.flaps = t.flapping > 0; last.flaps || last.ev.bad() {
 		t.said, t.saidAt, last.standing = last, now.mono, true
 	}
+	t.landed(now)
 	if !t.queued {
 		c.tidy(t, now)
 	}
@@ -137,12 +142,28 @@ func (c *courier) failed(msg *message, err error, stopped bool, now instant) (ch
 		c.pause = now.mono + backoff(c.failures)
 		for _, p := range msg.parts {
 			p.t.failures++
-			p.t.retryAt = now.mono + backoff(p.t.failures)
-			c.pause = min(c.pause, p.t.retryAt)
+		}
+		if t := msg.parts[0].t; len(msg.parts) == 1 {
+			// It may be this message that cannot be digested: the others go on.
+			t.retryAt = now.mono + backoff(t.failures)
+			c.pause = min(c.pause, t.retryAt)
+		} else {
+			c.spoiled++
 		}
 		msg.step(now, fmt.Sprintf("try %d failed: %s; next one at %s or later", msg.note.Attempt, excuse(err), clockAt(now, c.pause)))
 	}
 	return changed
+}
+
+// spoiledMost is how often a digest may fail before one of its services is tried
+// alone.
+const spoiledMost = 3
+
+// scatter has the services be told alone of which a digest has failed; mu is held.
+func (c *courier) scatter() {
+	for _, t := range c.queue {
+		t.alone = t.alone || t.failures > 0
+	}
 }
 
 // step adds to the traces of all that a message tells.

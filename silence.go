@@ -22,8 +22,9 @@ type silences struct {
 	until int64      // mono: how long it counts as mass silence
 }
 
-// fall notes that a service fell silent; living is how many live still.
-func (s *silences) fall(now int64, living int) {
+// fall notes that a service fell silent; living is how many live still. It reports
+// whether many did.
+func (s *silences) fall(now int64, living int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
@@ -34,6 +35,7 @@ func (s *silences) fall(now int64, living int) {
 	if len(s.fell) >= massLeast && len(s.fell) >= living {
 		s.until = now + massWithin
 	}
+	return now < s.until
 }
 
 // mass reports whether many fell silent within the last minute.

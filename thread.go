@@ -16,15 +16,17 @@ type thread struct {
 	queued  bool  // in the courier's queue
 	flying  int   // how many of waiting are being sent
 	due     int64 // mono: when those that are free may be told
+	after   int64 // mono: the same of those that became free during the flight
 	retryAt int64 // mono: not before it, for an attempt has failed
 
 	failures int
 	alone    bool // the receiver has refused a digest that it was in
 
 	announced bool    // a bad notice of the open incident is owed, or was told
-	said      *notice // the latest that was told, while the incident is open
+	said      *notice // the latest that was told, while the incident is open or the service flaps
 	saidAt    int64   // mono
 	reminders int
+	changes   int   // transitions in 30 minutes, when there last was one
 	flapping  int   // transitions in 30 minutes, when they are too many
 	flapAt    int64 // mono: when that was said; 0 for not yet
 }
@@ -33,6 +35,7 @@ type thread struct {
 type intake struct {
 	changes int    // transitions in 30 minutes
 	hold    *hold  // what a notice of it would wait for
+	mass    bool   // many services have fallen silent within a minute
 	had     uint64 // heartbeats of the time before a turn
 }
 
@@ -56,7 +59,8 @@ func (t *thread) withheld() bool { return t.hold != nil && !t.hold.recovery }
 // take decides about a new notice: whether it is to be told at all, and what it
 // waits for. It returns the older ones that it makes needless.
 func (c *courier) take(t *thread, n *notice, in intake, now instant) (ended []*notice) {
-	ev := n.ev
+	ev, before := n.ev, t.free
+	t.changes = in.changes
 	switch {
 	case t.withheld() && ev.ends():
 		why := "good again before it was to be told: " + t.hold.progress(now, in.had)
@@ -99,7 +103,7 @@ func (c *courier) take(t *thread, n *notice, in intake, now instant) (ended []*n
 	t.push(c, n)
 	if t.hold == nil {
 		t.free = len(t.waiting)
-		c.gather(t, n, in.changes, now)
+		c.gather(t, n, before, now)
 	}
 	return ended
 }
@@ -154,9 +158,9 @@ func (c *courier) release(t *thread, now instant) {
 		}
 		t.announced = n.ev.bad() || t.announced && !n.ev.ends()
 	}
-	t.free = len(t.waiting)
-	if t.free > 0 {
-		c.gather(t, t.waiting[t.free-1], t.flapping, now)
+	before := t.free
+	if t.free = len(t.waiting); t.free > before {
+		c.gather(t, t.waiting[t.free-1], before, now)
 	}
 }
 
@@ -172,26 +176,26 @@ func (h *hold) reached() string {
 	return fmt.Sprintf("threshold %d of %d reached (%s)", h.threshold.Beats, h.threshold.Beats, name)
 }
 
-// gather says when a notice is told: with those that come at the same time, or, of
-// a service that flaps, a while after the last message.
-func (c *courier) gather(t *thread, n *notice, changes int, now instant) {
+// gather says when a notice is told that became free: with those that come at the
+// same time, or, of a service that flaps, a while after the last message. before is
+// how many were free before it.
+func (c *courier) gather(t *thread, n *notice, before int, now instant) {
 	wait := c.wait
 	if now.mono < c.storm {
 		wait *= stormFactor
 	}
-	if c.until < now.mono {
+	if c.until <= now.mono {
 		c.until = now.mono + wait
 	}
 	due := c.until
 	t.flapping = 0
-	if c.flapLimit > 0 && changes > c.flapLimit && n.ev.Service != "" {
-		t.flapping = changes
+	if c.flapLimit > 0 && t.changes > c.flapLimit && n.ev.Service != "" {
+		t.flapping = t.changes
 		if t.flapAt != 0 && due < t.flapAt+flapPause {
 			due = t.flapAt + flapPause
-			n.flapDue = (now.wall + due - now.mono) / int64(time.Millisecond)
-			n.step(now, fmt.Sprintf("flapping, %s, which was said already: told with what follows until %s", changesIn(changes), clockAt(now, due)))
+			t.wait(n, due, now)
 		} else {
-			n.step(now, "flapping: "+changesIn(changes))
+			n.step(now, "flapping: "+changesIn(t.changes))
 		}
 	} else {
 		t.flapAt = 0
@@ -199,8 +203,31 @@ func (c *courier) gather(t *thread, n *notice, changes int, now instant) {
 	if n.flapDue == 0 && due > now.mono {
 		n.step(now, "gathered with what comes until "+clockAt(now, due))
 	}
-	if t.free == 1 || due < t.due {
+	switch {
+	case t.flying > 0 && (before <= t.flying || due < t.after):
+		t.after = due
+	case t.flying == 0 && (before == 0 || due < t.due):
 		t.due = due
+	}
+}
+
+// wait holds a notice back because that the service flaps was said already.
+func (t *thread) wait(n *notice, due int64, now instant) {
+	n.flapDue = (now.wall + due - now.mono) / int64(time.Millisecond)
+	n.step(now, fmt.Sprintf("flapping, %s, which was said already: told with what follows until %s", changesIn(t.changes), clockAt(now, due)))
+}
+
+// landed says when those are told that became free during a flight that succeeded.
+func (t *thread) landed(now instant) {
+	if t.free == 0 {
+		return
+	}
+	t.due = t.after
+	if t.flapping > 0 && t.due < t.flapAt+flapPause {
+		t.due = t.flapAt + flapPause
+		for _, n := range t.waiting[:t.free] {
+			t.wait(n, t.due, now)
+		}
 	}
 }
 
