@@ -15,7 +15,8 @@ const (
 	// of 10 MiB; the rest is for the form around it.
 	maxFile = 9 << 20
 
-	headLimit    = 700 // of the first embed's description
+	headLimit    = 350 // of what LaneSwap found out
+	ownItems     = 3   // about LaneSwap itself, before the services
 	lineLimit    = 500 // of a service in an embed, at most
 	lineMessage  = 100 // of its message in that
 	maxLines     = 300 // no more lines than that fit into the embeds, however short
@@ -40,7 +41,7 @@ func digest(note laneswap.Notification) (embeds []embed, file string) {
 		Title: title(note, note.Event), Color: loudest(note, groups),
 		Footer: &footer{digestFooter(note)}, Timestamp: stamp(newest(note.Items)),
 	}
-	said := headText(note, own)
+	said := headText(note, own, 2)
 	if len(note.Items) <= maxLines {
 		if embeds, ok := inLines(head, said, groups); ok {
 			return embeds, ""
@@ -107,17 +108,14 @@ func digestFooter(note laneswap.Notification) string {
 }
 
 // headText is what is said before the services: what LaneSwap found out about
-// itself, and what happened to itself.
-func headText(note laneswap.Notification, own []laneswap.Item) string {
+// itself, and what happened to itself, with as many earlier events.
+func headText(note laneswap.Notification, own []laneswap.Item, before int) string {
 	parts := make([]string, 0, len(own)+1)
-	if finding := paragraph(note.Finding, headLimit/2); finding != "" {
+	if finding := paragraph(note.Finding, headLimit); finding != "" {
 		parts = append(parts, finding)
 	}
-	for _, item := range own {
-		if len(parts) == 4 {
-			break
-		}
-		if text := escaped(cmp.Or(item.Text, item.Event.Name+": "+item.Event.Message), headLimit/10); text != "" {
+	for _, item := range own[:min(len(own), ownItems)] {
+		if text := ownText(item, before); text != "" {
 			parts = append(parts, text)
 		}
 	}
@@ -128,21 +126,25 @@ func headText(note laneswap.Notification, own []laneswap.Item) string {
 func inLines(head embed, said string, groups []group) ([]embed, bool) {
 	head.Description = said
 	embeds := []embed{head}
+	total := head.width()
 	for _, g := range groups {
-		lines := make([]string, len(g.items))
-		for i, item := range g.items {
-			lines[i] = line(item)
-		}
-		embeds = append(embeds, embed{Title: g.title(), Description: strings.Join(lines, "\n"), Color: g.colour})
-	}
-	total := 0
-	for _, e := range embeds {
-		if width(e.Description) > maxDescription {
-			return nil, false
+		e := embed{Title: g.title(), Color: g.colour}
+		for _, item := range g.items {
+			text := line(item)
+			if e.Description != "" && width(e.Description)+1+width(text) > maxDescription {
+				total += e.width()
+				embeds = append(embeds, e)
+				e = embed{Color: g.colour} // goes on below
+			}
+			e.Description = strings.TrimPrefix(e.Description+"\n"+text, "\n")
+			if total+e.width() > maxEmbedText {
+				return nil, false
+			}
 		}
 		total += e.width()
+		embeds = append(embeds, e)
 	}
-	return embeds, total <= maxEmbedText
+	return embeds, len(embeds) <= maxEmbeds
 }
 
 // inNames makes embeds with as many names as fit, and says where the rest are.
@@ -277,7 +279,7 @@ func list(items []laneswap.Item) string {
 func fileLine(item laneswap.Item, messages int) string {
 	ev := item.Event
 	if ev.Service == "" {
-		return fmt.Sprintf("%-9s %s\n", "laneswap", words(cmp.Or(item.Text, ev.Name), fileMessage))
+		return fmt.Sprintf("%-9s %s\n", "laneswap", words(cmp.Or(item.Text, ev.Name), 5*fileMessage))
 	}
 	var b strings.Builder
 	state := status(ev.To)
@@ -313,11 +315,17 @@ func fileLine(item laneswap.Item, messages int) string {
 
 // plainDigest is a digest in one text, with a file when it does not name all.
 func plainDigest(note laneswap.Notification) (text, file string) {
-	head := title(note, note.Event) + "\n"
-	where := "All are in " + fileName + ": "
-	all := names(note.Items, 1<<30, itemIncident)
-	if width(head)+width(all) <= maxContent {
-		return head + all, ""
+	groups, own := grouped(note.Items)
+	var items []laneswap.Item
+	var all []string
+	for _, g := range groups {
+		items = append(items, g.items...)
+		all = append(all, g.name+": "+names(g.items, 1<<30, itemIncident))
 	}
-	return head + where + names(note.Items, maxContent-width(head)-width(where)-groupReserve, itemName), list(note.Items)
+	head := strings.TrimSpace(title(note, note.Event)+"\n"+headText(note, own, 0)) + "\n"
+	where := "All are in " + fileName + ": "
+	if whole := head + strings.Join(all, "\n"); width(whole) <= maxContent {
+		return strings.TrimSpace(whole), ""
+	}
+	return head + where + names(items, maxContent-width(head)-width(where)-groupReserve, itemName), list(note.Items)
 }

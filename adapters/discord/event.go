@@ -2,6 +2,7 @@ package discord
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,9 +14,10 @@ const (
 	nameLimit    = 200
 	causeLimit   = 512
 	tagsLimit    = 512
-	maxCourse    = 5  // statuses
-	maxEarlier   = 10 // events told in a line each
-	earlierLimit = 90 // a line of them
+	ownLimit     = 350 // of each thing that LaneSwap says of itself
+	maxCourse    = 5   // statuses
+	maxEarlier   = 10  // events told in a line each
+	earlierLimit = 90  // a line of them
 )
 
 // itemEmbed is the embed of a notification about one service, or about LaneSwap.
@@ -28,7 +30,7 @@ func itemEmbed(note laneswap.Notification, item laneswap.Item) embed {
 		}
 	}
 	if ev.Service == "" {
-		e.Description = paragraph(ev.Message, maxValue)
+		e.Description = ownText(item, maxEarlier)
 		if ev.Duration > 0 {
 			add("Lasted", span(ev.Duration), true)
 		}
@@ -57,6 +59,18 @@ func itemEmbed(note laneswap.Notification, item laneswap.Item) embed {
 	add("Before", earlier(item.Earlier), false)
 	add("Tags", tags(ev.Tags), false)
 	return e
+}
+
+// ownText is what LaneSwap says of itself, with what it said before and nobody was
+// told: each event that is about no service has a message of its own.
+func ownText(item laneswap.Item, before int) string {
+	var parts []string
+	for _, ev := range append(slices.Clone(item.Earlier[max(len(item.Earlier)-before, 0):]), item.Event) {
+		if text := paragraph(ev.Message, ownLimit); text != "" {
+			parts = append(parts, text)
+		}
+	}
+	return strings.Join(parts, "\n")
 }
 
 // testEmbed is the embed of a test message.

@@ -35,30 +35,26 @@ func width(s string) int {
 // direction. The Manager has done so with what services sent, but a Notification can
 // come from anywhere. Line breaks stay when lines is set, else they become spaces.
 func clean(s string, lines bool) string {
-	if !lines {
-		s = strings.ReplaceAll(s, "\n", " ")
+	kept := "\u200c\u200d" // joiners: emoji and some scripts are made with them
+	if lines {
+		kept += "\n"
 	}
-	ascii := true
-	for i := range len(s) {
-		if c := s[i]; c != '\n' && (c < ' ' || c >= 0x7f) {
-			ascii = false
+	if !strings.ContainsAny(s, kept) {
+		return strings.TrimSpace(laneswap.Sanitize(s))
+	}
+	var b strings.Builder
+	for s != "" {
+		i := strings.IndexAny(s, kept)
+		if i < 0 {
+			b.WriteString(laneswap.Sanitize(s))
 			break
 		}
+		_, size := utf8.DecodeRuneInString(s[i:])
+		b.WriteString(laneswap.Sanitize(s[:i]))
+		b.WriteString(s[i : i+size])
+		s = s[i+size:]
 	}
-	if !ascii {
-		s = strings.Map(func(r rune) rune {
-			switch {
-			case r == '\n', ' ' <= r && r < 0x7f, r == 0x200c, r == 0x200d: // the joiners make emoji and scripts
-				return r
-			case r == '\t':
-				return ' '
-			case laneswap.Sanitize(string(r)) == "":
-				return -1
-			}
-			return r
-		}, strings.ToValidUTF8(s, ""))
-	}
-	return strings.TrimSpace(s)
+	return strings.TrimSpace(b.String())
 }
 
 // visible reports whether there is anything to see in s: Discord takes a text

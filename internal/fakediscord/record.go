@@ -108,7 +108,7 @@ func (s *Server) Invalid() int {
 			continue
 		}
 		times = append(times, r.At)
-		for r.At.Sub(times[0]) > 10*time.Minute {
+		for r.At.Sub(times[0]) >= 10*time.Minute {
 			times = times[1:]
 		}
 		most = max(most, len(times))

@@ -1,0 +1,154 @@
+package discord_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/adapters/discord"
+	"github.com/laneswap/laneswap/internal/fakediscord"
+)
+
+// read takes a body apart into what the fake knows of it.
+func read(t *testing.T, contentType string, body []byte) (p fakediscord.Payload, file string) {
+	t.Helper()
+	require.Empty(t, fakediscord.Validate(contentType, body, false))
+	text, file := parts(t, contentType, body)
+	require.NoError(t, json.Unmarshal(text, &p))
+	return p, file
+}
+
+func TestDigest_namesEveryServiceInOneMessage(t *testing.T) {
+	t.Parallel()
+	n := newNotifier(t)
+	for _, count := range []int{2, 11, 60, 100, 300, 1000, 10_000} {
+		for _, kind := range []laneswap.NoticeKind{laneswap.NoticeDigest, laneswap.NoticeMassSilence} {
+			if count == 10_000 && kind == laneswap.NoticeDigest {
+				continue // once is enough
+			}
+			note := many(kind, count)
+			note.Finding = "the gateway answers"
+			for _, make := range []func(*discord.Notifier, laneswap.Notification) (string, []byte, error){discord.Message, discord.PlainMessage} {
+				contentType, body, err := make(n, note)
+				require.NoError(t, err)
+				p, file := read(t, contentType, body)
+				require.Contains(t, p.Text(), "the gateway answers")
+				if file == "" {
+					for i := range count {
+						require.Regexp(t, fmt.Sprintf(`\bservice %d\b`, i), p.Text())
+						require.Regexp(t, fmt.Sprintf(`\bsvc-%d/1\b`, i), p.Text(), "the incident is named")
+					}
+					continue
+				}
+				require.Contains(t, p.Text(), "services.txt", "the message says where all of them are")
+				require.Contains(t, p.Text(), "service 0, service 1, ")
+				if count >= 1000 {
+					require.Regexp(t, ` and \d+ more\n`, p.Text())
+				}
+				lines := strings.Split(strings.TrimSuffix(file, "\n"), "\n")
+				require.Len(t, lines, count, "a line for each service")
+				for i, line := range lines {
+					require.Equal(t, fmt.Sprintf("stale     service %d (svc-%d), was healthy, silent since 2026-03-29T01:29:00Z, incident svc-%d/1", i, i, i), line)
+				}
+			}
+		}
+	}
+	_, body, err := discord.Message(n, many(laneswap.NoticeDigest, 70))
+	require.NoError(t, err)
+	require.Equal(t, byte('{'), body[0], "seventy fit without a file")
+}
+
+func TestDigest_givesEachGroupItsColourAndRoom(t *testing.T) {
+	t.Parallel()
+	n := newNotifier(t)
+	note := many(laneswap.NoticeDigest, 2000)
+	to := []laneswap.Status{laneswap.StatusCritical, laneswap.StatusError, laneswap.StatusStale, laneswap.StatusDegraded, laneswap.StatusWarning, laneswap.StatusUnknown, laneswap.StatusShutdown}
+	for i := range note.Items {
+		ev := &note.Items[i].Event
+		switch {
+		case i < 1400:
+			ev.To = laneswap.StatusStale
+		case i < 1402:
+			ev.Kind, ev.To = laneswap.EventRemoved, laneswap.StatusStale
+		case i < 1404:
+			ev.Kind, ev.To = laneswap.EventRecovered, laneswap.StatusIdle
+		case i == 1404:
+			ev.Service, ev.Name, ev.Message = "", "LaneSwap", "the storage is back"
+			ev.Kind, ev.To = laneswap.EventStorageBack, ""
+		default:
+			ev.To = to[i%len(to)]
+		}
+	}
+	contentType, body, err := discord.Message(n, note)
+	require.NoError(t, err)
+	p, file := read(t, contentType, body)
+	require.Len(t, p.Embeds, 10)
+	require.Equal(t, 2000, strings.Count(file, "\n"))
+	require.Contains(t, file, "laneswap  LaneSwap")
+	require.Contains(t, *p.Embeds[0].Description, "the storage is back")
+	var titles []string
+	colours := map[string]int{}
+	total := 0
+	for _, e := range p.Embeds[1:] {
+		name, _, _ := strings.Cut(*e.Title, ":")
+		titles = append(titles, name)
+		colours[name] = *e.Color
+		require.NotEmpty(t, *e.Description)
+		total += strings.Count(*e.Description, "service ")
+	}
+	require.Equal(t, []string{"critical", "error", "stale", "degraded", "warning", "unknown", "shutdown", "removed", "recovered"}, titles, "the most urgent first")
+	require.Equal(t, map[string]int{
+		"critical": 15158332, "error": 15158332, "stale": 15158332, "degraded": 15965202, "warning": 15965202,
+		"unknown": 9807270, "shutdown": 15158332, "removed": 9807270, "recovered": 3066993,
+	}, colours)
+	require.Greater(t, total, 250, "the room is used")
+	small := p.Embeds[slices.Index(titles, "recovered")+1]
+	require.Equal(t, "service 1402, service 1403", *small.Description, "a small group is whole")
+}
+
+func TestDigest_ofEndlessTextsStaysBelowTheSizeOfAFile(t *testing.T) {
+	t.Parallel()
+	n := newNotifier(t)
+	note := many(laneswap.NoticeMassSilence, 10_000)
+	long := strings.Repeat("漢", 5000)
+	for i := range note.Items {
+		ev := &note.Items[i].Event
+		ev.Name = fmt.Sprint(i, " ", long[:384])
+		ev.Service = laneswap.ServiceID(fmt.Sprint(i, "-", strings.Repeat("i", 120)))
+		ev.Message, ev.Incident = long, string(ev.Service)+"/1"
+	}
+	contentType, body, err := discord.Message(n, note)
+	require.NoError(t, err)
+	_, file := read(t, contentType, body)
+	require.Equal(t, 10_000, strings.Count(file, "\n"))
+	require.LessOrEqual(t, len(file), fakediscord.MaxFileSize)
+	for i := range note.Items { // nothing that the Manager makes is that long
+		note.Items[i].Event.Name, note.Items[i].Event.Service, note.Items[i].Event.Incident = long, laneswap.ServiceID(long[3:]), long
+	}
+	contentType, body, err = discord.Message(n, note)
+	require.NoError(t, err)
+	_, file = read(t, contentType, body)
+	require.Regexp(t, `and \d+ more\n$`, file)
+}
+
+func TestDigest_tellsOfLaneSwapItselfAllOfIt(t *testing.T) {
+	t.Parallel()
+	own := laneswap.Event{ID: "storage/2", Kind: laneswap.EventStorageBack, Name: "LaneSwap", Message: "the storage took all that waited", At: told, Duration: 90 * time.Second}
+	away := laneswap.Event{ID: "storage/1", Kind: laneswap.EventStorageAway, Name: "LaneSwap", Message: "the storage does not answer", At: told.Add(-90 * time.Second)}
+	item := laneswap.Item{Event: own, Earlier: []laneswap.Event{away}, Text: "LaneSwap: back"}
+	for _, note := range []laneswap.Notification{
+		{ID: "a", Kind: laneswap.NoticeEvent, Title: "LaneSwap: storage back", Items: []laneswap.Item{item}, Event: own},
+		{ID: "b", Kind: laneswap.NoticeDigest, Title: "2 services", Items: []laneswap.Item{item, {Event: event("a", "a")}}, Event: own},
+	} {
+		contentType, body, err := discord.Message(newNotifier(t), note)
+		require.NoError(t, err)
+		p, _ := read(t, contentType, body)
+		require.Contains(t, p.Text(), "the storage does not answer\nthe storage took all that waited")
+	}
+}

@@ -1,0 +1,366 @@
+package discord_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/adapters/discord"
+	"github.com/laneswap/laneswap/adapters/notifiertest"
+	"github.com/laneswap/laneswap/internal/fakediscord"
+)
+
+// inBubble runs a test with a notifier that posts to a fake over net.Pipe.
+func inBubble(t *testing.T, test func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier), opts ...fakediscord.Option) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		fake := fakediscord.New(opts...)
+		defer fake.Close()
+		n, err := discord.New(fake.Webhook(), discord.WithHTTPClient(fake.Client()))
+		require.NoError(t, err)
+		test(t, fake, n)
+	})
+}
+
+// note is about one service, another each time.
+func note(i int) laneswap.Notification {
+	ev := event(fmt.Sprintf("svc-%d", i), fmt.Sprintf("service %d", i))
+	return laneswap.Notification{
+		ID: fmt.Sprintf("n-%d", i), Kind: laneswap.NoticeEvent, Event: ev, Title: ev.Name + " is stale", Text: ev.Name + " is stale, was healthy",
+		Items: []laneswap.Item{{Event: ev}}, Attempt: 1,
+	}
+}
+
+// delay requires that err asks to be left alone, and returns for how long.
+func delay(t *testing.T, err error) time.Duration {
+	t.Helper()
+	require.ErrorIs(t, err, discord.ErrRateLimited)
+	d, ok := laneswap.RetryDelay(err)
+	require.True(t, ok)
+	return d
+}
+
+func TestNotify_givesTheIDOfTheMessage(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
+		id, err := laneswap.Send(t.Context(), n, note(1))
+		require.NoError(t, err)
+		got := fake.Messages()
+		require.Len(t, got, 1)
+		require.Equal(t, got[0].ID, id)
+		require.Equal(t, "LaneSwap", *got[0].Payload.Username)
+		require.Contains(t, got[0].Payload.Text(), "incident svc-1/1")
+		require.Equal(t, "DiscordBot (https://github.com/laneswap/laneswap, "+laneswap.Version+") LaneSwap/"+laneswap.Version, fake.Requests()[0].Header.Get("User-Agent"))
+		require.Empty(t, fake.Violations())
+	})
+}
+
+func TestNotify_makesNoRequestWhileTheBucketIsEmpty(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
+		for sent := 0; sent < 90; {
+			err := n.Notify(t.Context(), note(sent))
+			if err == nil {
+				sent++
+				continue
+			}
+			d := delay(t, err)
+			require.Positive(t, d)
+			requests := len(fake.Requests())
+			require.Positive(t, delay(t, n.Notify(t.Context(), note(sent))), "and again")
+			require.Len(t, fake.Requests(), requests)
+			time.Sleep(d)
+		}
+		require.Empty(t, fake.Violations())
+		require.Zero(t, fake.Invalid(), "the limit of the webhook is never exceeded, only that of the channel")
+		for i, m := range fake.Messages() {
+			require.Contains(t, m.Payload.Text(), fmt.Sprintf("incident svc-%d/1", i), "in order")
+		}
+	})
+}
+
+func TestNotify_obeys429InAllItsForms(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		answer fakediscord.Answer
+		want   time.Duration
+	}{
+		"seconds with a fraction":   {fakediscord.RateLimited(376 * time.Millisecond), time.Second}, // the header is rounded up
+		"many seconds":              {fakediscord.RateLimited(600 * time.Second), 600 * time.Second},
+		"global":                    {fakediscord.RateLimitedGlobal(64570 * time.Millisecond), 65 * time.Second},
+		"milliseconds":              {fakediscord.RateLimitedMillis(1500 * time.Millisecond), 1500 * time.Millisecond},
+		"few milliseconds":          {fakediscord.RateLimitedMillis(228 * time.Millisecond), 228 * time.Millisecond},
+		"milliseconds in the body":  {fakediscord.RateLimitedMillisBody(2500 * time.Millisecond), 2500 * time.Millisecond},
+		"a page":                    {fakediscord.RateLimitedHTML(3600 * time.Second), time.Hour},
+		"nothing but a header":      {fakediscord.RateLimitedBare(7 * time.Second), 7 * time.Second},
+		"nothing":                   {fakediscord.RateLimitedSilent(), 30 * time.Second},
+		"longer than anybody waits": {fakediscord.RateLimitedBare(48 * time.Hour), 6 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
+				fake.Script(tc.answer)
+				require.Equal(t, tc.want, delay(t, n.Notify(t.Context(), note(1))))
+				time.Sleep(tc.want - time.Millisecond)
+				require.Equal(t, time.Millisecond, delay(t, n.Notify(t.Context(), note(1))))
+				require.Len(t, fake.Requests(), 1)
+				time.Sleep(time.Millisecond)
+				require.NoError(t, n.Notify(t.Context(), note(1)))
+				if tc.want == tc.answer.Wait {
+					require.Empty(t, fake.Violations())
+				}
+			})
+		})
+	}
+}
+
+// TestNotify_askedForTenMinutesAsksSeldom: a delay that is misread, or a lie, must
+// not become a stream of requests: Discord bans addresses for it.
+func TestNotify_askedForTenMinutesAsksSeldom(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
+		end := time.Now().Add(10 * time.Minute)
+		fake.Respond(func(fakediscord.Request) fakediscord.Answer {
+			if time.Now().Before(end) {
+				return fakediscord.RateLimited(10 * time.Millisecond)
+			}
+			return fakediscord.Answer{}
+		})
+		for err := n.Notify(t.Context(), note(1)); err != nil; err = n.Notify(t.Context(), note(1)) {
+			time.Sleep(delay(t, err))
+		}
+		require.Less(t, time.Since(end), time.Minute+time.Second, "and delivers soon after")
+		require.Less(t, len(fake.Requests()), 25)
+		require.Len(t, fake.Messages(), 1)
+		require.Empty(t, fake.Violations())
+	})
+}
+
+func TestNotify_staysFarBelowABan(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
+		fake.Respond(func(fakediscord.Request) fakediscord.Answer { return fakediscord.InvalidToken() })
+		begin := time.Now()
+		for range 5000 { // somebody tests a webhook that is wrong, again and again
+			err := n.Notify(t.Context(), note(1))
+			if !laneswap.IsPermanent(err) {
+				require.LessOrEqual(t, delay(t, err), 10*time.Minute)
+			}
+			time.Sleep(time.Second)
+		}
+		require.Greater(t, time.Since(begin), time.Hour)
+		require.LessOrEqual(t, fake.Invalid(), discord.InvalidLimit)
+		fake.Respond(nil)
+		time.Sleep(10 * time.Minute)
+		require.NoError(t, n.Notify(t.Context(), note(1)))
+	})
+}
+
+func TestNotify_sendsPlainTextWhenTheEmbedsAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, refusal := range map[string]fakediscord.Answer{"50035": fakediscord.BadForm(), "embeds": fakediscord.BadEmbeds(), "413": fakediscord.Status(413, 40005, "Request entity too large")} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
+				for i, sent := range notifiertest.Notifications(told) {
+					fake.Script(refusal)
+					id, err := laneswap.Send(t.Context(), n, sent)
+					require.NoError(t, err)
+					m := fake.Messages()[i]
+					require.Equal(t, m.ID, id)
+					require.Empty(t, m.Payload.Embeds)
+					require.NotEmpty(t, m.Payload.Content)
+					require.Nil(t, m.Payload.Username, "nothing in it can be refused but text")
+					require.Len(t, fake.Requests(), 2*(i+1))
+					if sent.Event.Incident != "" {
+						require.Contains(t, m.Payload.Content, sent.Event.Incident)
+					}
+				}
+				fake.Script(refusal, refusal)
+				err := n.Notify(t.Context(), note(1))
+				require.True(t, laneswap.IsRefused(err), "%v", err)
+				require.Empty(t, fake.Violations())
+			}, fakediscord.WithLimits(fakediscord.Limit{}, fakediscord.Limit{}))
+		})
+	}
+}
+
+func TestNotify_saysWhatDiscordFoundWrong(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
+		fake.Script(fakediscord.BadForm(), fakediscord.BadForm(), fakediscord.UnknownWebhook(), fakediscord.HTML(502))
+		require.EqualError(t, n.Notify(t.Context(), note(1)),
+			"discord: the message was refused: it answered 400: code 50035, Invalid Form Body, embeds.0.fields.1.value: This field is required")
+		require.EqualError(t, n.Notify(t.Context(), note(1)), "discord: there is no such webhook, or no such thread: it answered 404: code 10015, Unknown Webhook")
+		require.EqualError(t, n.Notify(t.Context(), note(1)), "discord: it answered 502 with a page; is that Discord?")
+	})
+}
+
+// TestNotify_theSecondMessageOfARefusalObeysTheLimitToo: the answer that refuses the
+// embeds may be the last that the bucket holds.
+func TestNotify_theSecondMessageOfARefusalObeysTheLimitToo(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
+		empty := fakediscord.BadForm()
+		empty.Wait = 2 * time.Second
+		empty.Header = http.Header{"X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset-After": {"2.000"}}
+		fake.Script(empty)
+		require.Equal(t, 2*time.Second, delay(t, n.Notify(t.Context(), note(1))))
+		time.Sleep(2 * time.Second)
+		fake.Script(fakediscord.HTML(502))
+		require.Error(t, n.Notify(t.Context(), note(1)))
+		require.NoError(t, n.Notify(t.Context(), note(1)))
+		got := fake.Requests()
+		require.Len(t, got, 3)
+		require.Empty(t, got[1].Payload.Embeds, "the embeds are not tried again before the plain text")
+		require.Empty(t, got[2].Payload.Embeds)
+		require.NoError(t, n.Notify(t.Context(), note(1)))
+		require.Len(t, fake.Messages()[1].Payload.Embeds, 1, "that was about this message only")
+		require.Empty(t, fake.Violations())
+	})
+}
+
+func TestNotify_saysWhatAnAnswerAsksFor(t *testing.T) {
+	t.Parallel()
+	type verdict struct{ permanent, refused bool }
+	retried := verdict{}
+	for name, tc := range map[string]struct {
+		answer fakediscord.Answer
+		want   verdict
+	}{
+		"404":                   {fakediscord.UnknownWebhook(), verdict{permanent: true}},
+		"404 of a thread":       {fakediscord.Status(404, 10003, "Unknown Channel"), verdict{permanent: true}},
+		"404 without a body":    {fakediscord.Answer{Status: 404}, verdict{permanent: true}},
+		"404 of a proxy":        {fakediscord.HTML(404), retried},
+		"401":                   {fakediscord.InvalidToken(), verdict{permanent: true}},
+		"403":                   {fakediscord.Status(403, 50013, "Missing Permissions"), verdict{permanent: true}},
+		"403 of a proxy":        {fakediscord.HTML(403), retried},
+		"410":                   {fakediscord.Answer{Status: 410}, verdict{permanent: true}},
+		"400 of a proxy":        {fakediscord.HTML(400), retried},
+		"405":                   {fakediscord.Answer{Status: 405}, retried},
+		"408":                   {fakediscord.Answer{Status: 408}, retried},
+		"500":                   {fakediscord.Status(500, 0, "500: Internal Server Error"), retried},
+		"502 of a proxy":        {fakediscord.HTML(502), retried},
+		"503":                   {fakediscord.Answer{Status: 503}, retried},
+		"a page":                {fakediscord.HTML(200), retried},
+		"a success with no id":  {fakediscord.Answer{Status: 200, ContentType: "application/json", Body: `{}`}, retried},
+		"a redirect":            {fakediscord.Redirect("https://elsewhere.example/"), retried},
+		"hang before headers":   {fakediscord.HangBeforeHeaders(false), retried},
+		"hang after headers":    {fakediscord.HangAfterHeaders(false), retried},
+		"reset":                 {fakediscord.Reset(false), retried},
+		"slower than the limit": {fakediscord.Slow(time.Minute), retried},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
+				fake.Script(tc.answer)
+				began := time.Now()
+				_, err := laneswap.Send(t.Context(), n, note(1))
+				require.Error(t, err)
+				require.Equal(t, tc.want, verdict{laneswap.IsPermanent(err), laneswap.IsRefused(err)}, "%v", err)
+				_, later := laneswap.RetryDelay(err)
+				require.False(t, later)
+				require.LessOrEqual(t, time.Since(began), 14*time.Second)
+				require.Len(t, fake.Requests(), 1)
+				require.NotContains(t, err.Error(), fake.Secret())
+				require.NoError(t, n.Notify(t.Context(), note(1)), "the notifier goes on")
+				require.Empty(t, fake.Violations())
+			})
+		})
+	}
+}
+
+func TestNotify_takesASuccessWithoutAMessage(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
+		fake.Script(fakediscord.Answer{Status: 204})
+		id, err := laneswap.Send(t.Context(), n, note(1))
+		require.NoError(t, err)
+		require.Empty(t, id)
+		busy := fakediscord.Answer{Status: 503, Header: http.Header{"Retry-After": {"20"}}, Wait: 20 * time.Second}
+		fake.Script(busy)
+		d, ok := laneswap.RetryDelay(n.Notify(t.Context(), note(1)))
+		require.True(t, ok)
+		require.Equal(t, 20*time.Second, d)
+	})
+}
+
+func TestNotify_endsWithItsContext(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
+		for _, answer := range []fakediscord.Answer{fakediscord.HangBeforeHeaders(false), fakediscord.HangAfterHeaders(false)} {
+			fake.Script(answer, answer)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			began := time.Now()
+			require.ErrorIs(t, n.Notify(ctx, note(1)), context.DeadlineExceeded)
+			require.Equal(t, 3*time.Second, time.Since(began))
+			cancel()
+			ctx, cancel = context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, cancel)
+			require.ErrorIs(t, n.Notify(ctx, note(1)), context.Canceled)
+			require.Equal(t, 4*time.Second, time.Since(began))
+		}
+	})
+}
+
+func TestNotify_toAThreadAndUnderAnotherName(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fake := fakediscord.New()
+		defer fake.Close()
+		n, err := discord.New(fake.Webhook()+"?thread_id=77&wait=false", discord.WithHTTPClient(fake.Client()), discord.WithUsername("Night watch"), discord.WithAvatarURL("https://example.org/a.png"), discord.WithName("night"))
+		require.NoError(t, err)
+		require.Equal(t, "night", n.Name())
+		require.NoError(t, n.Notify(t.Context(), note(1)))
+		got := fake.Messages()[0]
+		require.Equal(t, "77", got.Thread)
+		require.Equal(t, "Night watch", *got.Payload.Username)
+		require.Equal(t, "https://example.org/a.png", *got.Payload.AvatarURL)
+		require.Empty(t, fake.Violations())
+	})
+}
+
+func TestNotify_aDigestComesWithItsFile(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
+		id, err := laneswap.Send(t.Context(), n, many(laneswap.NoticeMassSilence, 1000))
+		require.NoError(t, err)
+		require.Len(t, fake.Requests(), 1)
+		got := fake.Messages()
+		require.Equal(t, id, got[0].ID)
+		require.Len(t, got[0].Files, 1)
+		require.Equal(t, "services.txt", got[0].Files[0].Name)
+		require.Equal(t, 1000, strings.Count(string(got[0].Files[0].Data), "\n"))
+		require.Empty(t, fake.Violations())
+	})
+}
+
+// TestNotify_alertsOfAManagerArrive goes the whole way.
+func TestNotify_alertsOfAManagerArrive(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
+		m := laneswap.NewManager(laneswap.WithNotifier(n), laneswap.WithGroupWait(0))
+		require.NoError(t, m.Start(t.Context()))
+		_, err := m.Register(t.Context(), laneswap.Registration{ID: "billing"})
+		require.NoError(t, err)
+		require.NoError(t, m.Beat(t.Context(), "billing", laneswap.Heartbeat{}))
+		time.Sleep(65 * time.Second)
+		require.NoError(t, m.Beat(t.Context(), "billing", laneswap.Heartbeat{}))
+		time.Sleep(time.Second)
+		require.NoError(t, m.Stop(context.Background()))
+		got := fake.Messages()
+		require.Len(t, got, 2)
+		require.Equal(t, "billing is stale", *got[0].Payload.Embeds[0].Title)
+		require.Equal(t, "billing recovered", *got[1].Payload.Embeds[0].Title)
+		lasted, ok := got[1].Payload.Field("Down for")
+		require.True(t, ok)
+		require.Equal(t, "5s", lasted)
+		require.Regexp(t, `^LaneSwap · incident billing/.*1$`, got[0].Payload.Embeds[0].Footer.Text)
+		require.Equal(t, got[0].Payload.Embeds[0].Footer.Text, got[1].Payload.Embeds[0].Footer.Text)
+		require.Empty(t, fake.Violations())
+	})
+}
