@@ -8,50 +8,109 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// Notifier logs each notice: at error level when a service turned bad or got
-// worse, at info level when it recovered or got better, else at warn level.
+// Notifier logs each service of a notice in one record, at the level of its event:
+// errors at error level, warnings at warn level, the rest at info level. It is
+// safe for concurrent use.
 type Notifier struct {
-	log *slog.Logger
+	log  *slog.Logger
+	name string
 }
+
+// Option changes what New makes.
+type Option func(*Notifier)
+
+// WithName says what the notifier is called in logs, in answers and in the storage,
+// instead of "slog".
+func WithName(name string) Option { return func(n *Notifier) { n.name = name } }
 
 // New returns a Notifier that writes to log; nil means slog.Default at the time
 // of each notice.
-func New(log *slog.Logger) *Notifier { return &Notifier{log: log} }
+func New(log *slog.Logger, opts ...Option) *Notifier {
+	n := &Notifier{log: log, name: "slog"}
+	for _, opt := range opts {
+		opt(n)
+	}
+	return n
+}
 
-// Name is what the notifier is called in logs.
-func (n *Notifier) Name() string { return "slog" }
+// Name is what the notifier is called in logs and answers: "slog", or what WithName
+// says.
+func (n *Notifier) Name() string { return n.name }
 
-// Notify writes one record. It never fails.
+// Notify writes a record for each item, in their order. What is said of a mass
+// silence as a whole comes first, in a record of its own; the title of a digest only
+// counts its items, and is not written. It fails only when ctx has ended: then
+// nothing, or not all, was written.
 func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	log := n.log
 	if log == nil {
 		log = slog.Default()
 	}
-	ev := note.Event
+	if note.Kind == laneswap.NoticeMassSilence {
+		attrs := []slog.Attr{text("notice", string(note.Kind)), slog.Int("services", len(note.Items))}
+		if note.Finding != "" {
+			attrs = append(attrs, text("finding", note.Finding))
+		}
+		log.LogAttrs(ctx, level(note.Event), laneswap.Sanitize(note.Title), attrs...)
+	}
+	for i := range note.Items {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		item := &note.Items[i]
+		log.LogAttrs(ctx, level(item.Event), said(note, item), attrs(note, item)...)
+	}
+	return nil
+}
+
+// said is what is said of an item. One that was made by hand may have no text.
+func said(note laneswap.Notification, item *laneswap.Item) string {
+	switch {
+	case item.Text != "":
+		return laneswap.Sanitize(item.Text)
+	case len(note.Items) == 1:
+		return laneswap.Sanitize(note.Text)
+	}
+	return laneswap.Sanitize(note.Title)
+}
+
+// attrs are the attributes of an item; what it has not is left out.
+func attrs(note laneswap.Notification, item *laneswap.Item) []slog.Attr {
+	ev := &item.Event
 	attrs := []slog.Attr{
-		slog.String("kind", string(ev.Kind)),
-		slog.String("service", string(ev.Service)),
-		slog.String("from", string(ev.From)),
-		slog.String("to", string(ev.To)),
-		slog.String("event", ev.ID),
-		slog.Time("at", ev.At),
+		text("notice", string(note.Kind)), text("kind", string(ev.Kind)), text("service", string(ev.Service)),
+		text("from", string(ev.From)), text("to", string(ev.To)), text("event", ev.ID), slog.Time("at", ev.At),
 	}
 	if ev.Incident != "" {
-		attrs = append(attrs, slog.String("incident", ev.Incident))
+		attrs = append(attrs, text("incident", ev.Incident))
 	}
 	if ev.Duration > 0 {
 		attrs = append(attrs, slog.Duration("duration", ev.Duration))
 	}
-	log.LogAttrs(ctx, level(ev.Kind), note.Text, attrs...)
-	return nil
+	if len(item.Earlier) > 0 {
+		attrs = append(attrs, slog.Int("earlier", len(item.Earlier)))
+	}
+	if item.Flapping > 0 {
+		attrs = append(attrs, slog.Int("flapping", item.Flapping))
+	}
+	if item.Reminder > 0 {
+		attrs = append(attrs, slog.Duration("reminder", item.Reminder))
+	}
+	return attrs
 }
 
-func level(kind laneswap.EventKind) slog.Level {
-	switch kind {
-	case laneswap.EventDown, laneswap.EventWorse:
+// text is an attribute that no handler has to clean: some write what they get.
+func text(key, value string) slog.Attr { return slog.String(key, laneswap.Sanitize(value)) }
+
+func level(ev laneswap.Event) slog.Level {
+	switch ev.Level() {
+	case laneswap.LevelError:
 		return slog.LevelError
-	case laneswap.EventRecovered, laneswap.EventBetter, laneswap.EventUp:
-		return slog.LevelInfo
+	case laneswap.LevelWarning:
+		return slog.LevelWarn
 	}
-	return slog.LevelWarn
+	return slog.LevelInfo
 }
