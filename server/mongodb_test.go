@@ -39,7 +39,7 @@ func TestServer_keepsItsStateInMongoDBWhereItHasOne(t *testing.T) {
 	require.NoError(t, err)
 	s.stop()
 	require.NoError(t, <-s.done)
-	require.Regexp(t, `(?m)msg=listening url=\S+ address=\S+ storage=mongodb database=`+database+`$`, s.log.String())
+	require.Regexp(t, `(?m)msg=listening url=\S+ address=\S+ storage=mongodb database=`+database+` notifiers=slog$`, s.log.String())
 	require.NotContains(t, s.log.String(), "mongodb://")
 
 	s = run(t, cfg)

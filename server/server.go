@@ -60,7 +60,10 @@ func Open(cfg config.Config, opts ...Option) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, log: o.logger(cfg), done: make(chan struct{})}
 	s.quit, s.end = context.WithCancel(context.Background())
-	var err error
+	notifiers, err := openNotifiers(cfg)
+	if err != nil {
+		return nil, err
+	}
 	if s.storage, err = openStorage(cfg, s.log); err != nil {
 		return nil, err
 	}
@@ -69,8 +72,11 @@ func Open(cfg config.Config, opts ...Option) (*Server, error) {
 		laneswap.WithCheckInterval(cfg.CheckInterval),
 		laneswap.WithRetention(cfg.Retention),
 		laneswap.WithLogger(s.log),
+		laneswap.WithGroupWait(cfg.GroupWait),
+		laneswap.WithRemindEvery(cfg.RemindEvery),
+		laneswap.WithSelfCheck(s.selfCheck),
 		laneswap.WithNotifier(laneswap.Immediately(slognotify.New(s.log))),
-	}, s.storage.options, o.manager)...)
+	}, notifiers, s.storage.options, o.manager)...)
 	if err := s.listen(); err != nil {
 		return nil, errors.Join(err, s.storage.close())
 	}
@@ -156,7 +162,7 @@ func (s *Server) run(ctx context.Context) error {
 	if err := s.manager.Start(context.WithoutCancel(ctx)); err != nil {
 		return errors.Join(err, s.listener.Close(), s.debug.close(), s.storage.close())
 	}
-	s.announce()
+	s.announce(ctx)
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.listener) }() // ended by Shutdown or Close below
 	s.debug.start()
@@ -197,11 +203,13 @@ func (s *Server) stop() error {
 	return errors.Join(err, s.storage.close())
 }
 
-// announce says in one line where the server listens and what it stores. It is
-// said at every log level: with port 0 nobody could know the address otherwise.
-func (s *Server) announce() {
+// announce says in one line where the server listens, what it stores and whom it
+// tells, by name. It is said at every log level: with port 0 nobody could know the
+// address otherwise.
+func (s *Server) announce(ctx context.Context) {
 	r := slog.NewRecord(time.Now(), slog.LevelInfo, "listening", 0)
 	r.AddAttrs(slog.String("url", s.URL()), slog.String("address", s.Addr().String()))
 	r.AddAttrs(s.storage.said...)
+	r.AddAttrs(slog.String("notifiers", s.notifierNames(context.WithoutCancel(ctx))))
 	_ = s.log.Handler().Handle(context.Background(), r)
 }

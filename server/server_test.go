@@ -98,7 +98,7 @@ func TestServer_servesItsManager(t *testing.T) {
 
 	s.stop()
 	require.NoError(t, <-s.done)
-	require.Regexp(t, `(?m)^time=\S+ level=INFO msg=listening url=`+regexp.QuoteMeta(s.URL())+` address=127\.0\.0\.1:\d+ storage=memory$`, s.log.String())
+	require.Regexp(t, `(?m)^time=\S+ level=INFO msg=listening url=`+regexp.QuoteMeta(s.URL())+` address=127\.0\.0\.1:\d+ storage=memory notifiers=slog$`, s.log.String())
 	require.ErrorIs(t, s.Manager().Remove(context.Background(), "billing"), laneswap.ErrStopped)
 }
 

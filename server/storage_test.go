@@ -134,7 +134,7 @@ func TestServer_saysWhereItsDataIs(t *testing.T) {
 	get(t, s.URL()+"/healthz")
 	s.stop()
 	require.NoError(t, <-s.done)
-	require.Regexp(t, `(?m)msg=listening url=\S+ address=\S+ storage=file data=`+regexp.QuoteMeta(path)+`$`, s.log.String())
+	require.Regexp(t, `(?m)msg=listening url=\S+ address=\S+ storage=file data=`+regexp.QuoteMeta(path)+` notifiers=slog$`, s.log.String())
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	require.Zero(t, info.Mode().Perm()&0o077, "others do not read it")

@@ -50,7 +50,7 @@ func TestLaneswapd_keepsItsStateInAFileOfItsWorkingFolder(t *testing.T) {
 		}
 		return m != nil
 	})
-	require.Contains(t, first.stderr.String(), " storage=file data="+path+"\n")
+	require.Contains(t, first.stderr.String(), " storage=file data="+path+" notifiers=slog\n")
 	d := daemon{process: first, url: url}
 	code, body := d.do(t, http.MethodPost, "/api/services/billing/heartbeat?create=1", nil, `{"status":"warning"}`)
 	require.Equal(t, http.StatusOK, code, body)

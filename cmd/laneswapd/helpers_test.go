@@ -130,7 +130,7 @@ type daemon struct {
 	url string
 }
 
-var listening = regexp.MustCompile(`(?m)msg=listening url=(http://127\.0\.0\.1:(\d+)) address=\S+ storage=(?:memory|file data=\S+)$`)
+var listening = regexp.MustCompile(`(?m)msg=listening url=(http://127\.0\.0\.1:(\d+)) address=\S+ storage=(?:memory|file data=\S+) notifiers=\S+$`)
 
 // startDaemon starts a laneswapd that keeps its state in memory unless told
 // otherwise.

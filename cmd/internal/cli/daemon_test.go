@@ -35,7 +35,7 @@ func startDaemon(run func(cli.Process) int, environ []string, args ...string) da
 // url waits for the line that says where the server listens.
 func (d daemon) url(t *testing.T) string {
 	t.Helper()
-	line := regexp.MustCompile(`msg=listening url=(http://\S+) address=\S+ storage=(?:memory|file data=\S+)\n`)
+	line := regexp.MustCompile(`msg=listening url=(http://\S+) address=\S+ storage=(?:memory|file data=\S+) notifiers=\S+\n`)
 	var url string
 	require.Eventually(t, func() bool {
 		if m := line.FindStringSubmatch(d.log.String()); m != nil {

@@ -1,0 +1,133 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/adapters/command"
+	"github.com/laneswap/laneswap/adapters/discord"
+	"github.com/laneswap/laneswap/adapters/webhook"
+	"github.com/laneswap/laneswap/config"
+)
+
+// openNotifiers makes the notifiers that the settings name, each behind what it is
+// told of. They connect to nothing yet. The error names the setting, and holds no
+// secret.
+func openNotifiers(cfg config.Config) ([]laneswap.Option, error) {
+	var options []laneswap.Option
+	for _, n := range cfg.AllNotifiers() {
+		made, err := openNotifier(cfg, n)
+		if err != nil {
+			return nil, err
+		}
+		if n.Immediately {
+			made = laneswap.Immediately(made)
+		}
+		options = append(options, laneswap.WithNotifier(laneswap.Only(made, n.Filters()...)))
+	}
+	return options, nil
+}
+
+func openNotifier(cfg config.Config, n config.Notifier) (laneswap.Notifier, error) {
+	switch {
+	case n.Discord.Webhook != "":
+		return openDiscord(cfg, n)
+	case n.Webhook.URL != "":
+		return openWebhook(n)
+	}
+	return build(n, func(opts ...command.Option) (*command.Notifier, error) { return command.New(n.Command, opts...) },
+		part[command.Option]{"command", command.WithName(n.Name)})
+}
+
+func openDiscord(cfg config.Config, n config.Notifier) (laneswap.Notifier, error) {
+	base := discord.WithAPIBase(cfg.DiscordAPIBase)
+	// Tried with a webhook that is right: both are looked at together.
+	if _, err := discord.New(anyWebhook, base); err != nil {
+		return nil, unusable("LANESWAP_DISCORD_API_BASE", "discord", err)
+	}
+	return build(n, func(opts ...discord.Option) (*discord.Notifier, error) {
+		return discord.New(n.Discord.Webhook.Reveal(), append(opts, base)...)
+	},
+		part[discord.Option]{"discord.webhook", discord.WithName(n.Name)},
+		part[discord.Option]{"discord.username", discord.WithUsername(n.Discord.Username)},
+		part[discord.Option]{"discord.avatar_url", discord.WithAvatarURL(n.Discord.AvatarURL)})
+}
+
+// anyWebhook is nobody's.
+const anyWebhook = discord.DefaultAPIBase + "/api/webhooks/1/x"
+
+func openWebhook(n config.Notifier) (laneswap.Notifier, error) {
+	w := n.Webhook
+	var parts []part[webhook.Option]
+	if w.Private { // before the address is looked at
+		parts = append(parts, part[webhook.Option]{"webhook.url", webhook.WithPrivateNetworks()})
+	}
+	parts = append(parts, part[webhook.Option]{"webhook.url", webhook.WithName(n.Name)})
+	if w.Secret != "" {
+		parts = append(parts, part[webhook.Option]{"webhook.secret", webhook.WithSecret(w.Secret.Reveal())})
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.Headers)) {
+		parts = append(parts, part[webhook.Option]{"webhook.headers." + name, webhook.WithHeader(name, w.Headers[name].Reveal())})
+	}
+	made, err := build(n, func(opts ...webhook.Option) (*webhook.Notifier, error) { return webhook.New(w.URL.Reveal(), opts...) }, parts...)
+	if errors.Is(err, webhook.ErrPrivateNetwork) {
+		err = fmt.Errorf("%w (%s opens private networks)", err, n.Called("webhook.private"))
+	}
+	return made, err
+}
+
+// part is an option of an adapter, and the setting that it is made of.
+type part[O any] struct {
+	key    string
+	option O
+}
+
+// build makes a notifier with one part more each time, so that the part that is
+// refused can be named. Making one does nothing.
+func build[N laneswap.Notifier, O any](n config.Notifier, open func(...O) (N, error), parts ...part[O]) (laneswap.Notifier, error) {
+	var made N
+	var options []O
+	for _, p := range parts {
+		options = append(options, p.option)
+		var err error
+		if made, err = open(options...); err != nil {
+			kind, _, _ := strings.Cut(p.key, ".")
+			return nil, unusable(n.Called(p.key), kind, err)
+		}
+	}
+	return made, nil
+}
+
+// unusable says which setting an adapter refused. Adapters show no secret.
+func unusable(setting, adapter string, err error) error {
+	return fmt.Errorf("server: cannot use %s: %w", setting, refusal{without{adapter + ": ", err}, setting})
+}
+
+// refusal is an error that matches laneswap.ErrInvalidOption, and is a
+// *laneswap.ValidationError, whoever made it.
+type refusal struct {
+	without
+	setting string
+}
+
+func (r refusal) Unwrap() []error {
+	return []error{&laneswap.ValidationError{Field: r.setting, Problem: r.Error(), Err: laneswap.ErrInvalidOption}, r.err}
+}
+
+// notifierNames are the names of those who are told, by commas.
+func (s *Server) notifierNames(ctx context.Context) string {
+	told, err := s.manager.Notifiers(ctx)
+	if err != nil {
+		return ""
+	}
+	names := make([]string, len(told))
+	for i, n := range told {
+		names[i] = n.Name
+	}
+	return strings.Join(names, ",")
+}
