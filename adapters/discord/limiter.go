@@ -29,8 +29,8 @@ const (
 	invalidLimit  = 40
 	invalidWindow = 10 * time.Minute
 
-	// wholeSeconds: see retryAfter.
-	wholeSeconds = 300 * time.Second
+	// mostPlain is up to what a whole number without context is seconds: see retryAfter.
+	mostPlain = 300 * time.Second
 )
 
 // limiter knows until when Discord is not to be asked. It knows only what answers
@@ -142,7 +142,7 @@ func isMillis(value, header time.Duration, h http.Header) bool {
 	if header > 0 {
 		return value > 2*header && near(value/1000, header)
 	}
-	return value > wholeSeconds
+	return value > mostPlain
 }
 
 // bodyDelay returns the number in the body of a 429, as it is written.

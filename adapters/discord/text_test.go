@@ -54,9 +54,9 @@ func TestParagraph_isCutBetweenCharacters(t *testing.T) {
 	require.Equal(t, "😀…", discord.Paragraph("😀😀😀", 4))
 	require.Equal(t, `abc…`, discord.Paragraph("abc_d", 5), "no backslash is left over")
 	require.Equal(t, `\_\_…`, discord.Paragraph("___", 5))
-	require.Equal(t, "", discord.Paragraph("😀", 1))
-	require.Equal(t, "", discord.Paragraph("a", 0))
-	require.Equal(t, "", discord.Paragraph("a", -1))
+	require.Empty(t, discord.Paragraph("😀", 1))
+	require.Empty(t, discord.Paragraph("a", 0))
+	require.Empty(t, discord.Paragraph("a", -1))
 	require.Equal(t, "👨…", discord.Paragraph("👨‍👩‍👧", 4), "no joiner is left over")
 	require.Equal(t, "ab…", discord.Paragraph("ab      cd", 5))
 	for _, text := range hostile {

@@ -169,7 +169,7 @@ func (s *Server) serve(ln net.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.servers = append(s.servers, server)
-	go server.Serve(ln) // ends with Close
+	go func() { _ = server.Serve(ln) }() // ends with Close
 }
 
 // Client returns a client whose every request, whatever its host, is served by s

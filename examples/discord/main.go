@@ -1,0 +1,113 @@
+// Command discord alerts a channel of Discord: a worker of this program falls
+// silent, a message says so, and another says that it is back and how long it took.
+//
+//	export LANESWAP_DISCORD_WEBHOOK=https://discord.com/api/webhooks/ID/TOKEN
+//	go run ./examples/discord
+//
+// A webhook is made in Discord under Server Settings, Integrations. Who knows its URL
+// can post to it: it is taken from the environment, where no list of processes shows it.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/adapters/discord"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Stdout, os.Getenv("LANESWAP_DISCORD_WEBHOOK"), os.Getenv("LANESWAP_DISCORD_API_BASE"), 5*time.Second); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// run has a worker fall silent for longer than patience, and come back.
+func run(ctx context.Context, out io.Writer, webhook, apiBase string, patience time.Duration) error {
+	alerts, err := discord.New(webhook, discord.WithAPIBase(apiBase))
+	if err != nil {
+		return err
+	}
+	m := laneswap.NewManager(
+		laneswap.WithNotifier(alerts),
+		laneswap.WithGroupWait(0), // one worker: there is nobody to be told of with it
+	)
+	if err := m.Start(ctx); err != nil {
+		return err
+	}
+	defer m.Stop(context.WithoutCancel(ctx)) // and what is owed until then is told
+	if _, err := m.Register(ctx, laneswap.Registration{ID: "worker", StaleAfter: patience, Tags: []string{"example"}}); err != nil {
+		return err
+	}
+	worker, err := m.Handle("worker")
+	if err != nil {
+		return err
+	}
+	w, err := m.Watch(ctx, laneswap.WatchQuery{})
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+
+	worker.Beat()
+	fmt.Fprintf(out, "the worker hangs; in %v it is silent for too long\n", patience)
+	for ev, err := range w.Events() {
+		if err != nil {
+			return err
+		}
+		switch ev.Kind {
+		case laneswap.EventDown:
+			if err := report(ctx, out, m, ev); err != nil {
+				return err
+			}
+			worker.Beat()
+		case laneswap.EventRecovered:
+			return report(ctx, out, m, ev)
+		}
+	}
+	return nil
+}
+
+// report waits until people were told of the event, and prints what became of it.
+// Nothing needs to wait for that: the Manager tells on its own.
+func report(ctx context.Context, out io.Writer, m *laneswap.Manager, ev laneswap.Event) error {
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for {
+		why, err := m.Explain(ctx, ev.ID)
+		if err != nil {
+			return err
+		}
+		for _, notice := range why.Notices {
+			switch notice.State {
+			case laneswap.NoticeSent:
+				fmt.Fprintf(out, "%s is %s: told as message %s\n", ev.Name, ev.To, notice.MessageID)
+				return nil
+			case laneswap.NoticeSkipped, laneswap.NoticeDead:
+				return fmt.Errorf("%s is %s: not told: %s", ev.Name, ev.To, notice.Steps[len(notice.Steps)-1].Text)
+			}
+		}
+		notifiers, err := m.Notifiers(ctx)
+		if err != nil {
+			return err
+		}
+		for _, n := range notifiers {
+			if n.State == laneswap.NotifierDisabled {
+				return fmt.Errorf("%s is %s: not told: %s", ev.Name, ev.To, n.LastError)
+			}
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
