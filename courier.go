@@ -38,6 +38,7 @@ type courier struct {
 	bytes   int       // of the notices that wait
 	until   int64     // mono: until when notices are gathered
 	storm   int64     // mono: until then many come
+	rest    bool      // more of those that were too many for single messages
 	digests int
 
 	failures int   // attempts in a row
@@ -346,9 +347,8 @@ func (c *courier) left() (n int) {
 }
 
 // step returns the next message, or until when there is none: math.MaxInt64 for
-// ever. over says that the work is done. mass says that many services have fallen
-// silent at once.
-func (c *courier) step(now instant, mass bool) (msg *message, next int64, over bool) {
+// ever. over says that the work is done.
+func (c *courier) step(now instant) (msg *message, next int64, over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.next = math.MinInt64
@@ -364,7 +364,7 @@ func (c *courier) step(now instant, mass bool) (msg *message, next int64, over b
 		barred = math.MaxInt64
 	}
 	if now.mono >= barred {
-		if msg = c.compose(c.ready(now), now, mass); msg != nil {
+		if msg = c.compose(c.ready(now), now); msg != nil {
 			c.busy = max(1, now.mono)
 			return msg, 0, false
 		}
@@ -476,11 +476,12 @@ func (c *courier) nextAt(now instant, barred int64) int64 {
 }
 
 // compose makes the next message of what is ready; mu is held.
-func (c *courier) compose(ready []part, now instant, mass bool) *message {
+func (c *courier) compose(ready []part, now instant) *message {
 	if len(ready) == 0 {
 		return nil
 	}
 	var company, silent []part
+	mass := false
 	for _, p := range ready {
 		if !p.t.alone && !c.single {
 			company = append(company, p)
@@ -494,19 +495,20 @@ func (c *courier) compose(ready []part, now instant, mass bool) *message {
 	switch {
 	case c.spoiled >= spoiledMost && c.spoiled%2 == 1:
 		c.spoiled++ // perhaps it is the digest that cannot be taken
-	case mass && len(silent) > 1:
+	case mass:
 		msg.kind, msg.parts = NoticeMassSilence, silent
-	case len(company) > digestAbove, now.mono < c.storm && len(company) > 1:
+	case len(company) > digestAbove, (c.rest || now.mono < c.storm) && len(company) > 1:
 		msg.kind, msg.parts = NoticeDigest, company
 	}
+	msg.parts = msg.parts[:min(len(msg.parts), digestMost)]
 	if len(msg.parts) > 1 {
-		msg.parts = msg.parts[:min(len(msg.parts), digestMost)]
 		c.digests++
 		msg.number = c.digests
-		if len(msg.parts) > digestAbove {
+		if len(company) > digestAbove {
 			c.storm = now.mono + stormLasts*c.wait
 		}
 	}
+	c.rest = len(msg.parts) > 1 && len(company) > max(digestAbove, len(msg.parts))
 	var ids []string
 	items := make([]Item, len(msg.parts))
 	for i := range msg.parts {
@@ -526,7 +528,7 @@ func (c *courier) compose(ready []part, now instant, mass bool) *message {
 		switch {
 		case p.reminder:
 			msg.kind = NoticeReminder
-			ids = append(ids, fmt.Sprint("reminder ", p.t.reminders+1))
+			ids = append(ids, fmt.Sprint("reminder ", p.notices[0].reminders+1))
 		case items[0].Flapping > 0:
 			msg.kind = NoticeFlapping
 		}
@@ -561,6 +563,9 @@ func (p part) item(now instant) Item {
 	last := len(p.notices) - 1
 	it := Item{Event: *p.notices[last].ev}
 	if p.reminder {
+		if p.t.current != nil {
+			it.Event = *p.t.current
+		}
 		it.Reminder = max(time.Duration(now.wall-it.Event.StartedAt.UnixNano()), time.Millisecond)
 		return it
 	}

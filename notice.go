@@ -8,20 +8,21 @@ import (
 // notice is what is owed to one notifier of one event, and what was decided about
 // it. It is guarded by its courier.
 type notice struct {
-	ev       *Event
-	state    NoticeState
-	message  string // what the receiver calls the message that told it
-	attempts int
-	steps    []TraceStep
-	since    int64 // mono: from when on it is owed, held or not
-	sentAt   int64 // wall ms
-	hold     *hold // what it waits for, as it was when it was owed
-	flapDue  int64 // wall ms: when it is told while its service flaps; 0 for at once
-	mass     bool  // many services fell silent with it
-	flaps    bool  // it said that the service flaps
-	noted    bool  // the storage is to know of it; before that it is not sent
-	ticket   uint64
-	standing bool // the latest that was delivered of an incident that is open
+	ev        *Event
+	state     NoticeState
+	message   string // what the receiver calls the message that told it
+	attempts  int
+	steps     []TraceStep
+	since     int64 // mono: from when on it is owed, held or not
+	sentAt    int64 // wall ms
+	hold      *hold // what it waits for, as it was when it was owed
+	flapDue   int64 // wall ms: when it is told while its service flaps; 0 for at once
+	mass      bool  // many services fell silent with it
+	reminders int
+	flaps     bool // it said that the service flaps
+	noted     bool // the storage is to know of it; before that it is not sent
+	ticket    uint64
+	standing  bool // the latest that was delivered of an incident that is open
 }
 
 // maxSteps is how many steps of a trace are kept: half of them the first ones.
@@ -83,17 +84,18 @@ type storedNotice struct {
 	Version  int    `json:"v"`
 	Notifier string `json:"notifier"`
 	// Event is left out once nothing more comes of it: EventID says which it was.
-	Event    *Event      `json:"event,omitempty"`
-	EventID  string      `json:"event_id,omitempty"`
-	State    NoticeState `json:"state,omitempty"` // "" is waiting
-	Message  string      `json:"message,omitempty"`
-	Attempts int         `json:"attempts,omitempty"`
-	Steps    []TraceStep `json:"steps,omitempty"`
-	SentAt   int64       `json:"sent_at,omitempty"`  // wall ms
-	FlapDue  int64       `json:"flap_due,omitempty"` // wall ms
-	Mass     bool        `json:"mass,omitempty"`
-	Flaps    bool        `json:"flaps,omitempty"`
-	Hold     *storedHold `json:"hold,omitempty"`
+	Event     *Event      `json:"event,omitempty"`
+	EventID   string      `json:"event_id,omitempty"`
+	State     NoticeState `json:"state,omitempty"` // "" is waiting
+	Message   string      `json:"message,omitempty"`
+	Attempts  int         `json:"attempts,omitempty"`
+	Steps     []TraceStep `json:"steps,omitempty"`
+	SentAt    int64       `json:"sent_at,omitempty"`  // wall ms
+	FlapDue   int64       `json:"flap_due,omitempty"` // wall ms
+	Mass      bool        `json:"mass,omitempty"`
+	Flaps     bool        `json:"flaps,omitempty"`
+	Reminders int         `json:"reminders,omitempty"`
+	Hold      *storedHold `json:"hold,omitempty"`
 }
 
 // storedHold is a hold within a row.
@@ -108,7 +110,7 @@ type storedHold struct {
 func (n *notice) entry(key string, now instant) *entry {
 	s := &storedNotice{
 		Version: storedVersion, Notifier: key, Event: n.ev, State: n.state, Message: n.message,
-		Attempts: n.attempts, Steps: slices.Clone(n.steps), SentAt: n.sentAt, FlapDue: n.flapDue, Mass: n.mass, Flaps: n.flaps,
+		Attempts: n.attempts, Steps: slices.Clone(n.steps), SentAt: n.sentAt, FlapDue: n.flapDue, Mass: n.mass, Flaps: n.flaps, Reminders: n.reminders,
 	}
 	if h := n.hold; h != nil && n.state == NoticeHeld {
 		s.Hold = &storedHold{Recovery: h.recovery, Beats: h.threshold.Beats, For: int64(h.threshold.For)}
@@ -132,7 +134,7 @@ func outboxKey(notifier, event string) Key { return Key{kindOutbox, notifier + "
 func (s *storedNotice) notice(at func(ms int64) instant, now instant) *notice {
 	n := &notice{
 		ev: s.Event, state: s.State, message: s.Message, attempts: s.Attempts, steps: s.Steps, sentAt: s.SentAt,
-		flapDue: s.FlapDue, mass: s.Mass, flaps: s.Flaps, since: at(s.Event.At.UnixMilli()).mono, noted: true, standing: s.State == NoticeSent,
+		flapDue: s.FlapDue, mass: s.Mass, flaps: s.Flaps, reminders: s.Reminders, since: at(s.Event.At.UnixMilli()).mono, noted: true, standing: s.State == NoticeSent,
 	}
 	if n.state == "" || n.state == NoticeHeld && s.Hold == nil {
 		n.state = NoticeWaiting

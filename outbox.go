@@ -27,8 +27,8 @@ func (m *Manager) intake(r *record, ev *Event, now instant) intake {
 			in.changes++
 		}
 	}
-	if ev.To == StatusStale {
-		in.mass = m.silences.fall(now.mono, m.judge.living())
+	if ev.To == StatusStale && r.cell.beats.Load() > 0 {
+		in.mass = m.silences.fall(r.id, now.mono, m.judge.living())
 	}
 	return in
 }

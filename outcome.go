@@ -62,8 +62,8 @@ func (c *courier) told(msg *message, p part, id string, now instant) (changed []
 	t := p.t
 	text := "sent"
 	if p.reminder {
-		t.reminders++
-		text = fmt.Sprintf("reminder %d sent", t.reminders)
+		p.notices[0].reminders++
+		text = fmt.Sprintf("reminder %d sent", p.notices[0].reminders)
 	}
 	if id != "" {
 		text += " as message " + id
@@ -88,7 +88,7 @@ func (c *courier) told(msg *message, p part, id string, now instant) (changed []
 	}
 	c.weigh(p.notices)
 	t.drop(len(p.notices))
-	t.failures, t.retryAt, t.alone, t.reminders = 0, 0, false, 0
+	t.failures, t.retryAt, t.alone = 0, 0, false
 	if t.flapping > 0 {
 		t.flapAt = max(1, now.mono)
 	}
@@ -143,11 +143,11 @@ func (c *courier) failed(msg *message, err error, stopped bool, now instant) (ch
 		for _, p := range msg.parts {
 			p.t.failures++
 		}
-		if t := msg.parts[0].t; len(msg.parts) == 1 {
+		if t := msg.parts[0].t; len(msg.parts) == 1 && c.spoiled == 0 {
 			// It may be this message that cannot be digested: the others go on.
 			t.retryAt = now.mono + backoff(t.failures)
 			c.pause = min(c.pause, t.retryAt)
-		} else {
+		} else if len(msg.parts) > 1 {
 			c.spoiled++
 		}
 		msg.step(now, fmt.Sprintf("try %d failed: %s; next one at %s or later", msg.note.Attempt, excuse(err), clockAt(now, c.pause)))

@@ -60,7 +60,7 @@ func (m *Manager) work(ctx context.Context, p *post) {
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		now := m.now()
-		msg, next, closed := p.courier.step(now, m.silences.mass(now.mono))
+		msg, next, closed := p.courier.step(now)
 		m.settled(p, p.courier.finished(now))
 		if closed {
 			break

@@ -18,30 +18,36 @@ const (
 // silences notices when many services fall silent at once: it may be us.
 type silences struct {
 	mu    sync.Mutex // guards what follows
-	fell  []int64    // mono: when services fell silent, within the last minute
-	until int64      // mono: how long it counts as mass silence
+	falls []fall     // of the last minute, oldest first
+	fell  map[ServiceID]int64
+	until int64 // mono: how long it counts as mass silence
 }
 
-// fall notes that a service fell silent; living is how many live still. It reports
-// whether many did.
-func (s *silences) fall(now int64, living int) bool {
+// fall is that a service fell silent, at the instant mono.
+type fall struct {
+	service ServiceID
+	at      int64
+}
+
+// fall notes that a service fell silent which was heard before; living is how many
+// live still. It reports whether many did within a minute.
+func (s *silences) fall(service ServiceID, now int64, living int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := 0
-	for n < len(s.fell) && s.fell[n] <= now-massWithin {
-		n++
+	if s.fell == nil {
+		s.fell = map[ServiceID]int64{}
 	}
-	s.fell = append(s.fell[n:], now)
+	n := 0
+	for ; n < len(s.falls) && s.falls[n].at <= now-massWithin; n++ {
+		if old := s.falls[n]; s.fell[old.service] == old.at { // else it fell again
+			delete(s.fell, old.service)
+		}
+	}
+	s.falls = append(s.falls[n:], fall{service, now})
+	s.fell[service] = now
 	if len(s.fell) >= massLeast && len(s.fell) >= living {
 		s.until = now + massWithin
 	}
-	return now < s.until
-}
-
-// mass reports whether many fell silent within the last minute.
-func (s *silences) mass(now int64) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	return now < s.until
 }
 
@@ -65,6 +71,7 @@ type selfChecks struct {
 	mu      sync.Mutex // held while they run
 	at      int64      // mono: when the finding was made
 	finding string
+	running map[int]<-chan string // of the program around, those that have not returned
 }
 
 const (
@@ -86,8 +93,8 @@ func (m *Manager) checkSelf(ctx context.Context) string {
 			parts = append(parts, "the storage is "+h.State)
 		}
 	}
-	for _, check := range m.opts.selfChecks {
-		if text := ask(ctx, check); text != "" {
+	for i, check := range m.opts.selfChecks {
+		if text := m.checks.ask(ctx, i, check); text != "" {
 			parts = append(parts, text)
 		}
 	}
@@ -127,11 +134,23 @@ func (m *Manager) pauses(now instant) string {
 	return fmt.Sprintf("LaneSwap itself could not hear for %v until %s", roundly(time.Duration(gone.length())), clock(time.Unix(0, gone.back.wall)))
 }
 
-// ask runs one check of the program around; it may hang or panic.
-func ask(ctx context.Context, check func(ctx context.Context) string) (text string) {
+// ask runs one check of the program around; it may hang or panic. One that has not
+// returned is not called again. mu is held.
+func (c *selfChecks) ask(ctx context.Context, i int, check func(ctx context.Context) string) string {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
+	if c.running == nil {
+		c.running = map[int]<-chan string{}
+	}
+	if old := c.running[i]; old != nil {
+		select {
+		case <-old:
+		default:
+			return "a self-check does not answer"
+		}
+	}
 	done := make(chan string, 1)
+	c.running[i] = done
 	go func() { // ends with the check, which was told to
 		defer func() {
 			if p := recover(); p != nil {
@@ -141,7 +160,8 @@ func ask(ctx context.Context, check func(ctx context.Context) string) (text stri
 		done <- cutBytes(Sanitize(check(ctx)), 300)
 	}()
 	select {
-	case text = <-done:
+	case text := <-done:
+		delete(c.running, i)
 		return text
 	case <-ctx.Done():
 		return "a self-check did not answer"

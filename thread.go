@@ -25,10 +25,10 @@ type thread struct {
 	announced bool    // a bad notice of the open incident is owed, or was told
 	said      *notice // the latest that was told, while the incident is open or the service flaps
 	saidAt    int64   // mono
-	reminders int
-	changes   int   // transitions in 30 minutes, when there last was one
-	flapping  int   // transitions in 30 minutes, when they are too many
-	flapAt    int64 // mono: when that was said; 0 for not yet
+	current   *Event  // the latest that says that the service is bad, told or not
+	changes   int     // transitions in 30 minutes, when there last was one
+	flapping  int     // transitions in 30 minutes, when they are too many
+	flapAt    int64   // mono: when that was said; 0 for not yet
 }
 
 // intake is what is known of a service when something happened to it.
@@ -61,6 +61,12 @@ func (t *thread) withheld() bool { return t.hold != nil && !t.hold.recovery }
 func (c *courier) take(t *thread, n *notice, in intake, now instant) (ended []*notice) {
 	ev, before := n.ev, t.free
 	t.changes = in.changes
+	switch {
+	case ev.bad():
+		t.current = ev
+	case ev.ends():
+		t.current = nil
+	}
 	switch {
 	case t.withheld() && ev.ends():
 		why := "good again before it was to be told: " + t.hold.progress(now, in.had)

@@ -23,6 +23,9 @@ func compose(kind NoticeKind, items []Item) Notification {
 	n.Title = digestTitle(items)
 	if kind == NoticeMassSilence {
 		n.Title = plural(len(items), "service") + " fell silent at once: it may be LaneSwap or its network"
+		if len(items) == 1 {
+			n.Title = items[0].title() + ", like many others within a minute: it may be LaneSwap or its network"
+		}
 	}
 	var b strings.Builder
 	b.WriteString(n.Title)
@@ -130,7 +133,21 @@ func (i *Item) describe() string {
 	if ev.Kind == EventRecovered && ev.Cause != "" {
 		fmt.Fprintf(&b, " (it was: %s)", Sanitize(ev.Cause))
 	}
+	if n := i.before(); n > 0 {
+		fmt.Fprintf(&b, "; %s before that, which is over as well", plural(n, "incident"))
+	}
 	return b.String()
+}
+
+// before is how many incidents the item tells of besides that of its event, not
+// counting one that it saw the end of only.
+func (i *Item) before() (n int) {
+	for _, ev := range i.Earlier {
+		if ev.Kind == EventDown && ev.Incident != i.Event.Incident {
+			n++
+		}
+	}
+	return n
 }
 
 // own is all that LaneSwap says of itself in the item.
