@@ -104,7 +104,7 @@ func newest(items []laneswap.Item) time.Time {
 
 // digestFooter names the message: the incidents are in its lines.
 func digestFooter(note laneswap.Notification) string {
-	return strings.TrimSpace("LaneSwap · notice " + words(note.ID, maxFooter/8))
+	return strings.TrimSuffix("LaneSwap · "+words(note.ID, maxFooter/8), " · ")
 }
 
 // headText is what is said before the services: what LaneSwap found out about

@@ -93,9 +93,9 @@ func title(note laneswap.Notification, ev laneswap.Event) string {
 
 // footerText holds the incident's id: who gets a message twice knows by it.
 func footerText(note laneswap.Notification, ev laneswap.Event) string {
-	for _, id := range []struct{ what, id string }{{"incident", ev.Incident}, {"event", ev.ID}, {"notice", note.ID}} {
+	for _, id := range []struct{ what, id string }{{"incident ", ev.Incident}, {"event ", ev.ID}, {"", note.ID}} {
 		if text := words(id.id, maxFooter/8); text != "" {
-			return "LaneSwap · " + id.what + " " + text
+			return "LaneSwap · " + id.what + text
 		}
 	}
 	return "LaneSwap"
