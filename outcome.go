@@ -161,7 +161,7 @@ const spoiledMost = 3
 
 // scatter has the services be told alone of which a digest has failed; mu is held.
 func (c *courier) scatter() {
-	for _, t := range c.queue {
+	for t := range c.lines() {
 		t.alone = t.alone || t.failures > 0
 	}
 }
@@ -193,7 +193,7 @@ func (c *courier) status(now instant) NotifierStatus {
 		LastSent: wallTime(c.lastSent.wall / int64(time.Millisecond)), LastErrorAt: wallTime(c.lastErrorAt.wall / int64(time.Millisecond)),
 	}
 	oldest := int64(math.MaxInt64)
-	for _, t := range c.queue {
+	for t := range c.lines() {
 		s.Waiting += len(t.waiting)
 		for _, n := range t.waiting {
 			oldest = min(oldest, n.ev.At.UnixMilli())

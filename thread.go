@@ -126,7 +126,11 @@ func (t *thread) push(c *courier, n *notice) {
 	c.bytes += n.weight()
 	if !t.queued {
 		t.queued = true
-		c.queue = append(c.queue, t)
+		if c.single || t.alone {
+			c.apart = append(c.apart, t)
+		} else {
+			c.queue = append(c.queue, t)
+		}
 	}
 }
 

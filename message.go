@@ -1,0 +1,133 @@
+package laneswap
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// message is what a notifier is given in one call.
+type message struct {
+	kind   NoticeKind
+	parts  []part
+	number int // of the digest
+	ticket uint64
+	test   *testCall
+	note   Notification
+}
+
+// part is what a message tells of one service.
+type part struct {
+	t        *thread
+	notices  []*notice
+	reminder bool
+}
+
+// testCall is somebody who waits for a test message.
+type testCall struct {
+	done chan NotifierTest // holds one
+}
+
+// compose makes the next message of what is ready and may be told together; mu is
+// held.
+func (c *courier) compose(company []part, now instant) *message {
+	var silent []part
+	mass := false
+	for _, p := range company {
+		if p.silent() {
+			silent = append(silent, p)
+			mass = mass || p.notices[len(p.notices)-1].mass
+		}
+	}
+	msg := &message{kind: NoticeEvent, parts: company[:1]}
+	switch {
+	case c.single:
+	case c.spoiled >= spoiledMost && c.spoiled%2 == 1:
+		c.spoiled++ // perhaps it is the digest that cannot be taken
+	case mass:
+		msg.kind, msg.parts = NoticeMassSilence, silent
+	case len(company) > digestAbove, (c.rest || now.mono < c.storm) && len(company) > 1:
+		msg.kind, msg.parts = NoticeDigest, company
+	}
+	msg.parts = msg.parts[:min(len(msg.parts), digestMost)]
+	if len(msg.parts) > 1 {
+		c.digests++
+		msg.number = c.digests
+		if len(company) > digestAbove {
+			c.storm = now.mono + stormLasts*c.wait
+		}
+	}
+	c.rest = len(msg.parts) > 1 && len(company) > max(digestAbove, len(msg.parts))
+	msg.fill(now)
+	return msg
+}
+
+// fill puts the message together; the courier's mu is held.
+func (msg *message) fill(now instant) {
+	var ids []string
+	items := make([]Item, len(msg.parts))
+	for i := range msg.parts {
+		p := &msg.parts[i]
+		p.notices = slices.Clone(p.notices) // those of the thread move on
+		p.t.flying = len(p.notices)
+		items[i] = p.item(now)
+		for _, n := range p.notices {
+			if !p.reminder {
+				n.attempts++
+			}
+			msg.ticket = max(msg.ticket, n.ticket)
+			ids = append(ids, n.ev.ID)
+		}
+	}
+	if p := msg.parts[0]; len(msg.parts) == 1 {
+		switch {
+		case p.reminder:
+			msg.kind = NoticeReminder
+			ids = append(ids, fmt.Sprint("reminder ", p.notices[0].reminders+1))
+		case items[0].Flapping > 0:
+			msg.kind = NoticeFlapping
+		}
+	}
+	msg.note = compose(msg.kind, items)
+	msg.note.ID = messageID(ids)
+	if msg.note.Attempt = msg.parts[0].notices[0].attempts; msg.parts[0].reminder {
+		msg.note.Attempt = msg.parts[0].t.failures + 1
+	}
+}
+
+// messageID names what tells of these events.
+func messageID(events []string) string {
+	if len(events) == 1 {
+		return events[0]
+	}
+	sum := sha256.New()
+	for _, id := range events {
+		sum.Write(append([]byte(id), 0))
+	}
+	return "notice/" + hex.EncodeToString(sum.Sum(nil)[:12])
+}
+
+// silent reports whether a part says that a service is silent.
+func (p part) silent() bool {
+	return !p.reminder && p.notices[len(p.notices)-1].ev.To == StatusStale
+}
+
+// item is what a part tells.
+func (p part) item(now instant) Item {
+	last := len(p.notices) - 1
+	it := Item{Event: *p.notices[last].ev}
+	if p.reminder {
+		if p.t.current != nil {
+			it.Event = *p.t.current
+		}
+		it.Reminder = max(time.Duration(now.wall-it.Event.StartedAt.UnixNano()), time.Millisecond)
+		return it
+	}
+	it.Flapping = p.t.flapping
+	for _, n := range p.notices[:last] {
+		it.Earlier = append(it.Earlier, *n.ev)
+	}
+	return it
+}

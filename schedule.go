@@ -1,0 +1,230 @@
+package laneswap
+
+import (
+	"iter"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// step returns the next message, or until when there is none: math.MaxInt64 for
+// ever. over says that the work is done.
+func (c *courier) step(now instant) (msg *message, next int64, over bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.next = math.MinInt64
+	if now.mono >= c.ageAt {
+		c.age(now)
+	}
+	if len(c.tests) > 0 && now.mono >= c.asked && !c.closing {
+		call := c.tests[0]
+		c.tests = c.tests[1:]
+		c.busy = max(1, now.mono)
+		return &message{kind: NoticeTest, test: call, note: testNotification(now)}, 0, false
+	}
+	if now.mono >= c.barred() {
+		if msg = c.pick(now); msg != nil {
+			c.busy = max(1, now.mono)
+			return msg, 0, false
+		}
+	}
+	next = c.nextAt(now)
+	if c.closing && (next == math.MaxInt64 || next >= c.deadline) {
+		return nil, 0, true
+	}
+	c.next = next
+	return nil, next, false
+}
+
+// barred is until when the notifier is asked nothing; mu is held.
+func (c *courier) barred() int64 {
+	if c.disabled {
+		return math.MaxInt64
+	}
+	return max(c.asked, c.pause)
+}
+
+// age releases what has waited for its threshold, gives up what could not be
+// delivered for a day, and says when it is to be called again; mu is held.
+func (c *courier) age(now instant) {
+	c.ageAt = math.MaxInt64
+	for t := range c.lines() {
+		if t.hold != nil && now.mono >= t.hold.until {
+			c.release(t, now)
+		}
+		for t.free > 0 && now.mono-t.waiting[0].since >= int64(owedFor) {
+			c.ended = append(c.ended, c.giveUp(t, 1, now, "given up: it could not be delivered for 24 hours")...)
+		}
+		c.watch(t)
+	}
+	c.queue, c.apart = c.compact(c.queue, now), c.compact(c.apart, now)
+	if now.mono < c.swept {
+		return
+	}
+	c.swept = now.mono + int64(flapWindow)
+	for _, t := range c.threads {
+		if t.said != nil && t.said.flaps && !t.announced && now.mono > t.flapAt+int64(flapWindow) {
+			t.said.standing = false
+			c.ended = append(c.ended, t.said)
+			t.said = nil
+		}
+		if !t.queued {
+			c.tidy(t, now)
+		}
+	}
+}
+
+// watch sees to it that a thread is looked at when it comes of age; mu is held.
+func (c *courier) watch(t *thread) {
+	if len(t.waiting) > 0 {
+		c.ageAt = min(c.ageAt, t.waiting[0].since+int64(owedFor))
+	}
+	if t.hold != nil {
+		c.ageAt = min(c.ageAt, t.hold.until)
+	}
+}
+
+// compact takes the threads out of a queue that have nothing to tell any more; mu is
+// held.
+func (c *courier) compact(queue []*thread, now instant) []*thread {
+	kept := queue[:0]
+	for _, t := range queue {
+		if len(t.waiting) > 0 {
+			kept = append(kept, t)
+			continue
+		}
+		t.queued = false
+		c.tidy(t, now)
+	}
+	clear(queue[len(kept):])
+	return kept
+}
+
+// lines are the threads with notices that wait; mu is held.
+func (c *courier) lines() iter.Seq[*thread] {
+	return func(yield func(*thread) bool) {
+		for _, queue := range [][]*thread{c.queue, c.apart} {
+			for _, t := range queue {
+				if !yield(t) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// pick takes what is told next: what goes together, and by turns what is told
+// alone. mu is held.
+func (c *courier) pick(now instant) *message {
+	c.scan = 0
+	company := c.ready(now)
+	if c.alone = !c.alone || len(company) == 0; c.alone {
+		if p, ok := c.lonely(now); ok {
+			msg := &message{kind: NoticeEvent, parts: []part{p}}
+			msg.fill(now)
+			return msg
+		}
+	}
+	if len(company) == 0 {
+		return nil
+	}
+	return c.compose(company, now)
+}
+
+// lonely returns the first of those that are told alone which is ready; mu is held.
+func (c *courier) lonely(now instant) (part, bool) {
+	for len(c.apart) > 0 && len(c.apart[0].waiting) == 0 {
+		c.apart[0].queued = false
+		c.tidy(c.apart[0], now)
+		c.apart[0] = nil
+		c.apart = c.apart[1:]
+	}
+	for _, t := range c.apart {
+		if at, ok := t.readyAt(); ok && at <= now.mono {
+			return t.part(), true
+		}
+	}
+	return part{}, false
+}
+
+func (t *thread) part() part { return part{t: t, notices: t.waiting[:t.free:t.free]} }
+
+// reminds returns when the notifier is to be reminded of a thread; mu is held.
+func (c *courier) reminds(t *thread) int64 {
+	if c.remind == 0 || t.said == nil || !t.said.ev.bad() || !t.announced || len(t.waiting) > 0 || c.closing {
+		return math.MaxInt64
+	}
+	return max(t.saidAt+c.remind, t.retryAt)
+}
+
+// ready returns what may be sent now, and together; mu is held.
+func (c *courier) ready(now instant) (parts []part) {
+	kept := c.queue[:0]
+	for _, t := range c.queue {
+		switch at, ok := t.readyAt(); {
+		case len(t.waiting) == 0:
+			t.queued = false
+			c.tidy(t, now)
+			continue
+		case t.alone:
+			c.apart = append(c.apart, t)
+			continue
+		case ok && at <= now.mono:
+			parts = append(parts, t.part())
+		}
+		kept = append(kept, t)
+	}
+	clear(c.queue[len(kept):])
+	c.queue = kept
+	if c.remind == 0 {
+		return parts
+	}
+	var again []part
+	for _, t := range c.threads {
+		if c.reminds(t) <= now.mono {
+			again = append(again, part{t: t, notices: []*notice{t.said}, reminder: true})
+		}
+	}
+	slices.SortFunc(again, func(a, b part) int {
+		return int(min(1, max(-1, int64(a.notices[0].ev.Sequence)-int64(b.notices[0].ev.Sequence))))
+	})
+	return append(parts, again...)
+}
+
+// readyAt returns when what is free of a thread may be sent; false for nothing.
+func (t *thread) readyAt() (int64, bool) {
+	if t.free == 0 || slices.ContainsFunc(t.waiting[:t.free], func(n *notice) bool { return !n.noted }) {
+		return 0, false
+	}
+	return max(t.due, t.retryAt), true
+}
+
+// nextAt returns when there is something to do; mu is held.
+func (c *courier) nextAt(now instant) int64 {
+	next, barred := c.ageAt, c.barred()
+	for t := range c.lines() {
+		if at, ok := t.readyAt(); ok {
+			next = min(next, max(at, barred))
+		}
+	}
+	if c.remind != 0 {
+		for _, t := range c.threads {
+			if at := c.reminds(t); at != math.MaxInt64 {
+				next = min(next, max(at, barred))
+			}
+		}
+	}
+	if len(c.tests) > 0 && !c.closing {
+		next = min(next, c.asked)
+	}
+	return next
+}
+
+// backoff is the pause after that many failures in a row: a second at first,
+// twice as long each time, five minutes at most, and a fifth more or less, so that
+// not all who wait for one receiver come back at once.
+func backoff(failures int) int64 {
+	d := min(int64(time.Second)<<min(failures-1, 10), int64(5*time.Minute))
+	return int64(float64(d) * (0.8 + 0.4*rand.Float64()))
+}
