@@ -43,7 +43,7 @@ type Config struct {
 	MongoDBErrors     string `env:"LANESWAP_MONGODB_ERRORS" envDefault:"errors" help:"collection of the reported errors in MongoDB"`
 
 	GroupWait   time.Duration `env:"LANESWAP_GROUP_WAIT" envDefault:"5" flag:"group-wait" min:"0" max:"5m" help:"how long an alert waits for others to be told with it; 0 is not at all"`
-	RemindEvery time.Duration `env:"LANESWAP_REMIND_EVERY" envDefault:"0" flag:"remind-every" min:"0" max:"8784h" help:"how often people are reminded of what is still bad; 0 is never"`
+	RemindEvery time.Duration `env:"LANESWAP_REMIND_EVERY" envDefault:"0" flag:"remind-every" min:"0" max:"8784h" help:"how often people are reminded of what is still bad; 0, as it is unless set, is never"`
 	// NotifiersFile is read by Load, into Notifiers.
 	NotifiersFile string `env:"LANESWAP_NOTIFIERS" flag:"notifiers" help:"a JSON file of notifiers, and of what each is told"`
 	// DiscordWebhook alone switches Discord on. It has no flag, and WebhookURL and
