@@ -172,7 +172,9 @@ func (s *Store) put(ctx context.Context, t *tables, rows []laneswap.Row, epoch u
 	for i, k := range keys[:free] {
 		last[k] = i
 	}
-	for _, table := range t.all {
+	// States of services last: a restart finds out what is missing when a state is
+	// older than its events, but not when it is newer than the runs before it.
+	for _, table := range []*table{t.errors, t.rows, t.services} {
 		var chunk []laneswap.Row
 		for i, row := range rows[:free] {
 			if t.of(row.Kind) == table && last[keys[i]] == i {

@@ -105,6 +105,11 @@ func (a *account) compare(f found, life int, restored, torn bool) error {
 			s.events = max(known, min(len(a.events), a.compared+len(f.events)))
 			orphans = downs(a.events[known:s.events])
 		}
+		if restored && s.beats == 0 && f.status != nil && f.status.Beats == 1 && a.beaten(i) {
+			// When a service was heard is stored within a second, what it said only then
+			// when it matters: of a state without beats one is known.
+			s.beats = 1
+		}
 		if problem := a.differs(s, f); problem != "" {
 			why = append(why, fmt.Sprintf("    operation %d (answered: %v): %s", a.first+i, s.answered > 0, problem))
 			continue
@@ -127,6 +132,20 @@ func (a *account) compare(f found, life int, restored, torn bool) error {
 	slices.Reverse(why)
 	return fmt.Errorf("%s: what is found follows from none of the operations up to %d, the first of which was acknowledged as durable:\n%s",
 		a.id, a.op(), strings.Join(why, "\n"))
+}
+
+// beaten reports whether the service beat in its present life after the i-th
+// standing.
+func (a *account) beaten(i int) bool {
+	for _, s := range a.standings[i+1:] {
+		if !s.present {
+			return false
+		}
+		if s.beats > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // downs counts the incidents that events open.
