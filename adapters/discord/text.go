@@ -120,13 +120,14 @@ func cut(s string, limit int, lines, markdown bool) string {
 
 // defused is the rune at i, with a breaker when it begins a mention.
 func defused(s string, i int, r rune) string {
-	rest := s[i+utf8.RuneLen(r):]
+	at := i + utf8.RuneLen(r)
+	rest := s[at:]
 	switch {
 	case r == '@' && (hasFold(rest, "everyone") || hasFold(rest, "here")),
 		r == '<' && (hasFold(rest, "@") || hasFold(rest, "#") || hasFold(rest, "/") || hasFold(rest, "id:")):
-		return string(r) + breaker
+		return s[i:at] + breaker
 	}
-	return string(r)
+	return s[i:at]
 }
 
 func hasFold(s, prefix string) bool {
