@@ -47,6 +47,11 @@ func (d *desk) Notify(ctx context.Context, n laneswap.Notification) error {
 	v := visit{at: time.Now(), note: n}
 	work, answer := d.work, d.answer
 	d.mu.Unlock()
+	defer func() { // also when the answer panics
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.inside--
+	}()
 	if work != nil {
 		v.err = work(ctx)
 	}
@@ -55,7 +60,6 @@ func (d *desk) Notify(ctx context.Context, n laneswap.Notification) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.inside--
 	if v.err == nil {
 		d.gave++
 		n.Receipt("m" + strconv.Itoa(d.gave))

@@ -1,7 +1,6 @@
 package laneswap_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -55,7 +54,7 @@ func TestRetry_isGivenUpAfterADayAndThatIsSeen(t *testing.T) {
 	for name, storage := range map[string]laneswap.Storage{"memory": nil, "stored": memorystore.New()} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d, logged := newDesk(), &bytes.Buffer{}
+				d, logged := newDesk(), &logbook{}
 				d.says(always(errAway))
 				opts := []laneswap.Option{laneswap.WithLogger(slog.New(slog.NewTextHandler(logged, nil)))}
 				if storage != nil {
@@ -165,7 +164,7 @@ func TestRetryAfter_overADayEndsWithTheDay(t *testing.T) {
 
 func TestPermanent_disablesUntilATestMessageGetsThrough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, logged := newDesk(), &bytes.Buffer{}
+		d, logged := newDesk(), &logbook{}
 		m := tellsAtOnce(t, d, laneswap.WithLogger(slog.New(slog.NewTextHandler(logged, nil))))
 		h := well(t, m, "svc")
 		d.says(always(laneswap.Permanent(errors.New("404 unknown webhook"))))
@@ -232,7 +231,7 @@ func TestPermanent_whatItIsOwedIsGivenUpAfterADay(t *testing.T) {
 
 func TestRefused_endsOneMessageOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, logged := newDesk(), &bytes.Buffer{}
+		d, logged := newDesk(), &logbook{}
 		m := tellsAtOnce(t, d, laneswap.WithLogger(slog.New(slog.NewTextHandler(logged, nil))))
 		d.says(func(n laneswap.Notification) error {
 			if strings.Contains(n.Text, "poison") {
