@@ -56,7 +56,7 @@ type courier struct {
 	lastSent    instant
 	lastError   string
 	lastErrorAt instant
-	ended       []*notice // that became over since the worker last asked
+	changed     []*notice // of which something is to be remembered still
 }
 
 func newCourier(o *options, n Notifier, key string) *courier {
@@ -88,7 +88,8 @@ func (c *courier) offer(ev *Event, in intake, now instant) letter {
 	c.weigh(ended)
 	held := t.hold != nil
 	c.tidy(t, now)
-	ended = append(ended, c.bound(now)...)
+	ended = append(append(ended, c.bound(now)...), c.changed...)
+	c.changed = nil
 	return letter{c, n, c.report(append([]*notice{n}, ended...), now), held}
 }
 
@@ -203,13 +204,28 @@ func (c *courier) confirm(n *notice, ticket uint64) {
 }
 
 // reached says that a service has had as many heartbeats as its notices wait for.
-func (c *courier) reached(service ServiceID, now instant) {
+func (c *courier) reached(service ServiceID, now instant) []report {
+	return c.rehold(service, nil, now)
+}
+
+// rehold has what waits for a threshold wait for another one; for none, with nil.
+func (c *courier) rehold(service ServiceID, h *hold, now instant) []report {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t := c.threads[service]; t != nil && t.hold != nil {
-		c.release(t, now)
-		c.nudge()
+	t := c.threads[service]
+	if t == nil || t.hold == nil {
+		return nil
 	}
+	if h == nil || h.recovery != t.hold.recovery {
+		c.release(t, now)
+	} else {
+		t.hold = h
+		c.watch(t)
+	}
+	c.nudge()
+	changed := c.changed
+	c.changed = nil
+	return c.report(changed, now)
 }
 
 func (c *courier) nudge() {

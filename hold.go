@@ -16,8 +16,8 @@ type hold struct {
 	unit      int64  // ns of silence that count as one heartbeat; 0 when silence does not count
 }
 
-// holdMost is how long a notice waits for heartbeats at most: of a service without
-// a deadline nobody knows whether they come.
+// holdMost is how long a notice of a service without a deadline waits for
+// heartbeats: nobody knows whether they come. Others fall silent when they do not.
 const holdMost = int64(24 * time.Hour)
 
 // progress says how far it is; beats are those that counted.
@@ -88,7 +88,9 @@ func (r *record) holds(now instant) *hold {
 		if s.quiet {
 			h.target--
 		}
-		h.until = s.since + holdMost
+		if r.cell.window.Load() == noDeadline {
+			h.until = s.since + holdMost
+		}
 		beats := r.cell.beats.Load()
 		if r.status == StatusStale {
 			h.unit = int64(r.reg.Interval)

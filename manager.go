@@ -449,13 +449,19 @@ func (m *Manager) publish(r *record, ev *Event) {
 		happened = append([]*entry{eventEntry(ev)}, rowsOf(letters)...)
 	}
 	ticket := m.note(r, true, happened)
+	if len(letters) == 0 {
+		return
+	}
+	before := r.awaited
 	switch held := m.confirm(letters, ticket); {
 	case !held:
 		r.awaited = 0
 	case in.hold != nil:
 		r.awaited = in.hold.target
 	}
-	r.cell.slow.Store(r.cell.slow.Load() || r.awaited != 0)
+	if before != r.awaited {
+		r.cell.slow.Store(!r.quiet())
+	}
 }
 
 // counted lets go the notices that wait for r to have had as many heartbeats as it
@@ -467,7 +473,7 @@ func (m *Manager) counted(r *record) {
 	r.awaited = 0
 	now := m.now()
 	for _, p := range *m.posts.Load() {
-		p.courier.reached(r.id, now)
+		m.remember(p.courier.reached(r.id, now))
 	}
 	r.cell.slow.Store(!r.quiet())
 }

@@ -18,7 +18,11 @@ const owedFor = 24 * time.Hour
 // intake is what the couriers are to know of r besides an event of it. r.mu is
 // held.
 func (m *Manager) intake(r *record, ev *Event, now instant) intake {
-	in := intake{had: r.turned.had}
+	beats := r.cell.beats.Load()
+	in := intake{have: r.turned.count(beats), had: r.turned.had}
+	if ev.Kind == EventRemoved {
+		in.had = in.have
+	}
 	if ev.bad() || ev.Kind == EventRecovered {
 		in.hold = r.holds(now)
 	}
@@ -137,17 +141,13 @@ func (m *Manager) resumeNotices(l *loaded) {
 func (m *Manager) resumeHolds(now instant) {
 	for _, p := range *m.posts.Load() {
 		for _, id := range p.courier.holding() {
-			r := m.registry.byID[id]
-			if r == nil {
-				p.courier.rehold(id, 0, false, false, now)
-				continue
+			if r := m.registry.byID[id]; r == nil {
+				m.remember(p.courier.rehold(id, nil, now))
+			} else {
+				r.mu.Lock()
+				m.rehold(r)
+				r.mu.Unlock()
 			}
-			r.mu.Lock()
-			if target := p.courier.rehold(id, r.cell.beats.Load(), r.turned.bad, true, now); target != 0 {
-				r.awaited = target
-				r.cell.slow.Store(true)
-			}
-			r.mu.Unlock()
 		}
 		for _, id := range p.courier.standing() {
 			if !m.troubled(m.registry.byID[id]) {
@@ -155,6 +155,31 @@ func (m *Manager) resumeHolds(now instant) {
 			}
 		}
 	}
+}
+
+// rehold has what waits for a threshold wait for those of r as they are now. r.mu is
+// held.
+func (m *Manager) rehold(r *record) {
+	now := m.now()
+	h := r.holds(now)
+	for _, p := range *m.posts.Load() {
+		m.remember(p.courier.rehold(r.id, h, now))
+	}
+	r.awaited = 0
+	if h != nil && m.holding(r.id) {
+		r.awaited = h.target
+	}
+	r.cell.slow.Store(!r.quiet())
+}
+
+// holding reports whether a notice of a service waits for a threshold.
+func (m *Manager) holding(id ServiceID) bool {
+	for _, p := range *m.posts.Load() {
+		if p.courier.holds(id) {
+			return true
+		}
+	}
+	return false
 }
 
 // troubled reports whether a service has an open incident; nil has none.

@@ -47,8 +47,8 @@ func (c *courier) done(msg *message, id string, err error, stopped bool, now ins
 		}
 		msg.test.done <- result
 	}
-	changed = append(changed, c.ended...)
-	c.ended = nil
+	changed = append(changed, c.changed...)
+	c.changed = nil
 	return c.report(changed, now)
 }
 
@@ -175,13 +175,14 @@ func (msg *message) step(now instant, text string) {
 	}
 }
 
-// finished returns the notices that were given up since the last message.
+// finished returns the notices of which something is to be remembered since it
+// was last asked.
 func (c *courier) finished(now instant) []report {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	ended := c.ended
-	c.ended = nil
-	return c.report(ended, now)
+	changed := c.changed
+	c.changed = nil
+	return c.report(changed, now)
 }
 
 // status is how the notifier stands.

@@ -92,7 +92,11 @@ func (m *Manager) register(ctx context.Context, reg Registration) (st ServiceSta
 		r.reg, r.reg.Metadata = known, nil
 		r.cell.window.Store(m.judge.window(known))
 	} else {
+		before := r.reg
 		m.rouse(m.judge.rearm(r, known, now))
+		if before.AlertAfter != known.AlertAfter || before.RecoverAfter != known.RecoverAfter {
+			m.rehold(r)
+		}
 	}
 	g.name(r)
 	return m.answer(r, now, maxStatusEvts), m.save(r, true), nil

@@ -266,7 +266,10 @@ func (m *Manager) fill(r *record, s *storedService, l *loaded, fresh bool) {
 			r.incident.id = r.incidentID(r.incidents)
 		}
 	}
-	r.turned = side{bad: r.incident != nil, since: m.past.at(s.Since).mono, beats: s.Beats}
+	r.turned = side{since: m.past.at(s.Since).mono, beats: s.Beats}
+	if r.incident != nil {
+		r.turned = side{bad: true, since: r.incident.start, beats: s.Beats}
+	}
 	if r.side = s.Side; r.side == "" {
 		r.side = r.spanState()
 	}

@@ -38,29 +38,6 @@ func (c *courier) restore(n *notice, now instant) {
 	c.nudge()
 }
 
-// rehold has what waits for a threshold since an earlier run count anew: how many
-// heartbeats a service has had says beats, and whether it is bad says bad; false for
-// one that is not there. It returns how many heartbeats it waits for, 0 for none.
-func (c *courier) rehold(service ServiceID, beats uint64, bad, there bool, now instant) (target uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	t := c.threads[service]
-	if t == nil {
-		return 0
-	}
-	if t.hold == nil {
-		return 0
-	}
-	if !there || bad == t.hold.recovery {
-		c.release(t, now)
-		return 0
-	}
-	if t.hold.from = now.mono; t.hold.threshold.Beats > 0 {
-		t.hold.target = beats + uint64(t.hold.threshold.Beats)
-	}
-	return t.hold.target
-}
-
 // standing are the services of which a notice stands as the latest that was told
 // of an open incident.
 func (c *courier) standing() (ids []ServiceID) {
@@ -86,6 +63,14 @@ func (c *courier) lower(service ServiceID, now instant) []report {
 	said.standing, t.said, t.announced = false, nil, false
 	c.tidy(t, now)
 	return c.report([]*notice{said}, now)
+}
+
+// holds reports whether a notice of a service waits for a threshold.
+func (c *courier) holds(service ServiceID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.threads[service]
+	return t != nil && t.hold != nil
 }
 
 // holding are the services of which something waits for a threshold.

@@ -54,7 +54,7 @@ func (c *courier) age(now instant) {
 			c.release(t, now)
 		}
 		for t.free > 0 && now.mono-t.waiting[0].since >= int64(owedFor) {
-			c.ended = append(c.ended, c.giveUp(t, 1, now, "given up: it could not be delivered for 24 hours")...)
+			c.changed = append(c.changed, c.giveUp(t, 1, now, "given up: it could not be delivered for 24 hours")...)
 		}
 		c.watch(t)
 	}
@@ -66,7 +66,7 @@ func (c *courier) age(now instant) {
 	for _, t := range c.threads {
 		if t.said != nil && t.said.flaps && !t.announced && now.mono > t.flapAt+int64(flapWindow) {
 			t.said.standing = false
-			c.ended = append(c.ended, t.said)
+			c.changed = append(c.changed, t.said)
 			t.said = nil
 		}
 		if !t.queued {
@@ -77,7 +77,7 @@ func (c *courier) age(now instant) {
 
 // watch sees to it that a thread is looked at when it comes of age; mu is held.
 func (c *courier) watch(t *thread) {
-	if len(t.waiting) > 0 {
+	if t.free > 0 {
 		c.ageAt = min(c.ageAt, t.waiting[0].since+int64(owedFor))
 	}
 	if t.hold != nil {

@@ -36,7 +36,8 @@ type intake struct {
 	changes int    // transitions in 30 minutes
 	hold    *hold  // what a notice of it would wait for
 	mass    bool   // many services have fallen silent within a minute
-	had     uint64 // heartbeats of the time before a turn
+	have    uint64 // heartbeats since it became good or bad
+	had     uint64 // heartbeats of the time that is over: before it turned, or was removed
 }
 
 // Flapping.
@@ -69,7 +70,11 @@ func (c *courier) take(t *thread, n *notice, in intake, now instant) (ended []*n
 	}
 	switch {
 	case t.withheld() && ev.ends():
-		why := "good again before it was to be told: " + t.hold.progress(now, in.had)
+		why := "good again before it was to be told: "
+		if ev.Kind == EventRemoved {
+			why = "removed before it was to be told: "
+		}
+		why += t.hold.progress(now, in.had)
 		ended = t.cancel(now, why)
 		n.end(now, NoticeSkipped, "nobody was told that it was bad")
 		return ended
@@ -99,10 +104,10 @@ func (c *courier) take(t *thread, n *notice, in intake, now instant) (ended []*n
 		if ev.bad() {
 			t.hold = in.hold // silence counts in another way than heartbeats
 		}
-		n.wait(now, t.hold, in.had)
+		n.wait(now, t.hold, in.have)
 	case in.hold != nil && ev.bad() && !t.announced, in.hold != nil && ev.Kind == EventRecovered && t.announced:
 		t.hold = in.hold
-		n.wait(now, t.hold, in.had)
+		n.wait(now, t.hold, in.have)
 	default:
 		t.announced = ev.bad() || t.announced && !ev.ends()
 	}
@@ -117,7 +122,7 @@ func (c *courier) take(t *thread, n *notice, in intake, now instant) (ended []*n
 // wait says that n waits for a threshold.
 func (n *notice) wait(now instant, h *hold, beats uint64) {
 	n.state, n.hold = NoticeHeld, h
-	n.step(now, h.progress(now, 1))
+	n.step(now, h.progress(now, beats))
 }
 
 // push adds a notice behind those that wait.
@@ -162,6 +167,7 @@ func (c *courier) release(t *thread, now instant) {
 	t.hold = nil
 	for _, n := range t.waiting[t.free:] {
 		if n.state == NoticeHeld {
+			c.changed = append(c.changed, n)
 			n.state, n.hold = NoticeWaiting, nil
 			n.step(now, h.reached())
 			n.since = now.mono
@@ -171,6 +177,7 @@ func (c *courier) release(t *thread, now instant) {
 	before := t.free
 	if t.free = len(t.waiting); t.free > before {
 		c.gather(t, t.waiting[t.free-1], before, now)
+		c.watch(t)
 	}
 }
 
