@@ -41,6 +41,7 @@ type courier struct {
 
 	failures int   // attempts in a row
 	spoiled  int   // digests among them
+	probed   bool  // a single message got through since
 	pause    int64 // mono: no attempt before it, for the last one failed
 	asked    int64 // mono: no request before it, for the receiver asked for that
 	disabled bool

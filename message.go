@@ -44,7 +44,7 @@ func (c *courier) compose(company []part, now instant) *message {
 	msg := &message{kind: NoticeEvent, parts: company[:1]}
 	switch {
 	case c.single:
-	case c.spoiled >= spoiledMost && c.spoiled%2 == 1:
+	case c.spoiled >= spoiledMost && c.spoiled%2 == 1 && !c.probed:
 		c.spoiled++ // perhaps it is the digest that cannot be taken
 	case mass:
 		msg.kind, msg.parts = NoticeMassSilence, silent

@@ -32,10 +32,10 @@ func (c *courier) done(msg *message, id string, err error, stopped bool, now ins
 	} else {
 		c.sent++
 		c.lastSent, c.failures, c.pause, c.disabled = now, 0, 0, false
-		if len(msg.parts) == 1 && c.spoiled >= spoiledMost {
-			c.scatter() // it takes messages, and not that digest
+		if len(msg.parts) > 1 {
+			c.spoiled = 0
 		}
-		c.spoiled = 0
+		c.probed = c.spoiled > 0
 		for _, p := range msg.parts {
 			changed = append(changed, c.told(msg, p, id, now)...)
 		}
@@ -148,7 +148,10 @@ func (c *courier) failed(msg *message, err error, stopped bool, now instant) (ch
 			t.retryAt = now.mono + backoff(t.failures)
 			c.pause = min(c.pause, t.retryAt)
 		} else if len(msg.parts) > 1 {
-			c.spoiled++
+			if c.spoiled++; c.probed {
+				c.scatter() // it takes messages, and not that digest
+				c.spoiled, c.probed = 0, false
+			}
 		}
 		msg.step(now, fmt.Sprintf("try %d failed: %s; next one at %s or later", msg.note.Attempt, excuse(err), clockAt(now, c.pause)))
 	}
