@@ -169,8 +169,8 @@ func TestNotify_killsTheProgramAndWhatItHasStarted(t *testing.T) {
 	}
 	h := newHolder(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- newNotifier(t, "family", h.address).Notify(ctx, notifiertest.Notifications(now)[0]) }()
+	n, done := newNotifier(t, "family", h.address), make(chan error, 1)
+	go func() { done <- n.Notify(ctx, notifiertest.Notifications(now)[0]) }()
 	soon(t, h.here, "the grandchild did not come up")
 	cancel()
 	soon(t, h.gone, "the grandchild lives on")

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 		os.Exit(program(os.Args[2], os.Args[3:]))
 	}
 	// Under the race detector a program waits a second before it ends.
-	os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0") //nolint:usetesting // for all tests
+	os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0")
 	os.Exit(m.Run())
 }
 

@@ -1,9 +1,7 @@
 package notifiertest
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -239,9 +237,4 @@ func verdictOf(err error) Verdict {
 		return Refused
 	}
 	return Retried
-}
-
-// endedWith reports whether err says that its context ended.
-func endedWith(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -16,17 +16,16 @@ import (
 // ending is what holds for contexts that end, and for what is left behind.
 var ending = []test{
 	{"Context_thatHasEndedSendsNothing", func(r *run) {
-		for _, cause := range []error{context.Canceled, context.DeadlineExceeded} {
+		canceled, cancel := context.WithCancel(r.Context())
+		cancel()
+		late, cancel := context.WithDeadline(r.Context(), time.Now().Add(-time.Second))
+		defer cancel()
+		for _, ctx := range []context.Context{canceled, late} {
 			s, n, delivered := r.make()
-			ctx, cancel := context.WithDeadline(r.Context(), time.Now().Add(-time.Second))
-			if errors.Is(cause, context.Canceled) {
-				cancel()
-				ctx, cancel = context.WithCancel(r.Context())
-				cancel()
+			for _, note := range Notifications(now) {
+				c := r.finished("Notify", func() called { return callWith(ctx, n, note) })
+				r.gaveUp(c, ctx.Err(), 0)
 			}
-			c := r.finished("Notify", func() called { return callWith(ctx, n, Notifications(now)[0]) })
-			cancel()
-			r.gaveUp(c, cause, 0)
 			if got := delivered(); got != "" || len(s.received()) > 0 {
 				r.Errorf("something was delivered though the context had ended: %.200q", got)
 			}

@@ -54,7 +54,10 @@ func Notifications(now time.Time) []laneswap.Notification {
 	mass.Text = lines(mass.Title, silent)
 	mass.Finding = "the default gateway does not answer; beats of 3 services on this host still arrive"
 
-	test := laneswap.Event{ID: "test/1", Name: "LaneSwap", Message: "this is a test", At: now}
+	test := laneswap.Event{
+		ID: "test/17f3a", Name: "LaneSwap", At: now,
+		Message: "This is a test message of LaneSwap. Nothing has happened; alerts arrive here.",
+	}
 	notes := []laneswap.Notification{
 		single("n-1", laneswap.NoticeEvent, items[0]),
 		single("n-2", laneswap.NoticeEvent, items[1]),
@@ -75,13 +78,13 @@ func Notifications(now time.Time) []laneswap.Notification {
 			Event: failed, Reminder: 4 * time.Hour,
 			Text: "nightly import (import) is still error, bad for 4h0m0s, since " + clock(failed.StartedAt) + ": " + failed.Message,
 		}),
-		single("n-14", laneswap.NoticeTest, laneswap.Item{Event: test, Text: "LaneSwap: this is a test"}),
+		single(test.ID, laneswap.NoticeTest, laneswap.Item{Event: test, Text: test.Message}),
 	}
 	// A title is in the words of the text, without its details.
 	for i, title := range map[int]string{
 		0: "billing is stale", 1: "nightly import is error", 2: "search is critical", 3: "search is degraded", 4: "billing recovered",
 		5: "mailer recovered", 6: "nightly import was removed", 7: "backup is unknown", 8: "LaneSwap: storage away",
-		11: "vpn is flapping", 12: "nightly import is still error", 13: "LaneSwap: this is a test",
+		11: "vpn is flapping", 12: "nightly import is still error", 13: "LaneSwap: a test message",
 	} {
 		notes[i].Title = title
 	}

@@ -113,7 +113,7 @@ func TestNotifier_writesARecordForEachItem(t *testing.T) {
 	}
 	require.Contains(t, lines(notes[12])[0], "notice=reminder kind=down")
 	require.Contains(t, lines(notes[12])[0], "reminder=4h0m0s")
-	require.Contains(t, lines(notes[13])[0], `level=INFO msg="LaneSwap: this is a test" notice=test`)
+	require.Contains(t, lines(notes[13])[0], `level=INFO msg="This is a test message of LaneSwap. Nothing has happened; alerts arrive here." notice=test`)
 
 	digest := lines(notes[9])
 	require.Len(t, digest, 12)

@@ -156,6 +156,8 @@ const proxyOfChild = "WEBHOOK_TEST_PROXY"
 
 func TestNotify_usesNoProxyOfTheEnvironmentUnlessOpen(t *testing.T) {
 	t.Parallel()
+	// A proxy on this machine would be refused as an address; others must not be asked.
+	require.Nil(t, webhook.GuardedClient(nil).Transport.(*http.Transport).Proxy)
 	if os.Getenv(proxyOfChild) != "" {
 		resolver, _ := names(t, netip.MustParseAddr("127.0.0.1"))
 		n := newNotifier(t, "http://hooks.example.org/closed", webhook.WithHTTPClient(webhook.GuardedClient(resolver)))
