@@ -79,7 +79,9 @@ func (m *Manager) explain(ctx context.Context, eventID string) (Explanation, err
 	}
 	x := Explanation{Event: *ev, Notices: []NoticeTrace{}}
 	for _, name := range slices.Sorted(maps.Keys(traces)) {
-		x.Notices = append(x.Notices, traces[name])
+		t := traces[name]
+		t.Steps = slices.Clone(t.Steps)
+		x.Notices = append(x.Notices, t)
 	}
 	return x, nil
 }

@@ -41,7 +41,14 @@ func (c *courier) compose(company []part, now instant) *message {
 			mass = mass || p.notices[len(p.notices)-1].mass
 		}
 	}
-	msg := &message{kind: NoticeEvent, parts: company[:1]}
+	// Who has failed least goes first: what nobody can digest holds up nobody.
+	first := 0
+	for i, p := range company {
+		if p.t.failures < company[first].t.failures {
+			first = i
+		}
+	}
+	msg := &message{kind: NoticeEvent, parts: company[first : first+1]}
 	switch {
 	case c.single:
 	case c.spoiled >= spoiledMost && c.spoiled%2 == 1 && !c.probed:

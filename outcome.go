@@ -147,6 +147,9 @@ func (c *courier) failed(msg *message, err error, stopped bool, now instant) (ch
 			// It may be this message that cannot be digested: the others go on.
 			t.retryAt = now.mono + backoff(t.failures)
 			c.pause = min(c.pause, t.retryAt)
+			if len(c.apart) > 1 && c.apart[0] == t {
+				c.apart = append(c.apart[1:], t)
+			}
 		} else if len(msg.parts) > 1 {
 			if c.spoiled++; c.probed {
 				c.scatter() // it takes messages, and not that digest
