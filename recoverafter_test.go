@@ -1,0 +1,293 @@
+package laneswap_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/examples/memorystore"
+)
+
+// fallen registers a service that recovers slowly, and has turned bad, which the
+// desk was told.
+func fallen(t *testing.T, m *laneswap.Manager, d *desk, after laneswap.Threshold) *laneswap.Handle {
+	t.Helper()
+	h := register(t, m, laneswap.Registration{ID: "svc", NoDeadline: true, RecoverAfter: after})
+	says(t, h, good, bad)
+	require.Equal(t, laneswap.EventDown, d.one(t).Event.Kind)
+	return h
+}
+
+func TestRecoverAfter_beatsAreCountedFromTheOneThatTurnsItGood(t *testing.T) {
+	for n := 2; n <= 5; n++ {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk()
+				m := tellsAtOnce(t, d)
+				h := fallen(t, m, d, beats(n))
+				recovered := time.Now()
+				for range n - 1 {
+					h.Beat()
+					time.Sleep(10 * time.Second)
+				}
+				require.Empty(t, d.took())
+				ids := noticesOf(t, m, "svc")
+				require.Equal(t, laneswap.NoticeHeld, d.trace(t, m, ids[1]).State)
+				require.Equal(t, laneswap.StatusHealthy, statusOf(t, m, "svc").Status)
+				h.Beat()
+				synctest.Wait()
+				ev := d.one(t).Event
+				require.Equal(t, laneswap.EventRecovered, ev.Kind)
+				require.True(t, ev.At.Equal(recovered), "dated when it was good")
+				require.Equal(t, 10*time.Second, ev.Duration, "so long was it down, whenever that is told")
+				require.Equal(t, []string{
+					fmt.Sprintf("threshold 1 of %d (recover_after)", n), fmt.Sprintf("threshold %d of %d reached (recover_after)", n, n), "sent as message m2", "state: sent",
+				}, story(d.trace(t, m, ids[1])))
+			})
+		})
+	}
+}
+
+// An agent sends empty beats through a handle, which cost nothing: while some are
+// counted they cost a lock, and after that nothing again.
+func TestRecoverAfter_beatsOfHandlesAreFastAgainOnceItIsReached(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	synctest.Test(t, func(t *testing.T) { // not parallel: it counts allocations
+		d := newDesk()
+		m := tellsAtOnce(t, d)
+		h := register(t, m, laneswap.Registration{ID: "svc", NoDeadline: true, AlertAfter: beats(3), RecoverAfter: beats(5)})
+		h.Beat()
+		require.Zero(t, testing.AllocsPerRun(1000, h.Beat))
+		for range 3 {
+			require.NoError(t, h.Report(laneswap.Heartbeat{Status: bad}))
+		}
+		synctest.Wait()
+		for range 5 {
+			h.Beat()
+		}
+		require.NoError(t, m.CheckBooks())
+		require.Zero(t, testing.AllocsPerRun(1000, h.Beat))
+		for range 2 {
+			require.NoError(t, h.Report(laneswap.Heartbeat{Status: bad})) // held, and then not told
+		}
+		h.Beat()
+		require.NoError(t, m.CheckBooks())
+		require.Zero(t, testing.AllocsPerRun(1000, h.Beat))
+		synctest.Wait()
+		require.Len(t, d.took(), 2)
+	})
+}
+
+func TestRecoverAfter_aTimeIsKeptToTheMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := tellsAtOnce(t, d)
+		h := fallen(t, m, d, lasting(5*time.Minute))
+		h.Beat()
+		time.Sleep(5*time.Minute - nap)
+		require.Empty(t, d.took())
+		time.Sleep(2 * nap)
+		require.Equal(t, laneswap.EventRecovered, d.one(t).Event.Kind, "also when no more beats come")
+	})
+}
+
+func TestRecoverAfter_badAgainBeforeItWasConfirmed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := tellsAtOnce(t, d)
+		h := fallen(t, m, d, beats(3))
+		for range 5 {
+			says(t, h, good, good, bad)
+		}
+		require.Empty(t, d.took(), "it was never good for long, and people know that it is bad")
+		ids := noticesOf(t, m, "svc")
+		require.Len(t, ids, 1+10)
+		require.Equal(t, []string{"threshold 1 of 3 (recover_after)", "bad again before it was to be told: threshold 2 of 3 (recover_after)", "state: skipped"}, story(d.trace(t, m, ids[1])))
+		require.Equal(t, []string{"the notifier knows it as error already, and its recovery was not told", "state: skipped"}, story(d.trace(t, m, ids[2])))
+		says(t, h, good, good, laneswap.StatusCritical)
+		require.Equal(t, laneswap.StatusCritical, d.one(t).Event.To, "that it is worse is news")
+		says(t, h, good, good)
+		require.Empty(t, d.took())
+		says(t, h, good)
+		require.Equal(t, laneswap.EventRecovered, d.one(t).Event.Kind)
+		time.Sleep(48 * time.Hour)
+		require.Empty(t, d.took())
+	})
+}
+
+// What comes between the good beats must not stop the count for a day.
+func TestRecoverAfter_goesOnThoughTheServiceDoesNotKnowForAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := tellsAtOnce(t, d)
+		h := fallen(t, m, d, beats(4))
+		says(t, h, good, laneswap.StatusUnknown, good, good, good, good, good)
+		require.Equal(t, laneswap.EventRecovered, d.one(t).Event.Kind)
+		require.NoError(t, m.CheckBooks())
+	})
+}
+
+func TestRecoverAfter_goesOnThoughLaneSwapCouldNotHear(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := tellsAtOnce(t, d)
+		h := register(t, m, laneswap.Registration{ID: "svc", Interval: time.Hour, StaleAfter: 65 * time.Minute, RecoverAfter: beats(3)})
+		says(t, h, good, bad)
+		d.one(t)
+		h.Beat()
+		time.Sleep(64 * time.Minute)
+		m.JumpSeen(10 * time.Minute)
+		time.Sleep(3 * time.Minute)
+		require.Equal(t, laneswap.EventUnheard, lastOf(t, m).Kind)
+		for range 4 {
+			h.Beat()
+			time.Sleep(time.Hour)
+		}
+		notes := d.took()
+		require.NotEmpty(t, notes)
+		require.Contains(t, idsOf(eventsIn(notes...)), noticesOf(t, m, "svc")[1], "the recovery")
+	})
+}
+
+func TestRecoverAfter_aGoodbyeIsTheLastWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := tellsAtOnce(t, d)
+		h := fallen(t, m, d, beats(10))
+		says(t, h, good, good)
+		require.Empty(t, d.took())
+		says(t, h, laneswap.StatusShutdown)
+		require.Equal(t, laneswap.EventRecovered, d.one(t).Event.Kind, "no more beats come")
+	})
+}
+
+func TestRecoverAfter_removedWhileHeldIsToldThatItRecovered(t *testing.T) {
+	for name, threshold := range map[string]laneswap.Threshold{"beats": beats(10), "time": lasting(time.Hour)} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk()
+				m := tellsAtOnce(t, d)
+				h := fallen(t, m, d, threshold)
+				says(t, h, good)
+				require.NoError(t, m.Remove(t.Context(), "svc"))
+				time.Sleep(2 * time.Hour)
+				require.Equal(t, laneswap.EventRecovered, d.one(t).Event.Kind, "nobody is left with an alarm")
+				require.Zero(t, d.status(t, m).Waiting)
+			})
+		})
+	}
+}
+
+func TestRecoverAfter_registeredAnewWithoutIsToldAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := tellsAtOnce(t, d)
+		h := fallen(t, m, d, beats(100))
+		says(t, h, good)
+		require.Empty(t, d.took())
+		register(t, m, laneswap.Registration{ID: "svc", NoDeadline: true})
+		h.Beat()
+		time.Sleep(time.Second)
+		require.Equal(t, laneswap.EventRecovered, d.one(t).Event.Kind)
+	})
+}
+
+// restarted has a service be held at a restart, and returns what was told after it.
+func restarted(t *testing.T, crash bool, threshold laneswap.Registration, before, after func(h *laneswap.Handle)) *desk {
+	t.Helper()
+	disk, d := memorystore.New(), newDesk()
+	s := newSevered(disk)
+	m := launch(t, s, laneswap.WithNotifier(d))
+	threshold.ID, threshold.NoDeadline = "svc", true
+	before(register(t, m.Manager, threshold))
+	time.Sleep(2 * time.Second)
+	if crash {
+		m.crash(s)
+	} else {
+		m.stop(t)
+	}
+	m = launch(t, disk, laneswap.WithNotifier(d))
+	after(mustHandle(t, m.Manager, "svc"))
+	time.Sleep(nap)
+	require.NoError(t, m.CheckBooks())
+	t.Cleanup(func() { m.stop(t) })
+	return d
+}
+
+func TestThreshold_restartWhileHeldKeepsIt(t *testing.T) {
+	for _, crash := range []bool{true, false} {
+		for _, c := range []struct {
+			name          string
+			reg           laneswap.Registration
+			before, after []laneswap.Status
+			told          []laneswap.EventKind
+		}{
+			{"alert, good again", laneswap.Registration{AlertAfter: beats(3)}, []laneswap.Status{good, bad, bad}, []laneswap.Status{good, good}, nil},
+			{"alert, reached", laneswap.Registration{AlertAfter: beats(3)}, []laneswap.Status{good, bad, bad}, []laneswap.Status{bad, bad, bad}, []laneswap.EventKind{"down"}},
+			{"alert, time", laneswap.Registration{AlertAfter: lasting(time.Minute)}, []laneswap.Status{good, bad, bad}, []laneswap.Status{bad, bad, bad, bad, bad}, []laneswap.EventKind{"down"}},
+			{"recovery, bad again", laneswap.Registration{RecoverAfter: beats(3)}, []laneswap.Status{good, bad, good}, []laneswap.Status{bad, bad}, []laneswap.EventKind{"down"}},
+			{"recovery, reached", laneswap.Registration{RecoverAfter: beats(3)}, []laneswap.Status{good, bad, good}, []laneswap.Status{good, good, good}, []laneswap.EventKind{"down", "recovered"}},
+			{"recovery, time", laneswap.Registration{RecoverAfter: lasting(time.Minute)}, []laneswap.Status{good, bad, good}, []laneswap.Status{good, good, good, good, good}, []laneswap.EventKind{"down", "recovered"}},
+		} {
+			t.Run(fmt.Sprint(c.name, " crash ", crash), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					d := restarted(t, crash, c.reg,
+						func(h *laneswap.Handle) { says(t, h, c.before...) },
+						func(h *laneswap.Handle) { says(t, h, c.after...) })
+					var told []laneswap.EventKind
+					for _, ev := range eventsIn(d.took()...) {
+						told = append(told, ev.Kind)
+					}
+					require.Equal(t, c.told, told)
+				})
+			})
+		}
+	}
+}
+
+// What was reached, and could not be delivered, need not be reached again.
+func TestThreshold_reachedBeforeACrashIsToldAfterIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk, d := memorystore.New(), newDesk()
+		d.says(always(errAway))
+		s := newSevered(disk)
+		m := launch(t, s, laneswap.WithNotifier(d))
+		h := register(t, m.Manager, laneswap.Registration{ID: "svc", NoDeadline: true, AlertAfter: beats(3)})
+		says(t, h, good, bad, bad, bad, bad)
+		require.NotEmpty(t, d.calls(), "it was tried")
+		m.crash(s)
+		d.says(nil)
+		m = launch(t, disk, laneswap.WithNotifier(d))
+		time.Sleep(time.Minute)
+		require.Len(t, d.took(), 1, "no further heartbeat came, and none is needed")
+		m.stop(t)
+	})
+}
+
+// A time counts from when the service turned bad, also over a restart and a change.
+func TestThreshold_aTimeCountsFromTheTurnOverARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk, d := memorystore.New(), newDesk()
+		m := launch(t, disk, laneswap.WithNotifier(d))
+		h := register(t, m.Manager, laneswap.Registration{ID: "svc", NoDeadline: true, AlertAfter: lasting(10 * time.Minute)})
+		began := time.Now()
+		says(t, h, laneswap.StatusWarning)
+		time.Sleep(5 * time.Minute)
+		says(t, h, bad)
+		m.stop(t)
+		m = launch(t, disk, laneswap.WithNotifier(d))
+		says(t, mustHandle(t, m.Manager, "svc"), laneswap.StatusCritical)
+		time.Sleep(20 * time.Minute)
+		calls := d.calls()
+		require.Len(t, calls, 1)
+		require.Len(t, eventsIn(calls[0].note), 3)
+		require.InDelta(t, (10 * time.Minute).Seconds(), calls[0].at.Sub(began).Seconds(), 1)
+		m.stop(t)
+	})
+}

@@ -1,0 +1,202 @@
+package laneswap_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+)
+
+func TestSaying_silenceTellsTheLastMessageAndSinceWhen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := open(t, d)
+		h := register(t, m, laneswap.Registration{ID: "billing@web", Name: "Billing", Tags: []string{"money"}, Interval: 30 * time.Second})
+		require.NoError(t, h.Report(laneswap.Heartbeat{Message: "batch 7 of 9"}))
+		heard := time.Now()
+		silence := statusOf(t, m, "billing@web").Window
+		pass(silence + laneswap.DefaultGroupWait)
+		n := d.one(t)
+		require.Equal(t, laneswap.NoticeEvent, n.Kind)
+		require.Equal(t, "Billing is stale", n.Title)
+		require.Contains(t, n.Text, "Billing (billing@web) is stale")
+		require.Contains(t, n.Text, "was healthy")
+		require.Contains(t, n.Text, "silent since "+heard.UTC().Format(time.RFC3339))
+		require.Contains(t, n.Text, "batch 7 of 9", "the last message")
+		require.Len(t, n.Items, 1)
+		ev := n.Event
+		require.Equal(t, ev, n.Items[0].Event)
+		require.Empty(t, n.Items[0].Earlier)
+		require.Equal(t, laneswap.EventDown, ev.Kind)
+		require.Equal(t, laneswap.StatusStale, ev.To)
+		require.Equal(t, "batch 7 of 9", ev.Message)
+		require.True(t, ev.SilentSince.Equal(heard))
+		require.True(t, ev.StartedAt.Equal(heard.Add(silence)))
+		require.Equal(t, []string{"money"}, ev.Tags)
+		require.NotEmpty(t, ev.Incident)
+		require.Equal(t, ev.ID, n.ID, "a message of one event is named by it")
+		require.Equal(t, 1, n.Attempt)
+	})
+}
+
+func TestSaying_worseAndBetterSayFromWhatToWhat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := open(t, d)
+		h := well(t, m, "svc")
+		tell := func(status laneswap.Status, message string) laneswap.Notification {
+			require.NoError(t, h.Report(laneswap.Heartbeat{Status: status, Message: message}))
+			pass(laneswap.DefaultGroupWait)
+			return d.one(t)
+		}
+		down := tell(laneswap.StatusWarning, "queue grows")
+		require.Equal(t, "svc is warning, was healthy: queue grows", down.Text)
+		worse := tell(laneswap.StatusCritical, "queue full")
+		require.Equal(t, laneswap.EventWorse, worse.Event.Kind)
+		require.Equal(t, "svc is critical, was warning: queue full", worse.Text)
+		better := tell(laneswap.StatusError, "queue half full")
+		require.Equal(t, laneswap.EventBetter, better.Event.Kind)
+		require.Equal(t, "svc is error, was critical: queue half full", better.Text)
+		for _, n := range []laneswap.Notification{worse, better} {
+			require.Equal(t, down.Event.Incident, n.Event.Incident, "one incident")
+			require.True(t, n.Event.StartedAt.Equal(down.Event.At), "since when it is down")
+		}
+	})
+}
+
+func TestSaying_recoveryTellsHowLongAndWhy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := open(t, d)
+		h := well(t, m, "svc")
+		require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusError, Message: "disk full"}))
+		pass(laneswap.DefaultGroupWait)
+		down := d.one(t).Event
+		pass(17*time.Minute - laneswap.DefaultGroupWait - nap)
+		h.Beat()
+		pass(laneswap.DefaultGroupWait)
+		n := d.one(t)
+		require.Equal(t, "svc recovered", n.Title)
+		ev := n.Event
+		require.Equal(t, laneswap.EventRecovered, ev.Kind)
+		require.Equal(t, down.Incident, ev.Incident)
+		require.Contains(t, n.Text, "since "+down.At.UTC().Format(time.RFC3339))
+		require.InDelta(t, (17 * time.Minute).Seconds(), ev.Duration.Seconds(), 0.1)
+		require.Contains(t, n.Text, "17m0s")
+		require.Contains(t, n.Text, "disk full", "the cause")
+		require.Contains(t, n.Text, "is healthy")
+	})
+}
+
+func TestSaying_aBadStateAndItsRecoveryThatBothWaitAreOneMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := open(t, d)
+		h := well(t, m, "svc")
+		require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusCritical, Message: "no route"}))
+		time.Sleep(2 * time.Second)
+		h.Beat()
+		pass(laneswap.DefaultGroupWait)
+		n := d.one(t)
+		require.Len(t, n.Items, 1)
+		require.Equal(t, noticesOf(t, m, "svc"), idsOf(eventsIn(n)))
+		require.Equal(t, laneswap.EventRecovered, n.Event.Kind)
+		require.Len(t, n.Items[0].Earlier, 1)
+		require.Equal(t, laneswap.EventDown, n.Items[0].Earlier[0].Kind)
+		require.Contains(t, n.Text, "was critical for 2s")
+		require.Contains(t, n.Text, "is healthy again")
+		require.Contains(t, n.Text, "no route")
+		pass(time.Hour)
+		require.Empty(t, d.took(), "that was all")
+	})
+}
+
+func TestSaying_severalChangesBecomeOneWithTheEarlierInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := open(t, d)
+		h := well(t, m, "svc")
+		for _, s := range []laneswap.Status{laneswap.StatusCritical, laneswap.StatusHealthy, laneswap.StatusError, laneswap.StatusDegraded} {
+			time.Sleep(500 * time.Millisecond)
+			require.NoError(t, h.Report(laneswap.Heartbeat{Status: s, Message: "now " + string(s)}))
+		}
+		pass(laneswap.DefaultGroupWait)
+		n := d.one(t)
+		all := eventsIn(n)
+		require.Equal(t, noticesOf(t, m, "svc"), idsOf(all))
+		require.Len(t, all, 4)
+		for i := range all[1:] {
+			require.Equal(t, all[i].To, all[i+1].From, "each begins where the one before it ended")
+			require.Less(t, all[i].Sequence, all[i+1].Sequence)
+		}
+		require.Equal(t, laneswap.StatusDegraded, n.Event.To)
+		require.Contains(t, n.Text, "svc is degraded, was healthy: now degraded")
+	})
+}
+
+func TestSaying_removedWhileBadIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := open(t, d)
+		h := well(t, m, "svc")
+		require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusError}))
+		pass(laneswap.DefaultGroupWait)
+		down := d.one(t).Event
+		time.Sleep(time.Minute - nap)
+		require.NoError(t, m.Remove(t.Context(), "svc"))
+		pass(laneswap.DefaultGroupWait)
+		n := d.one(t)
+		require.Equal(t, laneswap.EventRemoved, n.Event.Kind)
+		require.Equal(t, down.Incident, n.Event.Incident)
+		require.Contains(t, n.Text, "removed while error")
+		require.Contains(t, n.Text, "1m5s")
+	})
+}
+
+// Two things that LaneSwap has to say of itself at the same time are both in the
+// text: adapters may show nothing else.
+func TestSaying_everythingThatLaneSwapSaysOfItselfIsInTheText(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := open(t, d, laneswap.WithStorage(exactStore()), laneswap.WithRemark("the file was set aside"), laneswap.WithRemark("two rows could not be read"))
+		pass(laneswap.DefaultGroupWait)
+		notes := d.took()
+		require.NotEmpty(t, notes)
+		all := ""
+		for _, text := range texts(notes) {
+			all += text + "\n"
+		}
+		require.Contains(t, all, "the file was set aside")
+		require.Contains(t, all, "two rows could not be read")
+		require.Equal(t, noticesOf(t, m, ""), idsOf(eventsIn(notes...)))
+	})
+}
+
+func TestSaying_messagesAreNamedTheSameOnEachTry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		d.says(always(errAway))
+		m := open(t, d)
+		h := well(t, m, "svc")
+		require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusError}))
+		time.Sleep(time.Second)
+		h.Beat()
+		time.Sleep(time.Minute)
+		calls := d.calls()
+		require.Greater(t, len(calls), 3)
+		for i, c := range calls {
+			require.Equal(t, calls[0].note.ID, c.note.ID, "a receiver knows it by that")
+			require.Equal(t, i+1, c.note.Attempt)
+			require.NotContains(t, noticesOf(t, m, "svc"), c.note.ID, "two events are not one of them")
+		}
+		require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusError}))
+		d.says(nil)
+		time.Sleep(10 * time.Minute)
+		n := d.one(t)
+		require.NotEqual(t, calls[0].note.ID, n.ID, "it tells something else now")
+		require.Equal(t, noticesOf(t, m, "svc"), idsOf(eventsIn(n)))
+	})
+}
