@@ -21,8 +21,8 @@ import (
 const flawOfChild = "NOTIFIERTEST_FLAW"
 
 func patience(flaw string) time.Duration {
-	if flaw != "" {
-		return 4 * time.Second // some flaws hang
+	if flaws[flaw] != "" {
+		return 4 * time.Second // some hang
 	}
 	return time.Minute
 }
@@ -67,7 +67,7 @@ func TestRun_passesAWriterThatKeepsTheContract(t *testing.T) {
 func TestRun_passesWhatIsLimitedAndDocumented(t *testing.T) {
 	t.Parallel()
 	target := sending("takes a 404 for trouble that passes")
-	target.Burst = 5
+	target.Burst, target.Patience = 5, time.Minute
 	target.Except = map[string]notifiertest.Expect{"404": {Verdicts: []notifiertest.Verdict{notifiertest.Retried}}}
 	notifiertest.Run(t, target)
 }

@@ -2,18 +2,22 @@ package notifiertest
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"log"
 	"log/slog"
+	"math/big"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // maxRequest bounds what is read of one request.
@@ -25,7 +29,8 @@ type Stand struct {
 	// "http://127.0.0.1:4711", without a path. It is empty for Local.
 	URL string
 
-	server  *httptest.Server
+	server  *http.Server
+	serving sync.WaitGroup
 	release chan struct{} // closed when hanging handlers are to end
 	once    sync.Once
 
@@ -36,6 +41,7 @@ type Stand struct {
 	secrets  []string
 	requests []request
 	conns    int
+	closed   bool
 	reply    func(s *Stand, w http.ResponseWriter, r *http.Request)
 }
 
@@ -73,32 +79,63 @@ func (r *run) newStand() *Stand {
 
 // newServer makes a stand with a server that takes everything.
 func (r *run) newServer() *Stand {
-	return r.newServerOf(httptest.NewUnstartedServer, (*httptest.Server).Start)
-}
-
-func (r *run) newServerOf(make func(http.Handler) *httptest.Server, start func(*httptest.Server)) *Stand {
-	s := r.newStand()
-	s.reply = r.target.OK.reply
-	s.server = make(http.HandlerFunc(s.serve))
-	s.server.Config.ErrorLog = log.New(io.Discard, "", 0) // that a connection was reset is the point
-	s.server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			s.mu.Lock()
-			s.conns++
-			s.mu.Unlock()
-		}
-	}
-	start(s.server)
-	s.URL = s.server.URL
-	return s
+	r.Helper()
+	return r.serve("http", func(l net.Listener) net.Listener { return l })
 }
 
 // newTLSServer is a server with a certificate that nobody trusts.
 func (r *run) newTLSServer() *Stand {
-	return r.newServerOf(httptest.NewUnstartedServer, func(server *httptest.Server) {
-		server.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-		server.StartTLS()
+	r.Helper()
+	cert, err := selfSigned()
+	if err != nil {
+		r.Fatalf("a certificate cannot be made: %v", err)
+	}
+	return r.serve("https", func(l net.Listener) net.Listener {
+		return tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}})
 	})
+}
+
+// serve starts a server. It is none of httptest: closing one of those closes idle
+// connections of http.DefaultTransport, to whomever they lead, and notifiers may
+// use that one.
+func (r *run) serve(scheme string, wrap func(net.Listener) net.Listener) *Stand {
+	r.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		r.Fatalf("the server cannot listen: %v", err)
+	}
+	s := r.newStand()
+	s.reply = r.target.OK.reply
+	s.URL = scheme + "://" + l.Addr().String()
+	s.server = &http.Server{
+		Handler:           http.HandlerFunc(s.receive),
+		ReadHeaderTimeout: r.target.Patience,
+		ErrorLog:          log.New(io.Discard, "", 0), // that a connection was reset is the point
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				s.mu.Lock()
+				s.conns++
+				s.mu.Unlock()
+			}
+		},
+	}
+	s.serving.Go(func() { _ = s.server.Serve(wrap(l)) }) // ended by close
+	return s
+}
+
+// selfSigned is a certificate for loopback.
+func selfSigned() (tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	return tls.Certificate{Certificate: [][]byte{cert}, PrivateKey: key}, err
 }
 
 // Write takes what is logged.
@@ -108,7 +145,15 @@ func (s *Stand) Write(p []byte) (int, error) {
 	return s.logged.Write(p)
 }
 
-func (s *Stand) serve(w http.ResponseWriter, r *http.Request) {
+func (s *Stand) receive(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	s.serving.Add(1) // with the lock, so that close does not wait before it
+	s.mu.Unlock()
+	defer s.serving.Done()
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest))
 	if err != nil {
 		return // the sender went away: nothing was received
@@ -164,11 +209,14 @@ func (s *Stand) logs() string {
 // close ends the server and every connection to it.
 func (s *Stand) close() {
 	s.once.Do(func() {
+		s.mu.Lock()
+		s.closed = true
+		s.mu.Unlock()
 		close(s.release)
 		if s.server != nil {
-			s.server.CloseClientConnections()
-			s.server.Close()
+			_ = s.server.Close()
 		}
+		s.serving.Wait()
 	})
 }
 
