@@ -2,6 +2,7 @@ package laneswap
 
 import (
 	"math"
+	"slices"
 	"sync"
 )
 
@@ -144,11 +145,11 @@ func (c *courier) bound(now instant) (ended []*notice) {
 			c.scan = 0
 		}
 		t := c.line(c.scan)
-		if t.flying > 0 || t.free == 0 {
+		if len(t.waiting) == t.flying {
 			c.scan++
 			continue
 		}
-		ended = append(ended, c.giveUp(t, 1, now, "given up: too much waits for this notifier")...)
+		ended = append(ended, c.giveUp(t, t.flying, 1, now, "given up: too much waits for this notifier")...)
 	}
 	return ended
 }
@@ -161,15 +162,23 @@ func (c *courier) line(i int) *thread {
 	return c.apart[i-len(c.queue)]
 }
 
-// giveUp ends the first n notices of a thread; mu is held.
-func (c *courier) giveUp(t *thread, n int, now instant, why string) (ended []*notice) {
-	for _, gone := range t.waiting[:n] {
+// giveUp ends n notices of a thread, behind the first few; mu is held.
+func (c *courier) giveUp(t *thread, behind, n int, now instant, why string) (ended []*notice) {
+	for _, gone := range t.waiting[behind : behind+n] {
 		gone.end(now, NoticeDead, why)
 		ended = append(ended, gone)
 		c.dead++
 	}
 	c.weigh(ended)
-	t.drop(n)
+	if behind == 0 {
+		t.drop(n)
+	} else {
+		t.waiting = slices.Delete(t.waiting, behind, behind+n)
+		t.free -= min(n, max(0, t.free-behind))
+	}
+	if len(t.waiting) == 0 {
+		t.hold = nil
+	}
 	if t.said != nil && !t.announced { // what was to say that it is over is gone
 		t.said.standing = false
 		ended = append(ended, t.said)
@@ -182,7 +191,7 @@ func (c *courier) giveUp(t *thread, n int, now instant, why string) (ended []*no
 func (t *thread) drop(n int) {
 	clear(t.waiting[:n])
 	t.waiting = t.waiting[n:]
-	t.free -= n
+	t.free = max(0, t.free-n)
 	if len(t.waiting) == 0 {
 		t.waiting = nil
 	}

@@ -136,7 +136,7 @@ func (c *courier) failed(msg *message, err error, stopped bool, now instant) (ch
 		msg.parts[0].t.saidAt = now.mono
 	case f.kind == failRefused:
 		p := msg.parts[0]
-		changed = c.giveUp(p.t, len(p.notices), now, "given up, the receiver refused it: "+excuse(err))
+		changed = c.giveUp(p.t, 0, len(p.notices), now, "given up, the receiver refused it: "+excuse(err))
 	default:
 		c.failures++
 		c.pause = now.mono + backoff(c.failures)

@@ -117,14 +117,25 @@ func (m *Manager) drain(ctx context.Context) error {
 	soon := time.AfterFunc(left, m.cancel)
 	defer soon.Stop()
 	for _, p := range posts {
-		select {
-		case <-p.done:
-			if n := p.courier.left(); n > 0 {
-				errs = append(errs, fmt.Errorf("%w: %s: %d notices not delivered", ErrNotifier, p.name, n))
-			}
-		case <-ctx.Done():
+		if !p.ended(ctx) {
 			errs = append(errs, fmt.Errorf("%w: %s did not return", ErrNotifier, p.name))
+		} else if n := p.courier.left(); n > 0 {
+			errs = append(errs, fmt.Errorf("%w: %s: %d notices not delivered", ErrNotifier, p.name, n))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// ended waits for the worker until ctx ends, and reports whether it has ended.
+func (p *post) ended(ctx context.Context) bool {
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		select {
+		case <-p.done: // another one has used up the time
+		default:
+			return false
+		}
+	}
+	return true
 }
