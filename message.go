@@ -38,7 +38,7 @@ func (c *courier) compose(company []part, now instant) *message {
 	for _, p := range company {
 		if p.silent() {
 			silent = append(silent, p)
-			mass = mass || p.massive()
+			mass = mass || p.notices[len(p.notices)-1].mass
 		}
 	}
 	// Who has failed least goes first: what nobody can digest holds up nobody.
@@ -53,7 +53,7 @@ func (c *courier) compose(company []part, now instant) *message {
 	case c.single:
 	case c.spoiled >= spoiledMost && c.spoiled%2 == 1 && !c.probed:
 		c.spoiled++ // perhaps it is the digest that cannot be taken
-		if msg.parts[0].massive() {
+		if mass && msg.parts[0].silent() {
 			msg.kind = NoticeMassSilence
 		}
 	case mass:
@@ -123,9 +123,6 @@ func messageID(events []string) string {
 func (p part) silent() bool {
 	return !p.reminder && p.notices[len(p.notices)-1].ev.To == StatusStale
 }
-
-// massive reports whether a part says that a service fell silent with many others.
-func (p part) massive() bool { return p.silent() && p.notices[len(p.notices)-1].mass }
 
 // item is what a part tells.
 func (p part) item(now instant) Item {
