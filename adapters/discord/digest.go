@@ -194,7 +194,7 @@ func (g *group) title() string { return fmt.Sprintf("%s: %d", g.name, len(g.item
 func line(item laneswap.Item) string {
 	ev := item.Event
 	var b strings.Builder
-	fmt.Fprintf(&b, "**%s**", itemName(ev))
+	fmt.Fprintf(&b, "**%s**", itemName(item))
 	before := status(ev.From)
 	if len(item.Earlier) > 0 {
 		before = status(item.Earlier[0].From)
@@ -212,8 +212,8 @@ func line(item laneswap.Item) string {
 	if since := silence(ev); since != "" && ev.Kind != laneswap.EventRecovered {
 		fmt.Fprintf(&b, ", silent since %s", since)
 	}
-	if id := escaped(ev.Incident, nameLimit/2); id != "" {
-		fmt.Fprintf(&b, " · %s", id)
+	if ids, _ := incidents(item, nameLimit/2, escaped); ids != "" {
+		fmt.Fprintf(&b, " · %s", ids)
 	}
 	if message := escaped(ev.Message, min(lineMessage, lineLimit-width(b.String())-2)); message != "" {
 		fmt.Fprintf(&b, ": %s", message)
@@ -222,24 +222,25 @@ func line(item laneswap.Item) string {
 }
 
 // itemName is what a service is called in a list; never empty.
-func itemName(ev laneswap.Event) string {
+func itemName(item laneswap.Item) string {
+	ev := item.Event
 	return cmp.Or(escaped(ev.Name, nameLimit), escaped(string(ev.Service), nameLimit), "(no name)")
 }
 
-// itemIncident is a name with its incident.
-func itemIncident(ev laneswap.Event) string {
-	if incident := escaped(ev.Incident, nameLimit); incident != "" {
-		return itemName(ev) + " · " + incident
+// itemIncident is a name with its incidents.
+func itemIncident(item laneswap.Item) string {
+	if ids, _ := incidents(item, nameLimit, escaped); ids != "" {
+		return itemName(item) + " · " + ids
 	}
-	return itemName(ev)
+	return itemName(item)
 }
 
 // names lists as many names as fit, and counts the rest.
-func names(items []laneswap.Item, limit int, called func(laneswap.Event) string) string {
+func names(items []laneswap.Item, limit int, called func(laneswap.Item) string) string {
 	var b strings.Builder
 	used := 0
 	for i, item := range items {
-		name := called(item.Event)
+		name := called(item)
 		if i > 0 {
 			name = ", " + name
 		}
@@ -304,8 +305,10 @@ func fileLine(item laneswap.Item, messages int) string {
 	if silence(ev) != "" {
 		fmt.Fprintf(&b, ", silent since %s", ev.SilentSince.UTC().Format(time.RFC3339))
 	}
-	if incident := words(ev.Incident, nameLimit); incident != "" {
-		fmt.Fprintf(&b, ", incident %s", incident)
+	if ids, many := incidents(item, nameLimit, words); many {
+		fmt.Fprintf(&b, ", incidents %s", ids)
+	} else if ids != "" {
+		fmt.Fprintf(&b, ", incident %s", ids)
 	}
 	if message := words(ev.Message, messages); messages > 0 && message != "" {
 		fmt.Fprintf(&b, ": %s", message)

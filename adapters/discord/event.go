@@ -23,7 +23,7 @@ const (
 // itemEmbed is the embed of a notification about one service, or about LaneSwap.
 func itemEmbed(note laneswap.Notification, item laneswap.Item) embed {
 	ev := item.Event
-	e := embed{Title: title(note, ev), Color: colour(item), Footer: &footer{footerText(note, ev)}, Timestamp: stamp(ev.At)}
+	e := embed{Title: title(note, ev), Color: colour(item), Footer: &footer{footerText(note, item)}, Timestamp: stamp(ev.At)}
 	add := func(name, value string, inline bool) {
 		if value != "" && len(e.Fields) < maxFields {
 			e.Fields = append(e.Fields, field{name, value, inline})
@@ -77,7 +77,7 @@ func ownText(item laneswap.Item, before int) string {
 func testEmbed(note laneswap.Notification) embed {
 	return embed{
 		Title: title(note, note.Event), Description: paragraph(note.Text, maxValue), Color: blue,
-		Footer: &footer{footerText(note, note.Event)}, Timestamp: stamp(note.Event.At),
+		Footer: &footer{footerText(note, laneswap.Item{Event: note.Event})}, Timestamp: stamp(note.Event.At),
 	}
 }
 
@@ -91,14 +91,49 @@ func title(note laneswap.Notification, ev laneswap.Event) string {
 	return "LaneSwap"
 }
 
-// footerText holds the incident's id: who gets a message twice knows by it.
-func footerText(note laneswap.Notification, ev laneswap.Event) string {
-	for _, id := range []struct{ what, id string }{{"incident ", ev.Incident}, {"event ", ev.ID}, {"", note.ID}} {
-		if text := words(id.id, maxFooter/8); text != "" {
-			return "LaneSwap · " + id.what + text
+// footerText holds the ids of the incidents: who gets a message twice knows by them.
+func footerText(note laneswap.Notification, item laneswap.Item) string {
+	ids, many := incidents(item, maxFooter/8, words)
+	what := "incident "
+	if many {
+		what = "incidents "
+	}
+	for _, id := range []struct{ what, text string }{{what, ids}, {"event ", words(item.Event.ID, maxFooter/8)}, {"", words(note.ID, maxFooter/8)}} {
+		if id.text != "" {
+			return "LaneSwap · " + id.what + id.text
 		}
 	}
 	return "LaneSwap"
+}
+
+// incidents lists the ids of the incidents that an item tells of, oldest first, and
+// says whether there are several: one was over before it was told, and the next
+// began. Each is at most limit units long, as write makes it; together they are at
+// most twice as long, and of the oldest it is said how many there are.
+func incidents(item laneswap.Item, limit int, write func(string, int) string) (ids string, many bool) {
+	var all []string
+	add := func(id string) {
+		if id != "" && (len(all) == 0 || all[len(all)-1] != id) {
+			all = append(all, id)
+		}
+	}
+	for i := range item.Earlier {
+		add(item.Earlier[i].Incident)
+	}
+	add(item.Event.Incident)
+	for i := len(all) - 1; i >= 0; i-- {
+		id := write(all[i], limit)
+		switch rest := fmt.Sprintf("%d more, ", i+1); {
+		case id == "":
+		case ids == "":
+			ids = id
+		case width(rest)+width(id)+2+width(ids) > 2*limit:
+			return rest + ids, true
+		default:
+			ids, many = id+", "+ids, true
+		}
+	}
+	return ids, many
 }
 
 // serviceName is the name, with the id when that is another.

@@ -56,6 +56,7 @@ func spoken(kind laneswap.NoticeKind, items int, a, b string) laneswap.Notificat
 		earlier := make([]laneswap.Event, i%14)
 		for k := range earlier {
 			earlier[k] = ev
+			earlier[k].Incident = fmt.Sprint(b, "/", k/2)
 		}
 		note.Items = append(note.Items, laneswap.Item{Event: ev, Earlier: earlier, Text: a + b, Flapping: i % 3, Reminder: time.Duration(i % 2)})
 	}

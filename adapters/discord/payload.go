@@ -123,14 +123,14 @@ func composePlain(note laneswap.Notification) payload {
 		}
 		return p
 	}
-	ev := note.Event
+	item := laneswap.Item{Event: note.Event}
 	if len(note.Items) == 1 {
-		ev = note.Items[0].Event
+		item = note.Items[0]
 	}
-	last := escaped(footerText(note, ev), maxFooter/2)
+	last := escaped(footerText(note, item), maxFooter/2)
 	text := paragraph(note.Text, maxContent-width(last)-1)
 	if text == "" {
-		text = title(note, ev)
+		text = title(note, item.Event)
 	}
 	p.Content = text + "\n" + last
 	return p

@@ -152,3 +152,46 @@ func TestMessage_looksAsInTheGoldenFiles(t *testing.T) {
 		})
 	}
 }
+
+func TestMessage_namesEveryIncidentThatItTellsOf(t *testing.T) {
+	t.Parallel()
+	again := func(service string, incidents int) (item laneswap.Item) {
+		for i := range incidents {
+			down, up := event(service, service), event(service, service)
+			down.Incident, up.Incident = fmt.Sprint(service, "/", i+1), fmt.Sprint(service, "/", i+1)
+			up.Kind, up.From, up.To, up.Duration = laneswap.EventRecovered, laneswap.StatusStale, laneswap.StatusHealthy, time.Minute
+			item.Earlier = append(item.Earlier, item.Event, down)
+			item.Event = up
+		}
+		item.Earlier = item.Earlier[1:] // it began with nothing
+		return item
+	}
+	of := func(count int, items ...laneswap.Item) laneswap.Notification {
+		note := laneswap.Notification{ID: "x", Kind: laneswap.NoticeEvent, Title: "x", Text: "x", Event: items[0].Event, Items: items}
+		for len(note.Items) < count {
+			note.Kind = laneswap.NoticeDigest
+			note.Items = append(note.Items, laneswap.Item{Event: event(fmt.Sprint("svc-", len(note.Items)), "other")})
+		}
+		return note
+	}
+	for _, tc := range []struct {
+		note         laneswap.Notification
+		embed, plain string // in the message, or in the file when it has one
+	}{
+		{of(1, again("a", 1)), "LaneSwap · incident a/1\n", "LaneSwap · incident a/1\n"},
+		{of(1, again("a", 2)), "LaneSwap · incidents a/1, a/2\n", "LaneSwap · incidents a/1, a/2\n"},
+		{of(1, again("a", 200)), "LaneSwap · incidents 128 more, a/129, a/130, ", "LaneSwap · incidents 128 more, a/129, a/130, "},
+		{of(2, again("a", 2)), "**a** after 1m · a/1, a/2", "recovered: a · a/1, a/2\n"},
+		{of(400, again("a", 2)), ", incidents a/1, a/2\n", ", incidents a/1, a/2\n"},
+	} {
+		n := newNotifier(t)
+		contentType, body, err := discord.Message(n, tc.note)
+		require.NoError(t, err)
+		p, file := read(t, contentType, body)
+		require.Contains(t, p.Text()+file, tc.embed)
+		contentType, body, err = discord.PlainMessage(n, tc.note)
+		require.NoError(t, err)
+		p, file = read(t, contentType, body)
+		require.Contains(t, p.Text()+file, tc.plain)
+	}
+}
