@@ -64,7 +64,7 @@ func (s *stage) tells(m fakediscord.Message, ev laneswap.Event) {
 	text := said(m)
 	require.Contains(t, text, string(ev.Service))
 	require.Contains(t, text, ev.Incident, "who gets a message twice knows by it")
-	if course, ok := m.Payload.Field("Status"); ok {
+	if course, ok := m.Payload.Field("Status"); ok && !strings.Contains(course, "…") {
 		require.Contains(t, course, string(ev.To), "%s %s", ev.Kind, ev.ID)
 	}
 }

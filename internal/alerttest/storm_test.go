@@ -1,0 +1,224 @@
+package alerttest_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/fakediscord"
+)
+
+// storm is many services that fall silent, and come back.
+type storm struct {
+	services int
+	silent   time.Duration // within which they fall silent
+	back     time.Duration // within which they come back
+	living   int           // services that go on
+}
+
+const (
+	stormWindow = time.Minute
+	fallAt      = 2 * time.Minute // when the first falls silent
+	backAt      = 8 * time.Minute
+	stormRounds = 5 // of heartbeats after it
+)
+
+// blow plays a storm: told is how many messages there were when all were silent.
+func (w storm) blow(s *stage) (told int) {
+	s.t.Helper()
+	say := func(id laneswap.ServiceID, message string) {
+		reg := laneswap.Registration{ID: id, StaleAfter: stormWindow}
+		require.NoError(s.t, s.AnnounceBeat(s.t.Context(), reg, laneswap.Heartbeat{Message: message}))
+	}
+	step := func(within time.Duration, i int) time.Duration {
+		return within * time.Duration(i) / time.Duration(w.services)
+	}
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			for i := range w.living {
+				_ = s.AnnounceBeat(s.t.Context(), laneswap.Registration{ID: laneswap.ServiceID(fmt.Sprintf("alive-%d", i)), StaleAfter: stormWindow}, laneswap.Heartbeat{})
+			}
+			select {
+			case <-time.After(20 * time.Second):
+			case <-quit:
+				return
+			}
+		}
+	}()
+	defer func() { close(quit); <-done }()
+	for i := range w.services {
+		s.until(fallAt - stormWindow + step(w.silent, i))
+		say(name(i), "queue drained")
+	}
+	s.until(backAt)
+	told = s.told()
+	s.fake.Respond(nil)
+	for round := range stormRounds { // those that are back go on
+		for i := range w.services {
+			s.until(backAt + time.Duration(round)*40*time.Second + step(w.back, i))
+			say(name(i), "")
+		}
+	}
+	s.until(backAt + stormRounds*40*time.Second)
+	return told
+}
+
+// check demands that each of many is told silent and back.
+func (w storm) check(s *stage, told int) {
+	t := s.t
+	t.Helper()
+	require.Positive(t, told)
+	require.LessOrEqual(t, told, 3, "silent:\n%s", s.headlines())
+	require.Greater(t, s.told(), told)
+	require.LessOrEqual(t, s.told()-told, 3, "back:\n%s", s.headlines())
+	events := s.events("")
+	require.Equal(t, 2*w.services, len(events))
+	silent := map[laneswap.ServiceID]bool{}
+	for _, m := range s.fake.Messages()[:told] {
+		text := said(m)
+		for i := range w.services {
+			if strings.Contains(text, string(name(i))) {
+				require.False(t, silent[name(i)], "%s is told twice", name(i))
+				silent[name(i)] = true
+			}
+		}
+	}
+	require.Equal(t, w.services, len(silent), "each of them is named")
+}
+
+// headlines are the titles of all messages.
+func (s *stage) headlines() string {
+	var b strings.Builder
+	for _, m := range s.fake.Messages() {
+		title := m.Payload.Content
+		if len(m.Payload.Embeds) > 0 {
+			title = *m.Payload.Embeds[0].Title
+		}
+		fmt.Fprintf(&b, "%v %s, %d files\n", m.At.Sub(s.begun), title, len(m.Files))
+	}
+	return b.String()
+}
+
+var storms = []storm{
+	{services: 1000, silent: time.Second, back: time.Second},
+	{services: 1000, silent: 30 * time.Second, back: 30 * time.Second},
+	{services: 1000, silent: 0, back: 10 * time.Second},
+	{services: 1000, silent: 12 * time.Second, back: 0},
+	{services: 1000, silent: time.Second, back: 30 * time.Second, living: 1500},
+	{services: 1000, silent: 30 * time.Second, back: time.Second, living: 900},
+}
+
+func (w storm) String() string {
+	return fmt.Sprintf("%d silent within %v, back within %v, %d alive", w.services, w.silent, w.back, w.living)
+}
+
+func TestStorm_isToldInThreeMessagesEachWay(t *testing.T) {
+	t.Parallel()
+	for _, w := range storms {
+		t.Run(w.String(), func(t *testing.T) {
+			t.Parallel()
+			onBoth(t, func(t *testing.T, s *stage) {
+				told := w.blow(s)
+				require.Empty(t, s.account())
+				w.check(s, told)
+				mass := strings.Contains(s.headlines(), "fell silent at once")
+				require.Equal(t, w.living <= w.services, mass, "%s", s.headlines())
+				for _, m := range s.fake.Messages() {
+					if strings.Contains(*m.Payload.Embeds[0].Title, "fell silent at once") {
+						require.Contains(t, said(m), "Self-check:")
+					}
+				}
+			})
+		})
+	}
+}
+
+// The same while the receiver is in trouble: what waited goes out in as few messages.
+func TestStorm_isToldInThreeMessagesAfterTrouble(t *testing.T) {
+	t.Parallel()
+	for _, trouble := range []struct {
+		name   string
+		answer fakediscord.Answer
+	}{
+		{"500", fakediscord.Status(500, 0, "")},
+		{"429", fakediscord.RateLimited(17 * time.Second)},
+		{"a reset", fakediscord.Reset(false)},
+		{"a hang", fakediscord.HangAfterHeaders(false)},
+		{"429 without a time", fakediscord.RateLimitedSilent()},
+	} {
+		for i, lasts := range []time.Duration{20 * time.Second, 150 * time.Second} {
+			t.Run(fmt.Sprint(trouble.name, " for ", lasts), func(t *testing.T) {
+				t.Parallel()
+				inMemory(t, func(t *testing.T, s *stage) {
+					w := storms[i]
+					s.answerUntil(fallAt+lasts, func(time.Duration) fakediscord.Answer { return trouble.answer })
+					told := w.blow(s)
+					require.Empty(t, s.account())
+					w.check(s, told)
+				})
+			})
+		}
+	}
+}
+
+// Told late, it still says that it may be LaneSwap.
+func TestStorm_staysAMassSilenceWhenItIsLate(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *stage) {
+		s.answerUntil(fallAt+3*time.Minute, func(left time.Duration) fakediscord.Answer { return fakediscord.RateLimited(left) })
+		w := storm{services: 30, silent: time.Second, back: time.Second}
+		told := w.blow(s)
+		require.Empty(t, s.account())
+		w.check(s, told)
+		require.Contains(t, s.headlines(), "30 services fell silent at once")
+		require.Contains(t, said(s.fake.Messages()[0]), "Self-check:")
+	})
+}
+
+// A digest of which the answer was lost comes once more as a whole.
+func TestStorm_lostAnswersMakeOneDuplicateEach(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *stage) {
+		w := storm{services: 1000, silent: time.Second, back: time.Second}
+		lost := 0
+		s.fake.Respond(func(r fakediscord.Request) fakediscord.Answer {
+			if lost++; lost <= 2 {
+				return fakediscord.Reset(true)
+			}
+			return fakediscord.Answer{}
+		})
+		w.blow(s)
+		twice := s.account()
+		require.Len(t, twice, 2, "%s", s.headlines())
+		for _, ev := range s.events("") {
+			if ev.Kind == laneswap.EventDown {
+				for _, m := range twice {
+					s.tells(m, ev)
+				}
+			}
+		}
+	})
+}
+
+// Embeds that Discord refuses, of a digest: plain text and a file name all.
+func TestStorm_asPlainTextNamesAll(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *stage) {
+		w := storm{services: 1000, silent: time.Second, back: time.Second}
+		s.fake.Respond(func(r fakediscord.Request) fakediscord.Answer {
+			if len(r.Payload.Embeds) > 0 {
+				return fakediscord.BadForm()
+			}
+			return fakediscord.Answer{}
+		})
+		told := w.blow(s)
+		require.Empty(t, s.account())
+		w.check(s, told)
+	})
+}
