@@ -77,7 +77,7 @@ func TestAlertAfter_whatIsGoodAgainBeforeIsNotTold(t *testing.T) {
 		for range 20 { // two of three, again and again
 			says(t, h, bad, bad, good)
 		}
-		time.Sleep(48 * time.Hour)
+		time.Sleep(25 * time.Hour)
 		require.Empty(t, d.took())
 		ids := noticesOf(t, m, "svc")
 		require.Len(t, ids, 40, "the events are there")
@@ -244,7 +244,7 @@ func TestAlertAfter_removedWhileHeldIsNotTold(t *testing.T) {
 				says(t, h, good, good, good, good, good, bad)
 				ids := noticesOf(t, m, "svc")
 				require.NoError(t, m.Remove(t.Context(), "svc"))
-				time.Sleep(48 * time.Hour)
+				time.Sleep(25 * time.Hour)
 				require.Empty(t, d.took())
 				tr := d.trace(t, m, ids[0])
 				require.Equal(t, laneswap.NoticeSkipped, tr.State)

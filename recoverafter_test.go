@@ -116,7 +116,7 @@ func TestRecoverAfter_badAgainBeforeItWasConfirmed(t *testing.T) {
 		require.Empty(t, d.took())
 		says(t, h, good)
 		require.Equal(t, laneswap.EventRecovered, d.one(t).Event.Kind)
-		time.Sleep(48 * time.Hour)
+		time.Sleep(25 * time.Hour)
 		require.Empty(t, d.took())
 	})
 }

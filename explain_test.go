@@ -1,0 +1,258 @@
+package laneswap_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/adapters/storagetest"
+	"github.com/laneswap/laneswap/examples/memorystore"
+)
+
+func TestExplain_unknownEventsAreNotFound(t *testing.T) {
+	for name, opts := range map[string][]laneswap.Option{"memory": nil, "stored": {laneswap.WithStorage(memorystore.New())}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk()
+				m := tellsAtOnce(t, d, opts...)
+				says(t, well(t, m, "svc"), bad)
+				known := noticesOf(t, m, "svc")[0]
+				for _, id := range []string{"", "svc", "/", "svc/1", known + "0", "x" + known, "nobody/c2wfoqo0-1/2", "/laneswap/", "/laneswap/zzz", "/laneswap/" + strings.Repeat("z", 40), strings.Repeat("/", 1000), "a\x00b/1-1/1", strings.ToUpper(known)} {
+					_, err := m.Explain(t.Context(), id)
+					require.ErrorIs(t, err, laneswap.ErrEventNotFound, "%q", id)
+				}
+				x, err := m.Explain(t.Context(), known)
+				require.NoError(t, err)
+				require.Equal(t, lastOf(t, m), x.Event)
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel()
+				_, err = m.Explain(ctx, known)
+				require.ErrorIs(t, err, context.Canceled)
+			})
+		})
+	}
+}
+
+func TestExplain_eventsOfWhichNobodyIsToldHaveNoNotices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := tellsAtOnce(t, d)
+		says(t, well(t, m, "svc"), laneswap.StatusUnknown)
+		for _, ev := range eventsOf(t, m, laneswap.EventQuery{}) {
+			x, err := m.Explain(t.Context(), ev.ID)
+			require.NoError(t, err)
+			require.Equal(t, ev, x.Event)
+			require.Equal(t, []laneswap.NoticeTrace{}, x.Notices, "not nil: it becomes JSON")
+		}
+		require.Len(t, kindsOf(t, m), 2)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		m := started(t)
+		says(t, well(t, m, "svc"), bad)
+		x, err := m.Explain(t.Context(), noticesOf(t, m, "svc")[0])
+		require.NoError(t, err)
+		require.Empty(t, x.Notices, "there is no notifier")
+	})
+}
+
+// fates brings notices into every state, and returns the events and what their
+// traces are to end with.
+func fates(t *testing.T, m *laneswap.Manager, d *desk) map[string][]string {
+	t.Helper()
+	fate := map[string][]string{}
+	d.says(func(n laneswap.Notification) error {
+		switch {
+		case n.Event.Service == "dead":
+			return laneswap.Refused(errAway)
+		case n.Event.Service == "waiting":
+			return errAway
+		}
+		return nil
+	})
+	held := register(t, m, laneswap.Registration{ID: "held", NoDeadline: true, AlertAfter: lasting(20 * time.Hour)})
+	says(t, well(t, m, "sent"), bad, good)
+	says(t, well(t, m, "dead"), bad)
+	says(t, held, bad)
+	says(t, register(t, m, laneswap.Registration{ID: "skipped", NoDeadline: true, AlertAfter: beats(2)}), bad, good)
+	says(t, well(t, m, "waiting"), bad)
+	last := func(id laneswap.ServiceID, n int, want ...string) { fate[noticesOf(t, m, id)[n]] = want }
+	last("sent", 0, "sent as message m1", "state: sent")
+	last("sent", 1, "sent as message m2", "state: sent")
+	last("dead", 0, "given up, the receiver refused it: no answer", "state: dead")
+	last("held", 0, "threshold 0s of 20h0m0s (alert_after)", "state: held")
+	last("skipped", 0, "good again before it was to be told: threshold 1 of 2 (alert_after)", "state: skipped")
+	last("skipped", 1, "nobody was told that it was bad", "state: skipped")
+	return fate
+}
+
+func TestExplain_isTheSameWithAStorageAndAfterARestart(t *testing.T) {
+	for _, crash := range []bool{true, false} {
+		t.Run(fmt.Sprint("crash ", crash), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				disk, d := memorystore.New(), newDesk()
+				s := newSevered(disk)
+				m := launch(t, s, laneswap.WithNotifier(d))
+				fate := fates(t, m.Manager, d)
+				waiting := noticesOf(t, m.Manager, "waiting")[0]
+				before := map[string]laneswap.NoticeTrace{}
+				for id, want := range fate {
+					before[id] = d.trace(t, m.Manager, id)
+					lines := story(before[id])
+					require.Equal(t, want, lines[len(lines)-2:], "%s", id)
+				}
+				tr := d.trace(t, m.Manager, waiting)
+				require.Equal(t, laneswap.NoticeWaiting, tr.State)
+				require.Equal(t, "try 1 failed: no answer; next one at 00:01:0", tr.Steps[0].Text[:44])
+				if crash {
+					m.crash(s)
+				} else {
+					m.stopped = true
+					_ = m.Stop(context.Background())
+				}
+				for _, notifiers := range [][]laneswap.Option{{laneswap.WithNotifier(d)}, nil} { // also when the notifier is gone
+					s = newSevered(disk)
+					m = launch(t, s, append(notifiers, laneswap.WithEventBuffer(1))...)
+					for id, want := range before {
+						got := d.trace(t, m.Manager, id)
+						if want.State == laneswap.NoticeHeld {
+							require.Equal(t, want.Steps, got.Steps[:len(want.Steps)])
+							continue
+						}
+						require.Equal(t, want, got, "%s", id)
+					}
+					require.NotEqual(t, laneswap.NoticeSent, d.trace(t, m.Manager, waiting).State)
+					m.crash(s)
+				}
+			})
+		})
+	}
+}
+
+// Without a storage what was decided is kept as well, as far as it fits.
+func TestExplain_withoutAStorageTellsTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := tellsAtOnce(t, d)
+		for id, want := range fates(t, m, d) {
+			lines := story(d.trace(t, m, id))
+			require.Equal(t, want, lines[len(lines)-2:], "%s", id)
+		}
+		d.says(nil)
+		require.NoError(t, m.Stop(context.Background()))
+		tr := d.trace(t, m, noticesOf(t, m, "waiting")[0])
+		require.Equal(t, laneswap.NoticeSent, tr.State, "reading goes on after Stop")
+	})
+}
+
+func TestExplain_saysWhyItTookLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		n := 0
+		d.says(func(laneswap.Notification) error {
+			if n++; n < 3 {
+				return laneswap.RetryAfter(errAway, 30*time.Second)
+			}
+			return nil
+		})
+		m := open(t, d)
+		says(t, well(t, m, "svc"), bad)
+		time.Sleep(5 * time.Minute)
+		id := noticesOf(t, m, "svc")[0]
+		require.Equal(t, []string{
+			"gathered with what comes until 00:00:05",
+			"no answer; asked to wait until 00:00:35",
+			"no answer; asked to wait until 00:01:05",
+			"sent as message m1, try 3", "state: sent",
+		}, story(d.trace(t, m, id)))
+		tr := d.trace(t, m, id)
+		require.Equal(t, 3, tr.Attempts)
+		require.Equal(t, "m1", tr.MessageID)
+		require.True(t, tr.Steps[3].At.Equal(lastOf(t, m).At.Add(65*time.Second)), "each step says when")
+	})
+}
+
+// Nobody changes what is kept by changing what he was given.
+func TestExplain_answersAreCopies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := tellsAtOnce(t, d)
+		says(t, well(t, m, "svc"), bad, good)
+		for _, id := range noticesOf(t, m, "svc") {
+			want := story(d.trace(t, m, id))
+			x, err := m.Explain(t.Context(), id)
+			require.NoError(t, err)
+			x.Notices[0].Steps[0].Text = "nonsense"
+			require.Equal(t, want, story(d.trace(t, m, id)))
+		}
+	})
+}
+
+// The storage may be slow, away or broken when somebody asks.
+func TestExplain_doesNotNeedTheStorageForWhatIsOwed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faulty, d := storagetest.NewFaulty(memorystore.New()), newDesk()
+		d.says(always(errAway))
+		m := launch(t, faulty, laneswap.WithNotifier(d))
+		h := well(t, m.Manager, "svc")
+		require.NoError(t, m.Sync(t.Context()))
+		faulty.Inject(storagetest.Fault{Op: storagetest.Commit, Times: -1, How: storagetest.Refuse})
+		say := func(s laneswap.Status) { require.NoError(t, h.Report(laneswap.Heartbeat{Status: s})) }
+		say(bad)
+		time.Sleep(time.Minute)
+		tr := d.trace(t, m.Manager, noticesOf(t, m.Manager, "svc")[0])
+		require.Equal(t, laneswap.NoticeWaiting, tr.State)
+		require.Contains(t, tr.Steps[0].Text, "try 1 failed")
+		d.says(nil)
+		time.Sleep(5 * time.Minute)
+		tr = d.trace(t, m.Manager, noticesOf(t, m.Manager, "svc")[0])
+		require.Equal(t, laneswap.NoticeSent, tr.State, "what was told and is not stored yet")
+		faulty.Heal()
+		time.Sleep(time.Minute)
+		require.Equal(t, laneswap.NoticeSent, d.trace(t, m.Manager, noticesOf(t, m.Manager, "svc")[0]).State)
+		m.stop(t)
+	})
+}
+
+func TestExplain_memoryIsBoundedWithoutAStorage(t *testing.T) {
+	if raceEnabled {
+		t.Skip("its memory is not that of others")
+	}
+	synctest.Test(t, func(t *testing.T) { // not parallel: it measures the heap
+		d := newDesk()
+		long := laneswap.Where(strings.Repeat("long ", 2000), func(laneswap.Event) bool { return false })
+		m := laneswap.NewManager(atOnce(laneswap.WithNotifier(laneswap.Only(d, long)), laneswap.WithEventBuffer(100_000))...)
+		require.NoError(t, m.Start(t.Context()))
+		defer func() { require.NoError(t, m.Stop(context.Background())) }()
+		heap := func() int {
+			var stats runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&stats)
+			return int(stats.HeapAlloc)
+		}
+		h := well(t, m, "svc")
+		before := heap()
+		const events = 20_000 // of 10 kB each
+		flip(t, h, events+1)
+		require.Less(t, heap()-before, 150<<20)
+		ids := noticesOf(t, m, "svc")
+		require.Len(t, ids, events)
+		x, err := m.Explain(t.Context(), ids[0])
+		require.NoError(t, err)
+		require.Empty(t, x.Notices, "the oldest are forgotten")
+		require.Equal(t, laneswap.NoticeSkipped, d.trace(t, m, ids[events-1]).State)
+		kept := 0
+		for _, id := range ids {
+			x, err := m.Explain(t.Context(), id)
+			require.NoError(t, err)
+			kept += len(x.Notices)
+		}
+		require.InDelta(t, 64<<20/10_000, kept, 1000)
+	})
+}

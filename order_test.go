@@ -1,0 +1,273 @@
+package laneswap_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+)
+
+// moody is a receiver that fails in every way, at random. Some of what it fails
+// has arrived: the answer was lost.
+type moody struct {
+	*desk
+	random  *rand.Rand
+	barred  time.Time // it asked to be left alone until then
+	early   int       // calls before that
+	trouble float64   // how often it fails
+	arrived []arrival
+}
+
+// arrival is a message that the receiver has.
+type arrival struct {
+	note laneswap.Notification
+	lost bool // nobody was told that it has
+}
+
+func (d *moody) Notify(ctx context.Context, n laneswap.Notification) error {
+	return d.desk.Notify(ctx, n)
+}
+
+// decide is the answer of a moody receiver; the courier calls it one at a time.
+func (d *moody) decide(n laneswap.Notification) error {
+	if time.Now().Before(d.barred) {
+		d.early++
+	}
+	if d.random.Float64() >= d.trouble || n.Kind == laneswap.NoticeTest {
+		d.arrived = append(d.arrived, arrival{n, false})
+		return nil
+	}
+	switch d.random.IntN(8) {
+	case 0:
+		d.arrived = append(d.arrived, arrival{n, true})
+		return errors.New("reset after the body")
+	case 1:
+		after := time.Duration(1+d.random.IntN(90)) * time.Second
+		d.barred = time.Now().Add(after)
+		return laneswap.RetryAfter(errors.New("429"), after)
+	case 2:
+		panic("moody")
+	case 3:
+		time.Sleep(29 * time.Second) // hangs, and then the connection breaks
+		return errors.New("timeout")
+	case 4:
+		return laneswap.Permanent(errors.New("404"))
+	case 5:
+		if len(n.Items) > 1 {
+			return laneswap.Refused(errors.New("too long"))
+		}
+	}
+	return errAway
+}
+
+func newMoody(random *rand.Rand, trouble float64) *moody {
+	d := &moody{desk: newDesk(), random: random, trouble: trouble}
+	d.says(d.decide)
+	return d
+}
+
+// check asserts what holds of all messages that arrived: of each service all
+// events, in order, each of which its receiver acknowledged once, and which comes
+// again only where an answer was lost.
+func (d *moody) check(t *testing.T, m *laneswap.Manager, services []laneswap.ServiceID) {
+	t.Helper()
+	require.Zero(t, d.early, "a request while a delay runs")
+	d.alone(t)
+	told := map[laneswap.ServiceID][]string{}
+	known, sure := map[string]bool{}, map[string]bool{}
+	for _, a := range d.arrived {
+		if a.note.Kind == laneswap.NoticeTest {
+			continue
+		}
+		for _, ev := range eventsIn(a.note) {
+			require.False(t, sure[ev.ID], "%s is told again, and no answer was lost", ev.ID)
+			if !known[ev.ID] {
+				told[ev.Service] = append(told[ev.Service], ev.ID)
+			}
+			known[ev.ID], sure[ev.ID] = true, !a.lost
+		}
+	}
+	for _, id := range services {
+		require.Equal(t, noticesOf(t, m, id), told[id], "of %s", id)
+	}
+	for ev, ok := range sure {
+		require.True(t, ok, "%s was never acknowledged", ev)
+		require.Equal(t, laneswap.NoticeSent, d.trace(t, m, ev).State)
+	}
+}
+
+func TestOrder_isKeptOfEachServiceWhateverTheReceiverDoes(t *testing.T) {
+	seeds := uint64(30)
+	if raceEnabled || testing.Short() {
+		seeds = 10
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				random := rand.New(rand.NewPCG(seed, 4))
+				d := newMoody(random, []float64{0.2, 0.5, 0.9}[seed%3])
+				opts := []laneswap.Option{
+					laneswap.WithGroupWait([]time.Duration{0, 5 * time.Second, time.Minute}[random.IntN(3)]),
+					laneswap.WithFlapLimit([]int{0, 3, 5}[random.IntN(3)]),
+					laneswap.WithEventBuffer(100_000),
+				}
+				if random.IntN(2) == 0 {
+					opts = append(opts, laneswap.WithStorage(exactStore()))
+				}
+				m := laneswap.NewManager(append(opts, laneswap.WithNotifier(d))...)
+				require.NoError(t, m.Start(t.Context()))
+				defer func() { require.NoError(t, m.Stop(context.Background())) }()
+				ids := ups(t, m, random, 1+random.IntN(40))
+				enable(t, m, d) // it may be disabled
+				d.trouble = 0
+				time.Sleep(25 * time.Minute)
+				enable(t, m, d)
+				time.Sleep(10 * time.Minute)
+				require.Zero(t, d.status(t, m).Waiting)
+				d.check(t, m, ids)
+			})
+		})
+	}
+}
+
+// enable has a test message reach a receiver that is disabled.
+func enable(t *testing.T, m *laneswap.Manager, d *moody) {
+	t.Helper()
+	if d.status(t, m).State == laneswap.NotifierDisabled {
+		_, err := m.TestNotifier(t.Context(), d.name)
+		require.NoError(t, err)
+	}
+}
+
+// ups has services change their statuses at random for an hour.
+func ups(t *testing.T, m *laneswap.Manager, random *rand.Rand, services int) (ids []laneswap.ServiceID) {
+	t.Helper()
+	for i := range services {
+		ids = append(ids, flapper(i))
+		well(t, m, flapper(i))
+	}
+	statuses := []laneswap.Status{good, good, bad, laneswap.StatusWarning, laneswap.StatusCritical, laneswap.StatusUnknown}
+	for end := time.Now().Add(time.Hour); time.Now().Before(end); {
+		for range 1 + random.IntN(services) {
+			require.NoError(t, m.Beat(t.Context(), ids[random.IntN(len(ids))], laneswap.Heartbeat{Status: statuses[random.IntN(len(statuses))]}))
+		}
+		time.Sleep(time.Duration(random.IntN(120_000)) * time.Millisecond)
+		if random.IntN(10) == 0 {
+			for _, s := range mustNotifiers(t, m) {
+				if s.State == laneswap.NotifierDisabled {
+					_, err := m.TestNotifier(t.Context(), s.Name)
+					require.NoError(t, err)
+				}
+			}
+		}
+	}
+	return ids
+}
+
+func mustNotifiers(t *testing.T, m *laneswap.Manager) []laneswap.NotifierStatus {
+	t.Helper()
+	all, err := m.Notifiers(t.Context())
+	require.NoError(t, err)
+	return all
+}
+
+// poisonous is a receiver that cannot take anything that tells of svc0, and does
+// not know why.
+func poisonous(n laneswap.Notification) error {
+	for _, item := range n.Items {
+		if item.Event.Service == flapper(0) {
+			return errors.New("500")
+		}
+	}
+	return nil
+}
+
+// One message that a receiver breaks on must not silence the others.
+func TestPoison_doesNotHoldUpOthersForLong(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDesk()
+			m := tellsAtOnce(t, d)
+			d.says(poisonous)
+			says(t, well(t, m, flapper(0)), bad)
+			h := well(t, m, "svc")
+			for i := range 30 {
+				time.Sleep(13 * time.Minute)
+				status := []laneswap.Status{bad, good}[i%2]
+				d.calls()
+				require.NoError(t, h.Report(laneswap.Heartbeat{Status: status}))
+				time.Sleep(6*time.Minute + time.Second)
+				require.Len(t, d.took(), 1, "change %d is told within the longest pause", i)
+			}
+			require.Equal(t, uint64(30), d.status(t, m).Sent)
+		})
+	}
+}
+
+func TestPoison_inADigestDoesNotHoldUpTheOthersForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := open(t, d)
+		d.says(poisonous)
+		turn(t, many(t, m, 30), bad)
+		time.Sleep(15 * time.Minute)
+		require.Len(t, namesIn(d.took()...), 29, "all but one")
+		time.Sleep(25 * time.Hour)
+		require.Equal(t, uint64(1), d.status(t, m).Dead)
+		require.Equal(t, laneswap.NoticeDead, d.trace(t, m, noticesOf(t, m, flapper(0))[0]).State)
+	})
+}
+
+// A receiver that is away for everybody is not asked once for each service.
+func TestPoison_isNotSuspectedWhereTheReceiverIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := open(t, d)
+		d.says(always(errAway))
+		turn(t, many(t, m, 200), bad)
+		time.Sleep(time.Hour)
+		require.Less(t, len(d.calls()), 60)
+		d.says(nil)
+		time.Sleep(10 * time.Minute)
+		notes := d.took()
+		require.Len(t, namesIn(notes...), 200)
+		require.LessOrEqual(t, len(notes), 3, "and then they come together")
+	})
+}
+
+// A notifier that hangs or panics delays nobody else.
+func TestOrder_othersDoNotWaitForOneThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hanging, panicking, d := newDesk(), newDesk(), newDesk()
+		hanging.name, panicking.name = "hanging", "panicking"
+		hanging.takes(24 * time.Hour) // until it is told to end
+		panicking.says(func(laneswap.Notification) error { panic("oh no") })
+		m := open(t, d, laneswap.WithNotifier(hanging), laneswap.WithNotifier(panicking))
+		handles := many(t, m, 5)
+		for i := range 40 {
+			turn(t, handles[i%5:i%5+1], []laneswap.Status{bad, good}[i/5%2])
+			time.Sleep(7 * time.Second)
+		}
+		total := 0
+		for _, c := range d.calls() {
+			for _, ev := range eventsIn(c.note) {
+				total++
+				if c.note.Kind == laneswap.NoticeEvent {
+					require.LessOrEqual(t, c.at.Sub(ev.At), laneswap.DefaultGroupWait)
+				}
+			}
+		}
+		require.GreaterOrEqual(t, total, 25)
+		require.Equal(t, laneswap.NotifierRetrying, panicking.status(t, m).State)
+		require.Contains(t, panicking.status(t, m).LastError, "panic: oh no")
+		require.NotEqual(t, laneswap.NotifierOK, hanging.status(t, m).State)
+		require.Equal(t, 40, hanging.status(t, m).Waiting)
+	})
+}

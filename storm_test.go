@@ -1,0 +1,257 @@
+package laneswap_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/examples/memorystore"
+)
+
+const crowd = 1000
+
+// fall registers a crowd that beat once each, spread over a time, and returns
+// their handles when all have fallen silent and that was told.
+func fall(t *testing.T, m *laneswap.Manager, spread time.Duration) []*laneswap.Handle {
+	t.Helper()
+	handles := make([]*laneswap.Handle, crowd)
+	for i := range handles {
+		handles[i] = register(t, m, laneswap.Registration{ID: flapper(i)})
+	}
+	back(handles, spread)
+	time.Sleep(window + 2*time.Minute)
+	return handles
+}
+
+// back has a crowd beat once each, spread over a time.
+func back(handles []*laneswap.Handle, spread time.Duration) {
+	for _, h := range handles {
+		h.Beat()
+		time.Sleep(spread / crowd)
+	}
+}
+
+// counted asserts that few messages tell of each of a crowd once, and that all of
+// them lead to a status.
+func counted(t *testing.T, notes []laneswap.Notification, to laneswap.Status) {
+	t.Helper()
+	require.LessOrEqual(t, len(notes), 3, "messages")
+	require.NotEmpty(t, notes)
+	require.Len(t, namesIn(notes...), crowd, "all names are accounted for")
+	items := 0
+	for _, n := range notes {
+		items += len(n.Items)
+		for _, item := range n.Items {
+			require.Equal(t, to, item.Event.To)
+		}
+	}
+	require.Equal(t, crowd, items, "each in one message")
+}
+
+func TestStorm_aCrowdFallsSilentAndIsBackInFewMessages(t *testing.T) {
+	for _, spread := range []time.Duration{time.Second, 30 * time.Second} {
+		for _, away := range []time.Duration{3 * time.Minute, time.Hour} {
+			for _, stored := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%v, back after %v, stored %v", spread, away, stored), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						d := newDesk()
+						var opts []laneswap.Option
+						if stored {
+							opts = append(opts, laneswap.WithStorage(memorystore.New()))
+						}
+						m := open(t, d, opts...)
+						handles := fall(t, m, spread)
+						notes := d.took()
+						counted(t, notes, laneswap.StatusStale)
+						last := notes[len(notes)-1]
+						require.Equal(t, laneswap.NoticeMassSilence, last.Kind)
+						require.NotEmpty(t, last.Finding)
+						time.Sleep(away - 2*time.Minute)
+						back(handles, spread)
+						live(handles, 3*time.Minute)
+						counted(t, d.took(), laneswap.StatusHealthy)
+					})
+				})
+			}
+		}
+	}
+}
+
+// The receiver is away when it happens, as it is when it is our own network.
+func TestStorm_comesInFewMessagesThoughTheReceiverWasAway(t *testing.T) {
+	for name, err := range map[string]error{"error": errAway, "delay": laneswap.RetryAfter(errAway, 20*time.Second)} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk()
+				d.says(always(err))
+				m := open(t, d)
+				handles := fall(t, m, 30*time.Second)
+				time.Sleep(10 * time.Minute)
+				d.calls()
+				d.says(nil)
+				time.Sleep(10 * time.Minute)
+				notes := d.took()
+				counted(t, notes, laneswap.StatusStale)
+				require.Equal(t, laneswap.NoticeMassSilence, notes[0].Kind)
+				d.says(always(err))
+				back(handles, 30*time.Second)
+				live(handles, 3*time.Minute)
+				d.calls()
+				d.says(nil)
+				live(handles, 5*time.Minute)
+				counted(t, d.took(), laneswap.StatusHealthy)
+			})
+		})
+	}
+}
+
+// A restart in the middle of it makes no thousand messages.
+func TestStorm_comesInFewMessagesThoughLaneSwapWasRestarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk, d := memorystore.New(), newDesk()
+		s := newSevered(disk)
+		m := launch(t, s, laneswap.WithNotifier(d), laneswap.WithGroupWait(laneswap.DefaultGroupWait))
+		handles := make([]*laneswap.Handle, crowd)
+		for i := range handles {
+			handles[i] = register(t, m.Manager, laneswap.Registration{ID: flapper(i)})
+		}
+		back(handles, time.Second)
+		time.Sleep(window + 2*time.Second) // they wait for company
+		require.Empty(t, d.calls())
+		m.crash(s)
+		m = launch(t, disk, laneswap.WithNotifier(d), laneswap.WithGroupWait(laneswap.DefaultGroupWait))
+		time.Sleep(5 * time.Minute)
+		counted(t, d.took(), laneswap.StatusStale)
+		m.stop(t)
+	})
+}
+
+// heapOf is how much more of the heap is in use after f.
+func heapOf(f func()) int {
+	heap := func() int {
+		var stats runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&stats)
+		return int(stats.HeapAlloc)
+	}
+	before := heap()
+	f()
+	return heap() - before
+}
+
+func TestStorm_ofTransitionsLosesNone(t *testing.T) {
+	const perSecond, seconds = 500, 10
+	for _, services := range []int{1, 10, 400} {
+		for _, receiver := range []string{"fine", "slow", "away for ten minutes"} {
+			t.Run(fmt.Sprint(services, " services, ", receiver), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { // not parallel: it measures the heap
+					d := newDesk()
+					m := open(t, d)
+					handles := many(t, m, services)
+					switch receiver {
+					case "slow":
+						d.takes(4 * time.Second)
+					case "away for ten minutes":
+						d.says(always(errAway))
+					}
+					used := heapOf(func() {
+						for i := range perSecond * seconds {
+							h := handles[i%services]
+							status := []laneswap.Status{bad, good}[i/services%2]
+							require.NoError(t, h.Report(laneswap.Heartbeat{Status: status, Message: "change"}))
+							time.Sleep(time.Second / perSecond)
+						}
+					})
+					if !raceEnabled {
+						require.Less(t, used, 30<<20, "bytes for 5,000 transitions")
+					}
+					time.Sleep(10 * time.Minute)
+					d.says(nil)
+					time.Sleep(30 * time.Minute)
+					notes := d.took()
+					told, want := map[laneswap.ServiceID][]string{}, map[laneswap.ServiceID][]string{}
+					for _, ev := range eventsIn(notes...) {
+						told[ev.Service] = append(told[ev.Service], ev.ID)
+					}
+					for _, ev := range eventsOf(t, m, laneswap.EventQuery{}) {
+						if ev.Kind != laneswap.EventUp {
+							want[ev.Service] = append(want[ev.Service], ev.ID)
+						}
+					}
+					require.Equal(t, want, told, "each once, in order")
+					require.Len(t, eventsIn(notes...), perSecond*seconds)
+					require.LessOrEqual(t, len(notes), max(60, 2*services))
+					require.Zero(t, d.status(t, m).Dead)
+					require.Zero(t, d.status(t, m).Waiting)
+					for _, ev := range eventsIn(notes...)[:perSecond] {
+						require.Equal(t, laneswap.NoticeSent, d.trace(t, m, ev.ID).State)
+					}
+				})
+			})
+		}
+	}
+}
+
+// What waits for one that takes nothing is bounded: the oldest are given up, and
+// that is seen.
+func TestStorm_whatWaitsIsBounded(t *testing.T) {
+	if raceEnabled {
+		t.Skip("its memory is not that of others")
+	}
+	for name, c := range map[string]struct {
+		answer error
+		hangs  bool
+		reg    laneswap.Registration
+	}{
+		"away":     {answer: errAway},
+		"disabled": {answer: laneswap.Permanent(errAway)},
+		"delayed":  {answer: laneswap.RetryAfter(errAway, time.Hour)},
+		"hanging":  {answer: errAway, hangs: true},
+		"held":     {reg: laneswap.Registration{AlertAfter: lasting(24 * time.Hour)}},
+	} {
+		for _, services := range []int{1, 200} {
+			t.Run(fmt.Sprint(name, " ", services), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					const most, events = 64 << 20, 25_000 // of 4 kB each: 100 MB
+					d := newDesk()
+					d.says(always(c.answer))
+					if c.hangs {
+						d.takes(25 * time.Second)
+					}
+					m := tellsAtOnce(t, d, laneswap.WithEventBuffer(1))
+					var handles []*laneswap.Handle
+					for i := range services {
+						c.reg.ID, c.reg.NoDeadline = flapper(i), true
+						handles = append(handles, register(t, m, c.reg))
+					}
+					used := heapOf(func() {
+						for i := range events {
+							status := []laneswap.Status{laneswap.StatusWarning, bad}[i/services%2]
+							text := strings.Repeat("x", 4000) + fmt.Sprint(i)
+							require.NoError(t, handles[i%services].Report(laneswap.Heartbeat{Status: status, Message: text}))
+							if i%1000 == 0 {
+								time.Sleep(time.Millisecond)
+							}
+						}
+						time.Sleep(time.Minute)
+						d.calls()
+					})
+					require.Less(t, used, most*9/8+8<<20)
+					s := d.status(t, m)
+					require.LessOrEqual(t, s.Waiting*4500, most*11/10)
+					require.Equal(t, uint64(events), uint64(s.Waiting)+s.Dead, "told none, lost none unseen")
+					ctx, cancel := context.WithCancel(t.Context())
+					cancel()
+					_ = m.Stop(ctx)
+				})
+			})
+		}
+	}
+}
