@@ -25,7 +25,7 @@ func (s *stage) account(excused ...string) (unknown []fakediscord.Message) {
 	for i, m := range messages {
 		place[m.ID] = i
 	}
-	known := map[string]bool{}
+	told := map[string][]laneswap.Event{}
 	latest := map[laneswap.ServiceID]int{}
 	events := s.events("")
 	require.NotEmpty(t, events)
@@ -39,34 +39,66 @@ func (s *stage) account(excused ...string) (unknown []fakediscord.Message) {
 		require.Positive(t, tr.Attempts)
 		at, ok := place[tr.MessageID]
 		require.True(t, ok, "%s says it was sent as %q, which the receiver has not: %q", ev.ID, tr.MessageID, steps(tr))
-		known[tr.MessageID] = true
 		require.GreaterOrEqual(t, at, latest[ev.Service], "%s %s came before what happened earlier", ev.Kind, ev.ID)
 		latest[ev.Service] = at
 		require.False(t, messages[at].At.Before(ev.At))
-		s.tells(messages[at], ev)
+		told[tr.MessageID] = append(told[tr.MessageID], ev)
+	}
+	for id, events := range told {
+		s.tells(messages[place[id]], events...)
 	}
 	for _, m := range messages {
-		if !known[m.ID] {
+		if len(told[m.ID]) == 0 {
 			unknown = append(unknown, m)
 		}
 	}
 	return unknown
 }
 
-// tells demands that a message tells of an event of a service: its incident, and
-// where it tells of this service alone, the status that it led to.
-func (s *stage) tells(m fakediscord.Message, ev laneswap.Event) {
+// tells demands that a message tells of events: it names their services and
+// incidents and, where it tells of one service alone, the statuses that they led to.
+// Of the incidents of one service the oldest may be counted only.
+func (s *stage) tells(m fakediscord.Message, events ...laneswap.Event) {
 	t := s.t
 	t.Helper()
-	if ev.Service == "" {
-		return
-	}
 	text := said(m)
-	require.Contains(t, text, string(ev.Service))
-	require.Contains(t, text, ev.Incident, "who gets a message twice knows by it")
-	if course, ok := m.Payload.Field("Status"); ok && !strings.Contains(course, "…") {
-		require.Contains(t, course, string(ev.To), "%s %s", ev.Kind, ev.ID)
+	course, _ := m.Payload.Field("Status")
+	incidents := map[laneswap.ServiceID][]string{}
+	for _, ev := range events {
+		if ev.Service == "" {
+			continue
+		}
+		require.Contains(t, text, string(ev.Service))
+		if course != "" && !strings.Contains(course, "…") {
+			require.Contains(t, course, string(ev.To), "%s %s", ev.Kind, ev.ID)
+		}
+		if of := incidents[ev.Service]; len(of) == 0 || of[len(of)-1] != ev.Incident {
+			incidents[ev.Service] = append(of, ev.Incident)
+		}
 	}
+	for service, ids := range incidents {
+		rest := 0
+		for !names(text, ids[rest]) {
+			rest++
+			require.Less(t, rest, len(ids), "who gets a message twice knows by the incident: %s in\n%s", ids, text)
+		}
+		if rest > 0 {
+			require.Contains(t, text, fmt.Sprintf("%d more, %s", rest, ids[rest]), "%s", service)
+		}
+		for _, id := range ids[rest:] {
+			require.True(t, names(text, id), "%s in\n%s", id, text)
+		}
+	}
+}
+
+// names reports whether a text names an id, and not only one that begins with it.
+func names(text, id string) bool {
+	for _, after := range strings.Split(text, id)[1:] {
+		if after == "" || !strings.ContainsAny(after[:1], "0123456789") {
+			return true
+		}
+	}
+	return false
 }
 
 // of are the messages that name a service, and duplicates among them.

@@ -1,0 +1,36 @@
+package alerttest_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/fakediscord"
+)
+
+// 500 transitions a second for ten seconds, most of them while Discord takes nothing.
+func TestFlood_losesNothing(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *stage) {
+		const services, each, second = 1250, 4, 500
+		for i := range services {
+			s.known(name(i))
+		}
+		s.begun = time.Now()
+		s.answerUntil(7*time.Second, func(left time.Duration) fakediscord.Answer { return fakediscord.RateLimited(left) })
+		for i := range services * each {
+			s.until(time.Duration(i) * time.Second / second)
+			status := laneswap.StatusError
+			if i/services%2 == 1 {
+				status = laneswap.StatusHealthy
+			}
+			s.report(name(i%services), status, "")
+		}
+		s.until(10 * time.Minute)
+		require.Equal(t, services*each, len(s.events("")))
+		require.Empty(t, s.account())
+		require.LessOrEqual(t, s.told(), 6, "%s", s.headlines())
+	})
+}

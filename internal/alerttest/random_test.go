@@ -1,0 +1,126 @@
+package alerttest_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/examples/memorystore"
+	"github.com/laneswap/laneswap/internal/fakediscord"
+)
+
+var randomRuns = flag.Uint64("random-runs", 30, "how many random hours of trouble to play")
+
+// trouble draws an answer: most of the time what Discord would say, and else anything
+// that has been seen of it. lost says that the message may be taken while its answer
+// does not arrive.
+func trouble(r *rand.Rand, much float64) (a fakediscord.Answer, lost bool) {
+	if r.Float64() > much {
+		return fakediscord.Answer{}, false
+	}
+	taken := r.IntN(2) == 0
+	wait := time.Duration(r.IntN(90_000)) * time.Millisecond
+	switch r.IntN(16) {
+	case 0, 1, 2:
+		return forms[r.IntN(len(forms))].make(wait), false
+	case 3:
+		return fakediscord.Reset(taken), taken
+	case 4:
+		return fakediscord.HangAfterHeaders(taken), taken
+	case 5:
+		return fakediscord.HangBeforeHeaders(taken), taken
+	case 6:
+		return fakediscord.Slow(time.Duration(r.IntN(20_000)) * time.Millisecond), true // some come too late
+	case 7:
+		return fakediscord.BadForm(), false
+	case 8:
+		return ends[r.IntN(len(ends))].answer, false
+	}
+	return failures[r.IntN(len(failures))].answer, false
+}
+
+// An hour in which services change as they like and Discord answers as it likes.
+// Whatever happens: what can be told is told, in order, and is told twice only where
+// an answer was lost; what cannot is given up and counted.
+func TestRandomTrouble_losesNothing(t *testing.T) {
+	t.Parallel()
+	for seed := range *randomRuns {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := rand.New(rand.NewPCG(seed, 4))
+				var disk laneswap.Storage
+				if seed%2 == 0 {
+					disk = memorystore.New()
+				}
+				playRandom(t, r, newStage(t, disk))
+			})
+		})
+	}
+}
+
+func playRandom(t *testing.T, r *rand.Rand, s *stage) {
+	services := 1 + r.IntN(30)
+	for i := range services {
+		s.known(name(i))
+	}
+	// A source of its own: requests come when they like.
+	much, answers, mayComeTwice := r.Float64(), rand.New(rand.NewPCG(r.Uint64(), 1)), 0
+	end := s.begun.Add(time.Hour)
+	s.fake.Respond(func(req fakediscord.Request) fakediscord.Answer {
+		if req.At.After(end) {
+			return fakediscord.Answer{}
+		}
+		a, lost := trouble(answers, much)
+		if lost {
+			mayComeTwice++
+		}
+		return a
+	})
+	statuses := []laneswap.Status{laneswap.StatusHealthy, laneswap.StatusHealthy, laneswap.StatusWarning, laneswap.StatusError, laneswap.StatusCritical}
+	pace := []time.Duration{time.Second, 20 * time.Second, 2 * time.Minute}[r.IntN(3)]
+	for time.Now().Before(end) {
+		time.Sleep(time.Duration(r.ExpFloat64() * float64(pace)))
+		s.report(name(r.IntN(services)), statuses[r.IntN(len(statuses))], fmt.Sprint("message ", r.IntN(100)))
+		if s.notifier().State == laneswap.NotifierDisabled && r.IntN(10) == 0 {
+			_, err := s.TestNotifier(t.Context(), "discord")
+			require.NoError(t, err)
+		}
+	}
+	for i := range services {
+		s.report(name(i), laneswap.StatusHealthy, "")
+	}
+	for range 20 {
+		if s.notifier().State == laneswap.NotifierDisabled {
+			_, err := s.TestNotifier(t.Context(), "discord")
+			require.NoError(t, err)
+		}
+		time.Sleep(5 * time.Minute)
+	}
+	synctest.Wait()
+	st := s.notifier()
+	require.Zero(t, st.Waiting)
+	require.Equal(t, laneswap.NotifierOK, st.State)
+	var dead []string
+	for _, ev := range s.events("") {
+		if s.trace(ev).State == laneswap.NoticeDead {
+			s.dead(ev, "refused")
+			dead = append(dead, ev.ID)
+		}
+	}
+	require.EqualValues(t, st.Dead, len(dead))
+	twice := 0
+	for _, m := range s.account(dead...) {
+		if !strings.Contains(said(m), "This is a test message") {
+			twice++
+		}
+	}
+	require.LessOrEqual(t, twice, mayComeTwice)
+}
