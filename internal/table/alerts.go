@@ -8,19 +8,36 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// Notifiers writes one row for each notifier.
+// Notifiers writes one row for each notifier. Where the errors do not fit into the
+// rows they come below, whole: they are what one looks for.
 func Notifiers(w io.Writer, list []laneswap.NotifierStatus, opts Options) error {
 	g := newGrid(opts, 0)
+	errs := make([]string, len(list))
 	g.row("NOTIFIER", "STATE", "WAITING", "OLDEST", "SENT", "GIVEN UP", "LAST SENT", "RETRY IN", "LAST ERROR")
-	for _, n := range list {
-		failed := n.LastError
-		if failed != "" {
-			failed = opts.age(n.LastErrorAt) + " ago: " + failed
+	for i, n := range list {
+		if n.LastError != "" {
+			errs[i] = opts.age(n.LastErrorAt) + " ago: " + n.LastError
 		}
 		g.row(n.Name, string(n.State), fmt.Sprint(n.Waiting), opts.age(n.Oldest), fmt.Sprint(n.Sent), fmt.Sprint(n.Dead),
-			opts.age(n.LastSent), opts.ahead(n.RetryAt), failed)
+			opts.age(n.LastSent), opts.ahead(n.RetryAt), errs[i])
 	}
-	return g.flush(w)
+	if g.fits() {
+		return g.flush(w)
+	}
+	for i, row := range g.rows {
+		g.rows[i] = row[:len(row)-1]
+	}
+	if err := g.flush(w); err != nil {
+		return err
+	}
+	for i, n := range list {
+		if errs[i] != "" {
+			if err := writeLine(w, n.Name+", "+errs[i], opts, hanging); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // ahead says in a few letters how far off t is; "" for the zero time.
@@ -37,7 +54,7 @@ func NotifierTest(w io.Writer, test laneswap.NotifierTest, opts Options) error {
 	if test.Delivered {
 		line = test.Notifier + ": delivered" + named(test.MessageID)
 	}
-	return writeLine(w, line, opts)
+	return writeLine(w, line, opts, hanging)
 }
 
 // named is what the receiver calls a message.
@@ -106,19 +123,21 @@ func notice(w io.Writer, n laneswap.NoticeTrace, opts Options) error {
 	case n.Attempts > 1:
 		line += fmt.Sprintf(", %d attempts", n.Attempts)
 	}
-	if err := writeLine(w, line, opts); err != nil {
+	if err := writeLine(w, line, opts, hanging); err != nil {
 		return err
 	}
 	for _, step := range n.Steps {
-		if err := writeLine(w, "  "+stamp(step.At)+"  "+step.Text, opts); err != nil {
+		head := "  " + stamp(step.At) + "  "
+		if err := writeLine(w, head+step.Text, opts, cells(head)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// writeLine writes one clean line.
-func writeLine(w io.Writer, line string, opts Options) error {
-	_, err := fmt.Fprintln(w, cut(laneswap.Sanitize(line), opts.Width))
+// writeLine writes one clean line, as several where it is too long: they begin with
+// so many spaces.
+func writeLine(w io.Writer, line string, opts Options, indent int) error {
+	_, err := fmt.Fprintln(w, wrap(laneswap.Sanitize(line), opts.Width, indent))
 	return err
 }

@@ -33,7 +33,44 @@ web[31mhook  retrying  3        20m00s  0     2         -          50s       10s
 	for line := range strings.Lines(out) {
 		require.LessOrEqual(t, inCells(strings.TrimSuffix(line, "\n")), 100)
 	}
-	require.Contains(t, out, "10s ago: 503", "something of the error is seen")
+	require.Contains(t, out, "\nweb[31mhook, 10s ago: 503 Service Unavailable\n")
+}
+
+func TestNotifiers_errorsAreWholeInANarrowTerminal(t *testing.T) {
+	t.Parallel()
+	list := notifiers()
+	list[1].LastError = "discord: there is no such webhook, or no such thread: it answered 404: code 10015, Unknown Webhook"
+	require.Equal(t, `NOTIFIER     STATE     WAITING  OLDEST  SENT  GIVEN UP  LAST SENT  RETRY IN
+discord      ok        0        -       12    0         3s         -
+web[31mhook  retrying  3        20m00s  0     2         -          50s
+web[31mhook, 10s ago: discord: there is no such webhook, or no such thread: it
+    answered 404: code 10015, Unknown Webhook
+`, write(t, func(b *strings.Builder) error {
+		return table.Notifiers(b, list, table.Options{Now: now, Width: 80})
+	}))
+}
+
+func TestExplanation_breaksLinesAndCutsNoReason(t *testing.T) {
+	t.Parallel()
+	reason := "told in spite of its filter (level warning or louder): the notifier was told that it was bad " + strings.Repeat("x", 90)
+	explained := laneswap.Explanation{Event: events()[0], Notices: []laneswap.NoticeTrace{
+		{Notifier: strings.Repeat("n", 64), State: laneswap.NoticeSent, MessageID: "13", Steps: []laneswap.TraceStep{{At: now, Text: reason}}},
+	}}
+	for width := 1; width < 200; width++ {
+		out := write(t, func(b *strings.Builder) error {
+			return table.Explanation(b, explained, table.Options{Now: now, Width: width})
+		})
+		for line := range strings.Lines(out) {
+			require.LessOrEqual(t, inCells(strings.TrimSuffix(line, "\n")), width)
+		}
+		require.Contains(t, strings.Join(strings.Fields(out), ""), strings.ReplaceAll(reason, " ", ""), "width %d", width)
+	}
+	require.Contains(t, write(t, func(b *strings.Builder) error {
+		return table.Explanation(b, explained, table.Options{Now: now, Width: 80})
+	}), `
+  2025-03-04T12:00:00.000Z  told in spite of its filter (level warning or
+                            louder): the notifier was told that it was bad
+                            xxx`)
 }
 
 func TestNotifierTest_isALine(t *testing.T) {
@@ -67,7 +104,10 @@ What:     recovered, stale -> healthy after 3m20s
 Cause:    silent for longer than 1m0s
 discord: sent as message 13, 1 attempt
   2025-03-04T12:00:00.000Z  gathered with 2 others
-  2025-03-04T12:00:05.000Z  in a digest `+strings.Repeat("\u9b5a", 9)+`…
+  2025-03-04T12:00:05.000Z  in a digest
+                            `+strings.Repeat("\u9b5a", 16)+`
+                            `+strings.Repeat("\u9b5a", 16)+`
+                            `+strings.Repeat("\u9b5a", 8)+`
 webhook: waiting, 4 attempts
 `, out)
 

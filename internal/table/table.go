@@ -47,6 +47,24 @@ func (g *grid) row(texts ...string) {
 	g.rows = append(g.rows, row)
 }
 
+// fits reports whether all rows fit without anything being cut.
+func (g *grid) fits() bool {
+	if g.opts.Width <= 0 || len(g.rows) == 0 {
+		return true
+	}
+	whole := make([]int, len(g.rows[0]))
+	for _, row := range g.rows {
+		for i, cell := range row {
+			whole[i] = max(whole[i], cells(cell))
+		}
+	}
+	need := gap * (len(whole) - 1)
+	for _, width := range whole {
+		need += width
+	}
+	return need <= g.opts.Width
+}
+
 // flush writes all rows to w.
 func (g *grid) flush(w io.Writer) error {
 	widths := g.widths()
