@@ -229,6 +229,11 @@ func (c *courier) rehold(service ServiceID, h *hold, now instant) []report {
 	if h == nil || h.recovery != t.hold.recovery {
 		c.release(t, now)
 	} else {
+		if h.threshold == t.hold.threshold && t.hold.until < h.until { // nobody waits longer for a restart
+			merged := *h
+			merged.until = t.hold.until
+			h = &merged
+		}
 		t.hold = h
 		c.watch(t)
 	}
@@ -253,8 +258,8 @@ func (c *courier) close(deadline int64) {
 	defer c.mu.Unlock()
 	c.closing, c.deadline, c.until, c.storm = true, deadline, math.MinInt64, 0
 	for t := range c.lines() {
-		if t.flapAt == 0 || !c.durable || t.flapping == 0 {
-			t.due = 0
+		if !t.flapHeld(c) {
+			t.due, t.after = 0, 0
 		}
 	}
 	c.nudge()
@@ -265,7 +270,7 @@ func (c *courier) left() (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for t := range c.lines() {
-		if t.due == 0 {
+		if t.due == 0 || !t.flapHeld(c) {
 			n += t.free
 		}
 	}

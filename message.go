@@ -23,6 +23,7 @@ type part struct {
 	t        *thread
 	notices  []*notice
 	reminder bool
+	flapping int // transitions in 30 minutes, when they are too many
 }
 
 // testCall is somebody who waits for a test message.
@@ -135,7 +136,7 @@ func (p part) item(now instant) Item {
 		it.Reminder = max(time.Duration(now.wall-it.Event.StartedAt.UnixNano()), time.Millisecond)
 		return it
 	}
-	it.Flapping = p.t.flapping
+	it.Flapping = p.flapping
 	for _, n := range p.notices[:last] {
 		it.Earlier = append(it.Earlier, *n.ev)
 	}

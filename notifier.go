@@ -53,7 +53,11 @@ func Send(ctx context.Context, n Notifier, note Notification) (messageID string,
 	}()
 	note.receipt = &receipt{}
 	if err := n.Notify(ctx, note); err != nil {
-		return "", fmt.Errorf("%w: %w", ErrNotifier, err)
+		// What it means is found out here, where a panic does no harm: an error may be a
+		// nil pointer.
+		f := failureOf(err)
+		f.err = fmt.Errorf("%w: %w", ErrNotifier, err)
+		return "", &f
 	}
 	return note.receipt.take(), nil
 }

@@ -136,24 +136,47 @@ func (m *Manager) resumeNotices(l *loaded) {
 	}
 }
 
-// resumeHolds has what waits for a threshold wait for the services as they were
-// restored. The registry is locked for writing.
-func (m *Manager) resumeHolds(now instant) {
-	for _, p := range *m.posts.Load() {
-		for _, id := range p.courier.holding() {
-			if r := m.registry.byID[id]; r == nil {
-				m.remember(p.courier.rehold(id, nil, now))
-			} else {
-				r.mu.Lock()
-				m.rehold(r)
-				r.mu.Unlock()
-			}
+// resumePost has what a notifier was owed and told in an earlier run fit the
+// services as they are now.
+func (m *Manager) resumePost(p *post, find func(ServiceID) *record) {
+	for _, k := range p.courier.taken() {
+		r := find(k.service)
+		if r == nil {
+			m.remember(p.courier.catchUp(k, nil, m.now()))
+			continue
 		}
-		for _, id := range p.courier.standing() {
-			if !m.troubled(m.registry.byID[id]) {
-				m.remember(p.courier.lower(id, now))
-			}
+		r.mu.Lock()
+		m.resumeThread(p, r, k)
+		r.mu.Unlock()
+	}
+}
+
+// resumeThread is resumePost of one service; r.mu is held.
+func (m *Manager) resumeThread(p *post, r *record, k taken) {
+	now := m.now()
+	var latest, end *Event
+	for _, ev := range r.events {
+		switch {
+		case r.incident != nil && ev.bad() && ev.Incident == r.incident.id:
+			latest = ev
+		case ev.ends() && ev.Incident == k.incident:
+			end = ev
 		}
+	}
+	if r.incident == nil {
+		if end != nil && !k.withheld && !k.held {
+			// It was not there when that happened, and would leave people with an alarm.
+			l := p.courier.offer(end, intake{}, now)
+			m.confirm([]letter{l}, m.journal.note(now.mono, rowsOf([]letter{l}), nil))
+		}
+		if end == nil || k.withheld {
+			m.remember(p.courier.catchUp(k, nil, now))
+		}
+	} else if latest != nil {
+		m.remember(p.courier.catchUp(k, latest, now))
+	}
+	if k.held {
+		m.rehold(r)
 	}
 }
 
@@ -180,16 +203,6 @@ func (m *Manager) holding(id ServiceID) bool {
 		}
 	}
 	return false
-}
-
-// troubled reports whether a service has an open incident; nil has none.
-func (m *Manager) troubled(r *record) bool {
-	if r == nil {
-		return false
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.incident != nil
 }
 
 // oweAgain owes the notices of events that were stored when LaneSwap was killed,
@@ -222,6 +235,7 @@ func (m *Manager) fetchNotices(p *post) {
 	m.orphans = slices.DeleteFunc(m.orphans, func(n storedNotice) bool { return m.restoreNotice([]*post{p}, n) })
 	posts := append(slices.Clone(*m.posts.Load()), p)
 	m.posts.Store(&posts)
+	m.resumePost(p, m.registry.get)
 }
 
 // restoreNotice owes a notice to the notifier that it is for, if that is there.

@@ -71,7 +71,7 @@ func (c *courier) told(msg *message, p part, id string, now instant) (changed []
 	if p.reminder {
 		p.notices[0].step(now, text+inDigest(msg))
 		t.saidAt, p.notices[0].sentAt = now.mono, now.wall/int64(time.Millisecond)
-		t.failures, t.retryAt = 0, 0
+		t.failures, t.retryAt, t.alone = 0, 0, false
 		return p.notices
 	}
 	if n := p.notices[0].attempts; n > 1 {
@@ -89,22 +89,46 @@ func (c *courier) told(msg *message, p part, id string, now instant) (changed []
 	c.weigh(p.notices)
 	t.drop(len(p.notices))
 	t.failures, t.retryAt, t.alone = 0, 0, false
-	if t.flapping > 0 {
-		t.flapAt = max(1, now.mono)
-	}
-	if t.said != nil {
-		t.said.standing = false
-		changed = append(changed, t.said)
-		t.said = nil
-	}
-	if last.flaps = t.flapping > 0; last.flaps || last.ev.bad() {
-		t.said, t.saidAt, last.standing = last, now.mono, true
-	}
-	t.landed(now)
+	changed = append(changed, t.stand(p, now)...)
+	t.landed(c, now)
 	if !t.queued {
 		c.tidy(t, now)
 	}
 	return append(changed, p.notices...)
+}
+
+// stand says which notice stands for what people know now: the latest bad one of an
+// incident that they were not told the end of, or the one that said that the service
+// flaps. It returns the one that stood before, if it does not any more.
+func (t *thread) stand(p part, now instant) []*notice {
+	stands, over := (*notice)(nil), false
+	for _, n := range p.notices {
+		if n.ev.bad() {
+			stands, over = n, false
+		} else if n.ev.ends() {
+			stands, over = nil, true
+		}
+	}
+	if p.flapping > 0 {
+		t.flapAt = max(1, now.mono)
+		if stands == nil {
+			stands = p.notices[len(p.notices)-1]
+		}
+		stands.flaps = true
+	}
+	before := t.said
+	if stands == nil && !over || stands == nil && before == nil {
+		return nil // nobody could hear: that ends nothing
+	}
+	t.said, t.saidAt = stands, now.mono
+	if stands != nil {
+		stands.standing = true
+	}
+	if before == nil {
+		return nil
+	}
+	before.standing = false
+	return []*notice{before}
 }
 
 func inDigest(msg *message) string {
@@ -167,7 +191,7 @@ const spoiledMost = 3
 
 // scatter has the services be told alone of which a digest has failed; mu is held.
 func (c *courier) scatter() {
-	for t := range c.lines() {
+	for _, t := range c.threads {
 		t.alone = t.alone || t.failures > 0
 	}
 }

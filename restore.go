@@ -129,7 +129,9 @@ func (m *Manager) takeUp(l *loaded) {
 		r.mu.Unlock()
 	}
 	m.recollect(l)
-	m.resumeHolds(now)
+	for _, p := range *m.posts.Load() {
+		m.resumePost(p, func(id ServiceID) *record { return m.registry.byID[id] })
+	}
 	m.judge.born = max(m.judge.born, wall)
 	waited := m.stage.CompareAndSwap(stageLoading, stageStarted)
 	m.registry.mu.Unlock()
@@ -269,6 +271,9 @@ func (m *Manager) fill(r *record, s *storedService, l *loaded, fresh bool) {
 	r.turned = side{since: m.past.at(s.Since).mono, beats: s.Beats}
 	if r.incident != nil {
 		r.turned = side{bad: true, since: r.incident.start, beats: s.Beats}
+	}
+	if t := s.Turned; t != nil {
+		r.turned.since, r.turned.beats, r.turned.quiet = m.past.at(t.At).mono, t.Beats, t.Quiet
 	}
 	if r.side = s.Side; r.side == "" {
 		r.side = r.spanState()

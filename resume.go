@@ -38,31 +38,56 @@ func (c *courier) restore(n *notice, now instant) {
 	c.nudge()
 }
 
-// standing are the services of which a notice stands as the latest that was told
-// of an open incident.
-func (c *courier) standing() (ids []ServiceID) {
+// taken is what was taken up of one service.
+type taken struct {
+	service  ServiceID
+	held     bool   // something waits for a threshold
+	withheld bool   // nobody was told that it is bad
+	incident string // the one that the notifier is to think open; "" for none
+}
+
+// taken lists what is known of services.
+func (c *courier) taken() (all []taken) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, t := range c.threads {
-		if t.said != nil && len(t.waiting) == 0 && !t.said.flaps {
-			ids = append(ids, id)
+		k := taken{service: id, held: t.hold != nil, withheld: t.withheld()}
+		if last := t.latest(); last != nil && last.ev.bad() {
+			k.incident = last.ev.Incident
+		}
+		if k.held || k.incident != "" {
+			all = append(all, k)
 		}
 	}
-	return ids
+	return all
 }
 
-// lower says that a service has no open incident, or is gone.
-func (c *courier) lower(service ServiceID, now instant) []report {
+// catchUp has a notifier that was not there, or whose rows were stored by halves,
+// know how a service is: latest is the last event of its open incident that says that
+// it is bad, nil when it has none.
+func (c *courier) catchUp(k taken, latest *Event, now instant) []report {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t := c.threads[service]
-	if t == nil || t.said == nil {
+	t := c.threads[k.service]
+	if t == nil {
 		return nil
 	}
-	said := t.said
-	said.standing, t.said, t.announced = false, nil, false
+	t.current = latest
+	if latest != nil {
+		return nil
+	}
+	var changed []*notice
+	if t.withheld() {
+		changed = t.cancel(now, "over before it was to be told")
+		c.weigh(changed)
+	}
+	if said := t.said; said != nil && t.free == 0 && !said.flaps {
+		said.standing, t.said = false, nil
+		changed = append(changed, said)
+	}
+	t.announced = false
 	c.tidy(t, now)
-	return c.report([]*notice{said}, now)
+	return c.report(changed, now)
 }
 
 // holds reports whether a notice of a service waits for a threshold.
@@ -71,16 +96,4 @@ func (c *courier) holds(service ServiceID) bool {
 	defer c.mu.Unlock()
 	t := c.threads[service]
 	return t != nil && t.hold != nil
-}
-
-// holding are the services of which something waits for a threshold.
-func (c *courier) holding() (ids []ServiceID) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for id, t := range c.threads {
-		if t.hold != nil {
-			ids = append(ids, id)
-		}
-	}
-	return ids
 }

@@ -118,9 +118,13 @@ func (c *courier) lines() iter.Seq[*thread] {
 // alone. mu is held.
 func (c *courier) pick(now instant) *message {
 	c.scan = 0
-	company := c.ready(now)
+	company, apart := c.ready(now)
 	if c.alone = !c.alone || len(company) == 0; c.alone {
-		if p, ok := c.lonely(now); ok {
+		p, ok := c.lonely(now)
+		if !ok && len(apart) > 0 {
+			p, ok = apart[0], true
+		}
+		if ok {
 			msg := &message{kind: NoticeEvent, parts: []part{p}}
 			msg.fill(now)
 			return msg
@@ -148,18 +152,21 @@ func (c *courier) lonely(now instant) (part, bool) {
 	return part{}, false
 }
 
-func (t *thread) part() part { return part{t: t, notices: t.waiting[:t.free:t.free]} }
+func (t *thread) part() part {
+	return part{t: t, notices: t.waiting[:t.free:t.free], flapping: t.flapping}
+}
 
 // reminds returns when the notifier is to be reminded of a thread; mu is held.
 func (c *courier) reminds(t *thread) int64 {
-	if c.remind == 0 || t.said == nil || !t.said.ev.bad() || !t.announced || len(t.waiting) > 0 || c.closing {
+	if c.remind == 0 || t.said == nil || !t.said.ev.bad() || !t.announced || t.unheard || len(t.waiting) > 0 || c.closing {
 		return math.MaxInt64
 	}
 	return max(t.saidAt+c.remind, t.retryAt)
 }
 
-// ready returns what may be sent now, and together; mu is held.
-func (c *courier) ready(now instant) (parts []part) {
+// ready returns what may be sent now, and together, and the reminders that go alone;
+// mu is held.
+func (c *courier) ready(now instant) (parts, apart []part) {
 	kept := c.queue[:0]
 	for _, t := range c.queue {
 		switch at, ok := t.readyAt(); {
@@ -178,7 +185,7 @@ func (c *courier) ready(now instant) (parts []part) {
 	clear(c.queue[len(kept):])
 	c.queue = kept
 	if c.remind == 0 {
-		return parts
+		return parts, nil
 	}
 	var again []part
 	for _, t := range c.threads {
@@ -189,7 +196,14 @@ func (c *courier) ready(now instant) (parts []part) {
 	slices.SortFunc(again, func(a, b part) int {
 		return int(min(1, max(-1, int64(a.notices[0].ev.Sequence)-int64(b.notices[0].ev.Sequence))))
 	})
-	return append(parts, again...)
+	for _, p := range again {
+		if p.t.alone {
+			apart = append(apart, p)
+		} else {
+			parts = append(parts, p)
+		}
+	}
+	return parts, apart
 }
 
 // readyAt returns when what is free of a thread may be sent; false for nothing.

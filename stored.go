@@ -65,11 +65,19 @@ type storedService struct {
 	Oldest      uint64          `json:"oldest_error,omitempty"` // number of the oldest that may be stored
 	Side        SpanState       `json:"side,omitempty"`         // of the present run
 
-	AlertAfter   *Threshold `json:"alert_after,omitempty"`
-	RecoverAfter *Threshold `json:"recover_after,omitempty"`
+	AlertAfter   *Threshold  `json:"alert_after,omitempty"`
+	RecoverAfter *Threshold  `json:"recover_after,omitempty"`
+	Turned       *storedTurn `json:"turned,omitempty"` // where a threshold may count from it
 	// Bare says that Metadata was left out, for it is that of the state before.
 	Bare    bool `json:"bare,omitempty"`
 	Foreign bool `json:"foreign,omitempty"` // another program's, and long silent
+}
+
+// storedTurn is when a service last became good or bad.
+type storedTurn struct {
+	At    int64  `json:"at"`    // wall ms
+	Beats uint64 `json:"beats"` // heartbeats before it
+	Quiet bool   `json:"quiet,omitempty"`
 }
 
 // storedIncident is an incident within a row; its times are wall ms.
@@ -102,6 +110,9 @@ func (j *judge) state(r *record) *storedService {
 	}
 	if s.Beats > 0 {
 		s.LastHeartbeat = wallTime(wall(last))
+	}
+	if s.AlertAfter != nil || s.RecoverAfter != nil {
+		s.Turned = &storedTurn{wall(r.turned.since), r.turned.beats, r.turned.quiet}
 	}
 	if r.reported != r.status {
 		s.Reported = r.reported

@@ -26,6 +26,7 @@ type thread struct {
 	said      *notice // the latest that was told, while the incident is open or the service flaps
 	saidAt    int64   // mono
 	current   *Event  // the latest that says that the service is bad, told or not
+	unheard   bool    // nobody knows how the service is
 	changes   int     // transitions in 30 minutes, when there last was one
 	flapping  int     // transitions in 30 minutes, when they are too many
 	flapAt    int64   // mono: when that was said; 0 for not yet
@@ -64,9 +65,11 @@ func (c *courier) take(t *thread, n *notice, in intake, now instant) (ended []*n
 	t.changes = in.changes
 	switch {
 	case ev.bad():
-		t.current = ev
+		t.current, t.unheard = ev, false
 	case ev.ends():
-		t.current = nil
+		t.current, t.unheard = nil, false
+	default:
+		t.unheard = true
 	}
 	switch {
 	case t.withheld() && ev.ends():
@@ -220,6 +223,9 @@ func (c *courier) gather(t *thread, n *notice, before int, now instant) {
 	if n.flapDue == 0 && due > now.mono {
 		n.step(now, "gathered with what comes until "+clockAt(now, due))
 	}
+	if c.closing && !t.flapHeld(c) {
+		due = 0
+	}
 	switch {
 	case t.flying > 0 && (before <= t.flying || due < t.after):
 		t.after = due
@@ -234,13 +240,21 @@ func (t *thread) wait(n *notice, due int64, now instant) {
 	n.step(now, fmt.Sprintf("flapping, %s, which was said already: told with what follows until %s", changesIn(t.changes), clockAt(now, due)))
 }
 
+// flapHeld reports whether what waits is held back because the service flaps, and
+// outlives Stop.
+func (t *thread) flapHeld(c *courier) bool { return c.durable && t.flapping > 0 && t.flapAt != 0 }
+
 // landed says when those are told that became free during a flight that succeeded.
-func (t *thread) landed(now instant) {
+func (t *thread) landed(c *courier, now instant) {
 	if t.free == 0 {
 		return
 	}
 	t.due = t.after
-	if t.flapping > 0 && t.due < t.flapAt+flapPause {
+	if c.closing && !t.flapHeld(c) {
+		t.due = 0
+		return
+	}
+	if t.flapping > 0 && t.flapAt != 0 && t.due < t.flapAt+flapPause {
 		t.due = t.flapAt + flapPause
 		for _, n := range t.waiting[:t.free] {
 			t.wait(n, t.due, now)
