@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,8 @@ import (
 // has arrived: the answer was lost.
 type moody struct {
 	*desk
+
+	guard   sync.Mutex // guards what is below
 	random  *rand.Rand
 	barred  time.Time // it asked to be left alone until then
 	early   int       // calls before that
@@ -32,11 +35,19 @@ type arrival struct {
 }
 
 func (d *moody) Notify(ctx context.Context, n laneswap.Notification) error {
-	return d.desk.Notify(ctx, n)
+	err := d.desk.Notify(ctx, n)
+	if errors.Is(err, errSlow) {
+		time.Sleep(29 * time.Second) // it hangs, and then the connection breaks
+	}
+	return err
 }
+
+var errSlow = errors.New("timeout")
 
 // decide is the answer of a moody receiver; the courier calls it one at a time.
 func (d *moody) decide(n laneswap.Notification) error {
+	d.guard.Lock()
+	defer d.guard.Unlock()
 	if time.Now().Before(d.barred) {
 		d.early++
 	}
@@ -55,8 +66,7 @@ func (d *moody) decide(n laneswap.Notification) error {
 	case 2:
 		panic("moody")
 	case 3:
-		time.Sleep(29 * time.Second) // hangs, and then the connection breaks
-		return errors.New("timeout")
+		return errSlow
 	case 4:
 		return laneswap.Permanent(errors.New("404"))
 	case 5:
@@ -67,10 +77,17 @@ func (d *moody) decide(n laneswap.Notification) error {
 	return errAway
 }
 
-func newMoody(random *rand.Rand, trouble float64) *moody {
-	d := &moody{desk: newDesk(), random: random, trouble: trouble}
+func newMoody(seed uint64, trouble float64) *moody {
+	d := &moody{desk: newDesk(), random: rand.New(rand.NewPCG(seed, 5)), trouble: trouble}
 	d.says(d.decide)
 	return d
+}
+
+// calm ends all trouble.
+func (d *moody) calm() {
+	d.guard.Lock()
+	defer d.guard.Unlock()
+	d.trouble = 0
 }
 
 // check asserts what holds of all messages that arrived: of each service all
@@ -78,6 +95,8 @@ func newMoody(random *rand.Rand, trouble float64) *moody {
 // again only where an answer was lost.
 func (d *moody) check(t *testing.T, m *laneswap.Manager, services []laneswap.ServiceID) {
 	t.Helper()
+	d.guard.Lock()
+	defer d.guard.Unlock()
 	require.Zero(t, d.early, "a request while a delay runs")
 	d.alone(t)
 	told := map[laneswap.ServiceID][]string{}
@@ -112,7 +131,7 @@ func TestOrder_isKeptOfEachServiceWhateverTheReceiverDoes(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, 4))
-				d := newMoody(random, []float64{0.2, 0.5, 0.9}[seed%3])
+				d := newMoody(seed, []float64{0.2, 0.5, 0.9}[seed%3])
 				opts := []laneswap.Option{
 					laneswap.WithGroupWait([]time.Duration{0, 5 * time.Second, time.Minute}[random.IntN(3)]),
 					laneswap.WithFlapLimit([]int{0, 3, 5}[random.IntN(3)]),
@@ -126,7 +145,7 @@ func TestOrder_isKeptOfEachServiceWhateverTheReceiverDoes(t *testing.T) {
 				defer func() { require.NoError(t, m.Stop(context.Background())) }()
 				ids := ups(t, m, random, 1+random.IntN(40))
 				enable(t, m, d) // it may be disabled
-				d.trouble = 0
+				d.calm()
 				time.Sleep(25 * time.Minute)
 				enable(t, m, d)
 				time.Sleep(10 * time.Minute)
