@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -31,6 +32,27 @@ func openNotifiers(cfg config.Config) ([]laneswap.Option, error) {
 		options = append(options, laneswap.WithNotifier(laneswap.Only(made, n.Filters()...)))
 	}
 	return options, nil
+}
+
+// warnOfUnused says which settings change nothing, because the one that they belong
+// to is missing: most often that one is misspelled, and nobody would be told.
+func warnOfUnused(cfg config.Config, log *slog.Logger) {
+	plain := config.Default()
+	told := slices.ContainsFunc(cfg.AllNotifiers(), func(n config.Notifier) bool { return n.Discord.Webhook != "" })
+	for _, s := range []struct {
+		unused       bool
+		name, needed string
+	}{
+		{!told && cfg.DiscordUsername != plain.DiscordUsername, "LANESWAP_DISCORD_USERNAME", "LANESWAP_DISCORD_WEBHOOK"},
+		{!told && cfg.DiscordAvatarURL != plain.DiscordAvatarURL, "LANESWAP_DISCORD_AVATAR_URL", "LANESWAP_DISCORD_WEBHOOK"},
+		{!told && cfg.DiscordAPIBase != plain.DiscordAPIBase, "LANESWAP_DISCORD_API_BASE", "LANESWAP_DISCORD_WEBHOOK"},
+		{cfg.WebhookURL == "" && cfg.WebhookSecret != "", "LANESWAP_WEBHOOK_SECRET", "LANESWAP_WEBHOOK_URL"},
+		{cfg.WebhookURL == "" && cfg.WebhookPrivate, "LANESWAP_WEBHOOK_PRIVATE", "LANESWAP_WEBHOOK_URL"},
+	} {
+		if s.unused {
+			log.Warn(s.name + " changes nothing: " + s.needed + " is not set")
+		}
+	}
 }
 
 func openNotifier(cfg config.Config, n config.Notifier) (laneswap.Notifier, error) {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -201,4 +202,73 @@ func TestServer_givesAlertsToItsCommand(t *testing.T) {
 		text, err := os.ReadFile(told)
 		return err == nil && strings.Contains(string(text), "no disk") && json.Valid(text)
 	}, 20*time.Second, time.Millisecond)
+}
+
+func TestServer_saysWhichSettingsOfNotifiersChangeNothing(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		environ []string
+		unused  []string
+	}{
+		"none":           {[]string{"LANESWAP_DISCORD_WEBHOOK=" + discordURL, "LANESWAP_DISCORD_USERNAME=Ops", "LANESWAP_DISCORD_API_BASE=http://127.0.0.1:1"}, nil},
+		"nothing is set": {nil, nil},
+		"no webhook at all": {
+			[]string{"LANESWAP_DISCORD_WEBHOK=" + discordURL, "LANESWAP_DISCORD_USERNAME=Ops", "LANESWAP_DISCORD_AVATAR_URL=https://a.example/b", "LANESWAP_DISCORD_API_BASE=http://127.0.0.1:1"},
+			[]string{"LANESWAP_DISCORD_USERNAME", "LANESWAP_DISCORD_AVATAR_URL", "LANESWAP_DISCORD_API_BASE"},
+		},
+		"one in the file":  {[]string{"LANESWAP_DISCORD_USERNAME=Ops", notifiersFile(t, `{"name":"x","discord":{"webhook":"`+discordURL+`"}}`)}, nil},
+		"a secret without": {[]string{"LANESWAP_WEBHOOK_SECRET=hunter2", "LANESWAP_WEBHOOK_PRIVATE=true"}, []string{"LANESWAP_WEBHOOK_SECRET", "LANESWAP_WEBHOOK_PRIVATE"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log := new(logBuffer)
+			s, err := server.Open(loaded(t, tc.environ...), server.WithLogOutput(log))
+			require.NoError(t, err)
+			require.NoError(t, s.Close())
+			require.Equal(t, len(tc.unused), strings.Count(log.String(), "changes nothing"), log.String())
+			for _, variable := range tc.unused {
+				require.Contains(t, log.String(), variable+" changes nothing: ")
+			}
+			require.NotContains(t, log.String(), "hunter2")
+		})
+	}
+}
+
+// TestServer_stopsWellWithNoticesThatItsStorageKeeps has a receiver that is away
+// while the server stops, and there again after its next start.
+func TestServer_stopsWellWithNoticesThatItsStorageKeeps(t *testing.T) {
+	t.Parallel()
+	var back atomic.Bool
+	posts := make(chan string, 10)
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !back.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		body, _ := io.ReadAll(r.Body)
+		posts <- string(body)
+	}))
+	defer receiver.Close()
+	cfg := loaded(t, "LANESWAP_STORAGE=file", "LANESWAP_DATA="+newData(t),
+		"LANESWAP_WEBHOOK_URL="+receiver.URL, "LANESWAP_WEBHOOK_PRIVATE=true", "LANESWAP_GROUP_WAIT=0")
+	s := run(t, cfg)
+	code, _ := get(t, s.URL()+"/readyz")
+	require.Equal(t, http.StatusOK, code)
+	_, err := s.Manager().Register(t.Context(), laneswap.Registration{ID: "billing"})
+	require.NoError(t, err)
+	_, err = s.Manager().Report(t.Context(), "billing", laneswap.Heartbeat{Status: laneswap.StatusError})
+	require.NoError(t, err)
+	s.stop()
+	require.NoError(t, <-s.done)
+	require.Contains(t, s.log.String(), "sent after the next start")
+	require.Empty(t, posts)
+
+	back.Store(true)
+	s = run(t, cfg)
+	select {
+	case body := <-posts:
+		require.Contains(t, body, "billing is error")
+	case <-time.After(20 * time.Second):
+		t.Fatal("what was owed is not told")
+	}
 }

@@ -64,6 +64,7 @@ func Open(cfg config.Config, opts ...Option) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	warnOfUnused(cfg, s.log)
 	if s.storage, err = openStorage(cfg, s.log); err != nil {
 		return nil, err
 	}
@@ -137,8 +138,9 @@ func (s *Server) Manager() *laneswap.Manager { return s.manager }
 
 // Run serves until ctx ends or Close is called, then stops within 10 seconds:
 // event streams end, requests that are being answered are finished, then the
-// Manager delivers what it owes. It returns nil when all went well. Run again it
-// waits for the first call and returns the same.
+// Manager delivers what it owes; what it cannot deliver waits in the storage for the
+// next start. It returns nil when all went well. Run again it waits for the first
+// call and returns the same.
 func (s *Server) Run(ctx context.Context) error {
 	s.ran.Do(func() {
 		s.err = s.run(ctx)
@@ -200,6 +202,11 @@ func (s *Server) stop() error {
 	ctx, cancel = context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	err := s.manager.Stop(ctx)
+	if s.storage.shut != nil && errors.Is(err, laneswap.ErrNotifier) && !errors.Is(err, laneswap.ErrDegraded) {
+		// The storage has them: a receiver that is away is no failure of this server.
+		s.log.Warn("some notices are not delivered yet; they are kept, and sent after the next start", "err", err)
+		err = nil
+	}
 	return errors.Join(err, s.storage.close())
 }
 
