@@ -82,7 +82,9 @@ func (msg *message) fill(now instant) {
 	for i := range msg.parts {
 		p := &msg.parts[i]
 		p.notices = slices.Clone(p.notices) // those of the thread move on
-		p.t.flying = len(p.notices)
+		if !p.reminder {
+			p.t.flying = len(p.notices)
+		}
 		items[i] = p.item(now)
 		for _, n := range p.notices {
 			if !p.reminder {

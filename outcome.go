@@ -35,9 +35,12 @@ func (c *courier) done(msg *message, id string, err error, stopped bool, now ins
 		if len(msg.parts) > 1 {
 			c.spoiled = 0
 		}
-		c.probed = c.spoiled > 0
+		trouble := c.spoiled > 0
 		for _, p := range msg.parts {
 			changed = append(changed, c.told(msg, p, id, now)...)
+		}
+		if c.probed = trouble && c.troubled(); !c.probed {
+			c.spoiled = 0
 		}
 	}
 	if msg.test != nil {
@@ -188,6 +191,16 @@ func (c *courier) failed(msg *message, err error, stopped bool, now instant) (ch
 // spoiledMost is how often a digest may fail before one of its services is tried
 // alone.
 const spoiledMost = 3
+
+// troubled reports whether something waits that has failed before; mu is held.
+func (c *courier) troubled() bool {
+	for t := range c.lines() {
+		if t.failures > 0 && len(t.waiting) > 0 {
+			return true
+		}
+	}
+	return false
+}
 
 // scatter has the services be told alone of which a digest has failed; mu is held.
 func (c *courier) scatter() {
