@@ -25,6 +25,8 @@ const (
 	maxAnswer = 1 << 20
 	// maxDetail is how much of what Discord says is in an error.
 	maxDetail = 200
+	// saysLimited is what every 429 says, and its error as well.
+	saysLimited = "You are being rate limited"
 )
 
 // userAgent is in the form that Discord demands of everyone who uses its API.
@@ -151,8 +153,8 @@ func (n *Notifier) detail(body []byte) string {
 		parts = append(parts, "embeds: "+strings.Join(answer.Embeds, ", "))
 	}
 	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
-	text := words(strings.Join(parts, ", "), maxDetail)
-	if text == "" || n.reveals(text) {
+	text := strings.TrimSuffix(words(strings.Join(parts, ", "), maxDetail), ".")
+	if text == "" || text == saysLimited || n.reveals(text) {
 		return ""
 	}
 	return ": " + text

@@ -206,6 +206,8 @@ func line(item laneswap.Item) string {
 		fmt.Fprintf(&b, " still, for %s", span(item.Reminder))
 	case ev.Duration > 0:
 		fmt.Fprintf(&b, " after %s", span(ev.Duration))
+	case len(item.Earlier) > 0 && before == status(ev.To):
+		b.WriteString(" again") // the title above says what
 	default:
 		fmt.Fprintf(&b, " was %s", before)
 	}

@@ -15,6 +15,21 @@ import (
 	"github.com/laneswap/laneswap/internal/fakediscord"
 )
 
+// TestDigest_saysThatServicesAreBadAgain has a service recover and fall silent again
+// before anybody was told: that it "was stale" would say nothing.
+func TestDigest_saysThatServicesAreBadAgain(t *testing.T) {
+	t.Parallel()
+	note := many(laneswap.NoticeDigest, 2)
+	back := note.Items[0].Event
+	back.Kind, back.From, back.To = laneswap.EventRecovered, laneswap.StatusStale, laneswap.StatusHealthy
+	note.Items[0].Earlier = []laneswap.Event{back}
+	_, body, err := discord.Message(newNotifier(t), note)
+	require.NoError(t, err)
+	p, _ := read(t, "application/json", body)
+	require.Contains(t, p.Text(), "**service 0** again, silent since <t:")
+	require.Contains(t, p.Text(), "**service 1** was healthy, silent since <t:")
+}
+
 // read takes a body apart into what the fake knows of it.
 func read(t *testing.T, contentType string, body []byte) (p fakediscord.Payload, file string) {
 	t.Helper()

@@ -51,7 +51,11 @@ func itemEmbed(note laneswap.Notification, item laneswap.Item) embed {
 		add("Down for", span(ev.At.Sub(ev.StartedAt)), true)
 	}
 	add("Since", moment(ev.StartedAt), true)
-	add("Silent since", silence(ev), true)
+	silent := silence(ev)
+	if silent != "" && !over {
+		silent += " (" + ago(ev.SilentSince) + ")"
+	}
+	add("Silent since", silent, true)
 	if ev.Kind != laneswap.EventDown { // there the title and the message say it
 		add("Cause", paragraph(ev.Cause, causeLimit), false)
 	}

@@ -193,11 +193,16 @@ func TestNotify_sendsPlainTextWhenTheEmbedsAreRefused(t *testing.T) {
 func TestNotify_saysWhatDiscordFoundWrong(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
-		fake.Script(fakediscord.BadForm(), fakediscord.BadForm(), fakediscord.UnknownWebhook(), fakediscord.HTML(502))
+		fake.Script(fakediscord.BadForm(), fakediscord.BadForm(), fakediscord.UnknownWebhook(), fakediscord.HTML(502), fakediscord.RateLimited(time.Second))
 		require.EqualError(t, n.Notify(t.Context(), note(1)),
 			"discord: the message was refused: it answered 400: code 50035, Invalid Form Body, embeds.0.fields.1.value: This field is required")
 		require.EqualError(t, n.Notify(t.Context(), note(1)), "discord: there is no such webhook, or no such thread: it answered 404: code 10015, Unknown Webhook")
 		require.EqualError(t, n.Notify(t.Context(), note(1)), "discord: it answered 502 with a page; is that Discord?")
+		require.EqualError(t, n.Notify(t.Context(), note(1)), "discord: rate limited", "once is enough")
+		time.Sleep(time.Second)
+		fake.Script(fakediscord.RateLimitedSilent())
+		require.EqualError(t, n.Notify(t.Context(), note(1)),
+			"discord: rate limited: You are being blocked from accessing our API temporarily due to exceeding our rate limits frequently")
 	})
 }
 

@@ -153,6 +153,25 @@ func TestMessage_looksAsInTheGoldenFiles(t *testing.T) {
 	}
 }
 
+func TestMessage_saysHowLongAServiceIsSilentWhileItIs(t *testing.T) {
+	t.Parallel()
+	ev := event("billing", "billing")
+	silent := fmt.Sprintf("<t:%d:f>", ev.SilentSince.Unix())
+	counting := fmt.Sprintf(" (<t:%d:R>)", ev.SilentSince.Unix())
+	recovered := ev
+	recovered.Kind, recovered.From, recovered.To, recovered.Duration = laneswap.EventRecovered, laneswap.StatusStale, laneswap.StatusHealthy, time.Minute
+	for want, item := range map[string]laneswap.Item{
+		silent + counting: {Event: ev},
+		silent:            {Event: recovered},
+	} {
+		_, body, err := discord.Message(newNotifier(t), laneswap.Notification{ID: "1", Kind: laneswap.NoticeEvent, Title: "x", Event: item.Event, Items: []laneswap.Item{item}})
+		require.NoError(t, err)
+		p, _ := read(t, "application/json", body)
+		got, _ := p.Field("Silent since")
+		require.Equal(t, want, got)
+	}
+}
+
 func TestMessage_namesEveryIncidentThatItTellsOf(t *testing.T) {
 	t.Parallel()
 	again := func(service string, incidents int) (item laneswap.Item) {

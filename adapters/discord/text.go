@@ -180,7 +180,7 @@ func span(d time.Duration) string {
 	switch d = max(d, 0); {
 	case d < time.Second:
 		return d.Round(time.Millisecond).String()
-	case d < time.Minute-50*time.Millisecond:
+	case d < 10*time.Second-50*time.Millisecond:
 		return d.Round(100 * time.Millisecond).String()
 	}
 	s := int64(d.Round(time.Second) / time.Second)
@@ -207,3 +207,7 @@ func moment(t time.Time) string {
 	}
 	return fmt.Sprintf("<t:%d:f>", t.Unix())
 }
+
+// ago is how long ago a time is, which Discord counts on while it shows it. It is for
+// times that moment can write.
+func ago(t time.Time) string { return fmt.Sprintf("<t:%d:R>", t.Unix()) }

@@ -73,7 +73,7 @@ func TestParagraph_isCutBetweenCharacters(t *testing.T) {
 func TestSpan_saysTheTwoGreatestUnits(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]string{
-		0: "0s", -time.Hour: "0s", 1500 * time.Microsecond: "2ms", 250 * time.Millisecond: "250ms", 1234 * time.Millisecond: "1.2s", 40 * time.Second: "40s",
+		0: "0s", -time.Hour: "0s", 1500 * time.Microsecond: "2ms", 250 * time.Millisecond: "250ms", 1234 * time.Millisecond: "1.2s", 9940 * time.Millisecond: "9.9s", 9950 * time.Millisecond: "10s", 29100 * time.Millisecond: "29s", 40 * time.Second: "40s",
 		59960 * time.Millisecond: "1m", time.Minute: "1m", 425 * time.Second: "7m 5s", time.Hour: "1h", 2*time.Hour + 5*time.Minute + 9*time.Second: "2h 5m",
 		26 * time.Hour: "1d 2h", 400 * 24 * time.Hour: "400d", math.MaxInt64: "106751d 23h", 3600*time.Second - time.Millisecond: "1h",
 	} {
