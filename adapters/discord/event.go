@@ -40,7 +40,7 @@ func itemEmbed(note laneswap.Notification, item laneswap.Item) embed {
 	add("Service", serviceName(ev), true)
 	add("Status", course(item), true)
 	if item.Flapping > 0 {
-		add("Changes", fmt.Sprintf("%d in 30 minutes", item.Flapping), true)
+		add("Changes", fmt.Sprintf("%d in 30 minutes; told every 15 minutes while it goes on", item.Flapping), true)
 	}
 	switch {
 	case over && ev.Duration > 0:

@@ -4,6 +4,7 @@ package slognotify
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/laneswap/laneswap"
 )
@@ -97,7 +98,7 @@ func attrs(note laneswap.Notification, item *laneswap.Item) []slog.Attr {
 		attrs = append(attrs, slog.Int("flapping", item.Flapping))
 	}
 	if item.Reminder > 0 {
-		attrs = append(attrs, slog.Duration("reminder", item.Reminder))
+		attrs = append(attrs, slog.Duration("reminder", item.Reminder.Round(time.Millisecond)))
 	}
 	return attrs
 }

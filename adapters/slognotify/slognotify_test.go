@@ -113,6 +113,8 @@ func TestNotifier_writesARecordForEachItem(t *testing.T) {
 	}
 	require.Contains(t, lines(notes[12])[0], "notice=reminder kind=down")
 	require.Contains(t, lines(notes[12])[0], "reminder=4h0m0s")
+	notes[12].Items[0].Reminder = 35102012387
+	require.Contains(t, lines(notes[12])[0], "reminder=35.102s")
 	require.Contains(t, lines(notes[13])[0], `level=INFO msg="This is a test message of LaneSwap. Nothing has happened; alerts arrive here." notice=test`)
 
 	digest := lines(notes[9])
