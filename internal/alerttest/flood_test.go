@@ -14,7 +14,7 @@ import (
 func TestFlood_losesNothing(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *stage) {
-		const services, each, second = 1250, 4, 500
+		const services, each, second = many * 5 / 4, 4, many / 2
 		for i := range services {
 			s.known(name(i))
 		}

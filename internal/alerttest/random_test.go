@@ -51,7 +51,11 @@ func trouble(r *rand.Rand, much float64) (a fakediscord.Answer, lost bool) {
 // an answer was lost; what cannot is given up and counted.
 func TestRandomTrouble_losesNothing(t *testing.T) {
 	t.Parallel()
-	for seed := range *randomRuns {
+	runs := *randomRuns
+	if raceEnabled {
+		runs /= 5
+	}
+	for seed := range runs {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {

@@ -106,12 +106,12 @@ func (s *stage) headlines() string {
 }
 
 var storms = []storm{
-	{services: 1000, silent: time.Second, back: time.Second},
-	{services: 1000, silent: 30 * time.Second, back: 30 * time.Second},
-	{services: 1000, silent: 0, back: 10 * time.Second},
-	{services: 1000, silent: 12 * time.Second, back: 0},
-	{services: 1000, silent: time.Second, back: 30 * time.Second, living: 1500},
-	{services: 1000, silent: 30 * time.Second, back: time.Second, living: 900},
+	{services: many, silent: time.Second, back: time.Second},
+	{services: many, silent: 30 * time.Second, back: 30 * time.Second},
+	{services: many, silent: 0, back: 10 * time.Second},
+	{services: many, silent: 12 * time.Second, back: 0},
+	{services: many, silent: time.Second, back: 30 * time.Second, living: many * 3 / 2},
+	{services: many, silent: 30 * time.Second, back: time.Second, living: many * 9 / 10},
 }
 
 func (w storm) String() string {
@@ -185,7 +185,7 @@ func TestStorm_staysAMassSilenceWhenItIsLate(t *testing.T) {
 func TestStorm_lostAnswersMakeOneDuplicateEach(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *stage) {
-		w := storm{services: 1000, silent: time.Second, back: time.Second}
+		w := storms[0]
 		lost := 0
 		s.fake.Respond(func(r fakediscord.Request) fakediscord.Answer {
 			if lost++; lost <= 2 {
@@ -210,7 +210,7 @@ func TestStorm_lostAnswersMakeOneDuplicateEach(t *testing.T) {
 func TestStorm_asPlainTextNamesAll(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *stage) {
-		w := storm{services: 1000, silent: time.Second, back: time.Second}
+		w := storms[0]
 		s.fake.Respond(func(r fakediscord.Request) fakediscord.Answer {
 			if len(r.Payload.Embeds) > 0 {
 				return fakediscord.BadForm()
