@@ -171,7 +171,7 @@ func TestAlertAfter_silenceCountsByIntervals(t *testing.T) {
 				time.Sleep(time.Until(deadline) + nap)
 				require.Equal(t, laneswap.StatusStale, statusOf(t, m, "svc").Status, "the status waits for nothing")
 				require.Len(t, noticesOf(t, m, "svc"), 1, "nor does the event")
-				time.Sleep(last.Add(c.told).Sub(time.Now()) - nap)
+				time.Sleep(time.Until(last.Add(c.told)) - nap)
 				if c.told > deadline.Sub(last) {
 					require.Empty(t, d.took())
 				}

@@ -113,3 +113,16 @@ func (r *record) holds(now instant) *hold {
 	}
 	return h
 }
+
+// holds returns what a notice of ev would wait for, until the service is restored and
+// it is known how much of that is over.
+func (s *storedService) holds(ev *Event) *hold {
+	switch {
+	case s == nil:
+	case ev.bad() && !thresholdOf(s.AlertAfter).immediate():
+		return &hold{threshold: *s.AlertAfter, until: noDeadline}
+	case ev.Kind == EventRecovered && !thresholdOf(s.RecoverAfter).immediate():
+		return &hold{threshold: *s.RecoverAfter, recovery: true, until: noDeadline}
+	}
+	return nil
+}

@@ -98,6 +98,9 @@ type storedNotice struct {
 	Hold      *storedHold `json:"hold,omitempty"`
 }
 
+// triedFor is how long a notice is tried at least that is taken up.
+const triedFor = 30 * time.Minute
+
 // storedHold is a hold within a row.
 type storedHold struct {
 	Recovery bool  `json:"recovery,omitempty"`
@@ -148,6 +151,8 @@ func (s *storedNotice) notice(at func(ms int64) instant, now instant) *notice {
 	}
 	if n.state != NoticeSent {
 		n.step(now, "taken up after a restart")
+		// However long nobody ran, or whatever the clock says: it is tried.
+		n.since = max(n.since, now.mono-int64(owedFor-triedFor))
 	}
 	return n
 }

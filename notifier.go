@@ -48,7 +48,7 @@ func Send(ctx context.Context, n Notifier, note Notification) (messageID string,
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: panic: %v\n%s", ErrNotifier, p, debug.Stack())
+			err = fmt.Errorf("%w: %w", ErrNotifier, &panicError{p, debug.Stack()})
 		}
 	}()
 	note.receipt = &receipt{}
@@ -61,6 +61,15 @@ func Send(ctx context.Context, n Notifier, note Notification) (messageID string,
 	}
 	return note.receipt.take(), nil
 }
+
+// panicError is a panic of a notifier. What it panicked with may hold a secret: that
+// is for the log only.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (*panicError) Error() string { return "the notifier panicked" }
 
 // Permanent says that the receiver will take nothing any more, such as a webhook
 // that was deleted. The Manager asks this notifier no more until it is started

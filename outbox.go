@@ -212,16 +212,21 @@ func (m *Manager) oweAgain(l *loaded, events []*Event) {
 	for _, n := range l.notices {
 		stored[outboxKey(n.Notifier, n.Event.ID)] = true
 	}
+	thresholds := map[ServiceID]*storedService{}
+	for _, s := range l.services {
+		thresholds[s.ID] = s
+	}
 	now := m.now()
 	for _, ev := range events {
 		if !notable(ev) {
 			continue
 		}
+		in := intake{hold: thresholds[ev.Service].holds(ev)}
 		for _, p := range *m.posts.Load() {
 			if stored[outboxKey(p.key, ev.ID)] {
 				continue
 			}
-			l := p.courier.offer(ev, intake{}, now)
+			l := p.courier.offer(ev, in, now)
 			m.confirm([]letter{l}, m.journal.note(now.mono, rowsOf([]letter{l}), nil))
 		}
 	}

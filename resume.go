@@ -29,7 +29,8 @@ func (c *courier) restore(n *notice, now instant) {
 		t.announced = n.ev.bad() || t.announced && !n.ev.ends()
 	}
 	t.due = now.mono
-	if wait := n.flapDue*int64(time.Millisecond) - now.wall; n.flapDue != 0 && wait > 0 {
+	// The clock may have been set back.
+	if wait := min(n.flapDue*int64(time.Millisecond)-now.wall, flapPause); n.flapDue != 0 && wait > 0 {
 		t.due = now.mono + wait
 		t.changes, t.flapAt = c.flapLimit+1, t.due-flapPause
 		t.flapping = t.changes

@@ -112,7 +112,7 @@ func (c *courier) take(t *thread, n *notice, in intake, now instant) (ended []*n
 		t.hold = in.hold
 		n.wait(now, t.hold, in.have)
 	default:
-		t.announced = ev.bad() || t.announced && !ev.ends()
+		t.announced = ev.bad() || ev.Kind == EventStorageAway || t.announced && !ev.ends() && ev.Kind != EventStorageBack
 	}
 	t.push(c, n)
 	if t.hold == nil {

@@ -122,6 +122,11 @@ func (i *Item) describe() string {
 		if len(i.Earlier) > 0 {
 			from = i.Earlier[0].From
 		}
+		for _, before := range i.Earlier {
+			if before.Kind == EventRecovered {
+				from = before.To
+			}
+		}
 		fmt.Fprintf(&b, " is %s, was %s", ev.To, from)
 	}
 	if ev.Kind != EventRecovered && ev.Kind != EventRemoved && !ev.SilentSince.IsZero() {
