@@ -68,10 +68,10 @@ func fates(t *testing.T, m *laneswap.Manager, d *desk) map[string][]string {
 	t.Helper()
 	fate := map[string][]string{}
 	d.says(func(n laneswap.Notification) error {
-		switch {
-		case n.Event.Service == "dead":
+		switch n.Event.Service {
+		case "dead":
 			return laneswap.Refused(errAway)
-		case n.Event.Service == "waiting":
+		case "waiting":
 			return errAway
 		}
 		return nil

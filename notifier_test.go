@@ -31,7 +31,7 @@ func TestNotifier_isToldInOrderAndNeverOfAFirstGoodBeat(t *testing.T) {
 		h.Beat()
 		synctest.Wait()
 		require.Equal(t, []string{
-			"Billing (billing@web) is stale, was healthy, silent since 2000-01-01T00:00:00Z",
+			"Billing (billing@web) is stale, was healthy, silent since 2000-01-01T00:00:00Z for 1m0s",
 			"Billing (billing@web) recovered and is healthy after 1m30s, since 2000-01-01T00:01:00Z (it was: silent for longer than 1m0s)",
 			"Billing (billing@web) is error, was healthy: disk full",
 			"Billing (billing@web) recovered and is healthy after 1s, since 2000-01-01T00:02:30Z (it was: reported error: disk full)",

@@ -124,7 +124,7 @@ func (m *Manager) drain(ctx context.Context) error {
 		if !p.ended(ctx) {
 			errs = append(errs, fmt.Errorf("%w: %s did not return", ErrNotifier, p.name))
 		} else if n := p.courier.left(); n > 0 {
-			errs = append(errs, fmt.Errorf("%w: %s: %d notices not delivered", ErrNotifier, p.name, n))
+			errs = append(errs, fmt.Errorf("%w: %s: %s not delivered", ErrNotifier, p.name, plural(n, "notice")))
 		}
 	}
 	return errors.Join(errs...)

@@ -62,13 +62,14 @@ func (i *Item) title() string {
 
 // digestTitle counts what happened.
 func digestTitle(items []Item) string {
-	var order []string
-	counts := map[string]int{}
+	var order, parts []string
+	counts, own := map[string]int{}, 0
 	for _, item := range items {
 		word := string(item.Event.To)
 		switch {
 		case item.Event.Service == "":
-			word = "of LaneSwap itself"
+			own++
+			continue
 		case item.Event.Kind == EventRecovered:
 			word = "recovered"
 		case item.Event.Kind == EventRemoved:
@@ -79,11 +80,14 @@ func digestTitle(items []Item) string {
 		}
 		counts[word]++
 	}
-	parts := make([]string, len(order))
-	for i, word := range order {
-		parts[i] = fmt.Sprintf("%d %s", counts[word], word)
+	for _, word := range order {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[word], word))
 	}
-	return plural(len(items), "service") + ": " + strings.Join(parts, ", ")
+	title := plural(len(items)-own, "service") + ": " + strings.Join(parts, ", ")
+	if own > 0 {
+		title += ", and LaneSwap of itself"
+	}
+	return title
 }
 
 func plural(n int, noun string) string {
@@ -106,7 +110,7 @@ func (i *Item) describe() string {
 	}
 	switch {
 	case i.Flapping > 0:
-		fmt.Fprintf(&b, " is flapping, %d changes in 30 minutes, and is %s now", i.Flapping, ev.To)
+		fmt.Fprintf(&b, " is flapping, %d changes in 30 minutes, and is %s now; what follows is told every 15 minutes", i.Flapping, ev.To)
 	case i.Reminder > 0:
 		fmt.Fprintf(&b, " is still %s, bad for %s, since %s", ev.To, roundly(i.Reminder), clock(ev.StartedAt))
 	case ev.Kind == EventRecovered && len(i.Earlier) > 0:
@@ -130,7 +134,7 @@ func (i *Item) describe() string {
 		fmt.Fprintf(&b, " is %s, was %s", ev.To, from)
 	}
 	if ev.Kind != EventRecovered && ev.Kind != EventRemoved && !ev.SilentSince.IsZero() {
-		fmt.Fprintf(&b, ", silent since %s", clock(ev.SilentSince))
+		fmt.Fprintf(&b, ", silent since %s for %s", clock(ev.SilentSince), roundly(ev.At.Sub(ev.SilentSince)+i.Reminder))
 	}
 	if ev.Message != "" {
 		fmt.Fprintf(&b, ": %s", Sanitize(ev.Message))

@@ -264,7 +264,7 @@ func TestServer_stopsWellWithNoticesThatItsStorageKeeps(t *testing.T) {
 	require.Empty(t, posts)
 
 	back.Store(true)
-	s = run(t, cfg)
+	run(t, cfg)
 	select {
 	case body := <-posts:
 		require.Contains(t, body, "billing is error")

@@ -11,7 +11,7 @@ import (
 // threshold takes a number of heartbeats, or either of what laneswap.ParseThreshold
 // takes as a string.
 func (f *fields) threshold(key string) laneswap.Threshold {
-	text := ""
+	var text string
 	switch v := f.values[key].(type) {
 	case nil:
 		return laneswap.Threshold{}

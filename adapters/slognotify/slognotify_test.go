@@ -88,7 +88,7 @@ func TestNotifier_writesTransitionsInOrder(t *testing.T) {
 		time.Sleep(90 * time.Second)
 		require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{}))
 		require.NoError(t, m.Stop(context.Background()))
-		require.Equal(t, `level=ERROR msg="svc is stale, was healthy, silent since 2000-01-01T00:00:00Z" notice=event kind=down service=svc from=healthy to=stale at=2000-01-01T00:01:00.000Z
+		require.Equal(t, `level=ERROR msg="svc is stale, was healthy, silent since 2000-01-01T00:00:00Z for 1m0s" notice=event kind=down service=svc from=healthy to=stale at=2000-01-01T00:01:00.000Z
 level=INFO msg="svc recovered and is healthy after 30s, since 2000-01-01T00:01:00Z (it was: silent for longer than 1m0s)" notice=event kind=recovered service=svc from=stale to=healthy at=2000-01-01T00:01:30.000Z duration=30s
 `, out.String())
 	})
