@@ -23,7 +23,8 @@ Signals, standard input, output and the exit code pass through. When the program
 fails, the service turns to error, and its message says the exit code or signal
 and the last 4 KiB of output; when it ends well, it says shutdown. When this
 wrapper is killed, the service goes stale. A server that is away neither delays
-nor harms the program.
+nor harms the program. People are told of a failure at once, whatever
+--alert-after says: that is about silence while the program runs.
 
 The flags are the service's whole registration: one that was made before under
 the same id is replaced, except for its metadata, which is added to.
