@@ -213,13 +213,9 @@ func (c *courier) confirm(n *notice, ticket uint64) {
 	}
 }
 
-// reached says that a service has had as many heartbeats as its notices wait for.
-func (c *courier) reached(service ServiceID, now instant) []report {
-	return c.rehold(service, nil, now)
-}
-
-// rehold has what waits for a threshold wait for another one; for none, with nil.
-func (c *courier) rehold(service ServiceID, h *hold, now instant) []report {
+// rehold has what waits for a threshold wait for another one; for none, with nil,
+// because of why: "" when the threshold is reached.
+func (c *courier) rehold(service ServiceID, h *hold, why string, now instant) []report {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.threads[service]
@@ -227,7 +223,7 @@ func (c *courier) rehold(service ServiceID, h *hold, now instant) []report {
 		return nil
 	}
 	if h == nil || h.recovery != t.hold.recovery {
-		c.release(t, now)
+		c.release(t, why, now)
 	} else {
 		if h.threshold == t.hold.threshold && t.hold.until < h.until { // nobody waits longer for a restart
 			merged := *h

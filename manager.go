@@ -379,7 +379,6 @@ func (m *Manager) watch() {
 		if now := m.now(); now.mono >= clean {
 			clean = now.mono + rest
 			m.forgetDue(now)
-			m.bury()
 		}
 		timer.Reset(time.Duration(max(0, min(tick, m.judge.agenda.head.Load()-m.now().mono))))
 	}
@@ -471,10 +470,14 @@ func (m *Manager) counted(r *record) {
 	if r.awaited == 0 || r.gone == alive && r.armed && r.cell.beats.Load() < r.awaited {
 		return
 	}
+	why := ""
+	if r.cell.beats.Load() < r.awaited {
+		why = "told at once in spite of its threshold: no more heartbeats are expected"
+	}
 	r.awaited = 0
 	now := m.now()
 	for _, p := range *m.posts.Load() {
-		m.remember(p.courier.reached(r.id, now))
+		m.remember(p.courier.rehold(r.id, nil, why, now))
 	}
 	r.cell.slow.Store(!r.quiet())
 }

@@ -159,15 +159,17 @@ func (m *Manager) resumeThread(p *post, r *record, k taken) {
 		switch {
 		case r.incident != nil && ev.bad() && ev.Incident == r.incident.id:
 			latest = ev
-		case ev.ends() && ev.Incident == k.incident:
+		case ev.ends() && ev.Sequence > k.sequence:
 			end = ev
 		}
 	}
 	if r.incident == nil {
 		if end != nil && !k.withheld && !k.held {
 			// It was not there when that happened, and would leave people with an alarm.
-			l := p.courier.offer(end, intake{}, now)
-			m.confirm([]letter{l}, m.journal.note(now.mono, rowsOf([]letter{l}), nil))
+			if _, there := p.courier.find(end); !there {
+				l := p.courier.offer(end, intake{}, now)
+				m.confirm([]letter{l}, m.journal.note(now.mono, rowsOf([]letter{l}), nil))
+			}
 		}
 		if end == nil || k.withheld {
 			m.remember(p.courier.catchUp(k, nil, now))
@@ -186,7 +188,7 @@ func (m *Manager) rehold(r *record) {
 	now := m.now()
 	h := r.holds(now)
 	for _, p := range *m.posts.Load() {
-		m.remember(p.courier.rehold(r.id, h, now))
+		m.remember(p.courier.rehold(r.id, h, "its threshold is reached, or another one", now))
 	}
 	r.awaited = 0
 	if h != nil && m.holding(r.id) {

@@ -45,6 +45,7 @@ type taken struct {
 	held     bool   // something waits for a threshold
 	withheld bool   // nobody was told that it is bad
 	incident string // the one that the notifier is to think open; "" for none
+	sequence uint64 // of the latest that it knows
 }
 
 // taken lists what is known of services.
@@ -54,7 +55,7 @@ func (c *courier) taken() (all []taken) {
 	for id, t := range c.threads {
 		k := taken{service: id, held: t.hold != nil, withheld: t.withheld()}
 		if last := t.latest(); last != nil && last.ev.bad() {
-			k.incident = last.ev.Incident
+			k.incident, k.sequence = last.ev.Incident, last.ev.Sequence
 		}
 		if k.held || k.incident != "" {
 			all = append(all, k)

@@ -51,7 +51,7 @@ func (c *courier) age(now instant) {
 	c.ageAt = math.MaxInt64
 	for t := range c.lines() {
 		if t.hold != nil && now.mono >= t.hold.until {
-			c.release(t, now)
+			c.release(t, "", now)
 		}
 		for t.free > 0 && now.mono-t.waiting[0].since >= int64(owedFor) {
 			c.changed = append(c.changed, c.giveUp(t, 0, 1, now, "given up: it could not be delivered for 24 hours")...)

@@ -1,6 +1,7 @@
 package laneswap
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -101,7 +102,7 @@ func (c *courier) take(t *thread, n *notice, in intake, now instant) (ended []*n
 	switch {
 	case t.withheld() && ev.bad() && in.hold == nil: // it was registered anew
 		t.push(c, n)
-		c.release(t, now)
+		c.release(t, "it has another threshold now", now)
 		return ended
 	case t.withheld():
 		if ev.bad() {
@@ -161,8 +162,9 @@ func (t *thread) latest() *notice {
 	return t.said
 }
 
-// release lets go what waits for a threshold: it is reached.
-func (c *courier) release(t *thread, now instant) {
+// release lets go what waits for a threshold: it is reached, or does not matter any
+// more because of why.
+func (c *courier) release(t *thread, why string, now instant) {
 	h := t.hold
 	if h == nil {
 		return
@@ -172,7 +174,7 @@ func (c *courier) release(t *thread, now instant) {
 		if n.state == NoticeHeld {
 			c.changed = append(c.changed, n)
 			n.state, n.hold = NoticeWaiting, nil
-			n.step(now, h.reached())
+			n.step(now, cmp.Or(why, h.reached()))
 			n.since = now.mono
 		}
 		t.announced = n.ev.bad() || t.announced && !n.ev.ends()

@@ -196,8 +196,8 @@ func (m *Manager) try(ctx context.Context, b Batch) (err error) {
 // pruned are the kinds of rows that grow old.
 var pruned = []Kind{KindEvent, kindSpan, kindAbsence, KindError, kindOutbox}
 
-// prune deletes what is older than it is to be kept, in small steps. Start starts
-// it, Stop ends it.
+// prune deletes what is older than it is to be kept, in small steps, and gives up
+// what is owed to notifiers that are gone. Start starts it, Stop ends it.
 func (m *Manager) prune(ctx context.Context) {
 	defer close(m.pruned)
 	ticker := time.NewTicker(m.opts.checkInterval)
@@ -208,6 +208,7 @@ func (m *Manager) prune(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		m.bury()
 		for _, kind := range pruned {
 			for range pruneSteps {
 				n, err := m.pruneStep(ctx, kind)

@@ -1,0 +1,221 @@
+package laneswap_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/examples/memorystore"
+)
+
+// What came while a message was under way is told by Stop as well, or Stop says
+// that it was not.
+func TestStop_tellsWhatCameWhileAMessageWasUnderWay(t *testing.T) {
+	for _, patience := range []time.Duration{4 * time.Second, 10 * time.Second} {
+		for _, flapping := range []bool{false, true} {
+			t.Run(fmt.Sprint(patience, flapping), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					d := newDesk()
+					m := open(t, d)
+					h := well(t, m, "svc")
+					if flapping {
+						for range 3 {
+							says(t, h, bad, good)
+						}
+						time.Sleep(20 * time.Minute)
+					}
+					d.calls()
+					d.takes(2 * time.Second)
+					report := func(s laneswap.Status) { require.NoError(t, h.Report(laneswap.Heartbeat{Status: s})) }
+					report(bad)
+					time.Sleep(laneswap.DefaultGroupWait + time.Second) // it is under way
+					report(good)
+					ctx, cancel := context.WithTimeout(context.Background(), patience)
+					defer cancel()
+					before := time.Now()
+					err := m.Stop(ctx)
+					var kinds []laneswap.EventKind
+					for _, ev := range eventsIn(d.took()...) {
+						kinds = append(kinds, ev.Kind)
+					}
+					if err == nil {
+						require.Equal(t, []laneswap.EventKind{laneswap.EventDown, laneswap.EventRecovered}, kinds, "it said that all was told")
+					}
+					require.LessOrEqual(t, time.Since(before), 4*time.Second)
+				})
+			})
+		}
+	}
+}
+
+// The change with which it begins to flap comes while a message of it is under way:
+// that it flaps was not said by that message.
+func TestFlapping_isSaidThoughItBeganWhileAMessageWasUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := open(t, d)
+		h := well(t, m, "svc")
+		says(t, h, bad, good) // the second and the third change: it was unknown
+		time.Sleep(time.Minute)
+		d.calls()
+		d.takes(3 * time.Second)
+		report := func(s laneswap.Status) { require.NoError(t, h.Report(laneswap.Heartbeat{Status: s})) }
+		report(bad) // the fourth
+		time.Sleep(laneswap.DefaultGroupWait + time.Second)
+		report(good)
+		time.Sleep(time.Second)
+		report(bad) // the sixth, and it stays so
+		time.Sleep(time.Minute)
+		calls := d.calls()
+		require.Len(t, calls, 2, "within a minute people know that it is down and flaps")
+		require.Equal(t, laneswap.NoticeEvent, calls[0].note.Kind)
+		require.Equal(t, laneswap.NoticeFlapping, calls[1].note.Kind)
+	})
+}
+
+// Who was told that a service is bad is told that it is good again, whatever its
+// filter says, and though it could not be heard and LaneSwap was restarted in
+// between.
+func TestRoutes_recoveryOfWhatWasAnnouncedIsToldAfterItCouldNotBeHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk, d := memorystore.New(), newDesk()
+		only := laneswap.Only(d, laneswap.MinLevel(laneswap.LevelWarning))
+		s := newSevered(disk)
+		m := launch(t, s, laneswap.WithNotifier(only))
+		h := register(t, m.Manager, laneswap.Registration{ID: "svc", Interval: 24 * time.Hour, StaleAfter: 25 * time.Hour})
+		require.NoError(t, h.Report(laneswap.Heartbeat{Status: bad}))
+		time.Sleep(23 * time.Hour)
+		require.Equal(t, laneswap.EventDown, d.one(t).Event.Kind)
+		m.crash(s)
+		time.Sleep(4 * time.Hour) // it was expected in this time
+		s = newSevered(disk)
+		m = launch(t, s, laneswap.WithNotifier(only))
+		time.Sleep(10 * time.Minute)
+		require.Equal(t, laneswap.StatusUnknown, statusOf(t, m.Manager, "svc").Status)
+		d.calls()
+		m.crash(s)
+		m = launch(t, disk, laneswap.WithNotifier(only))
+		require.NoError(t, mustHandle(t, m.Manager, "svc").Report(laneswap.Heartbeat{}))
+		time.Sleep(time.Minute)
+		evs := eventsIn(d.took()...)
+		require.NotEmpty(t, evs, "nobody is left with an alarm")
+		require.Equal(t, laneswap.EventRecovered, evs[len(evs)-1].Kind)
+		m.stop(t)
+	})
+}
+
+// A job that fails each night is told of, though LaneSwap is restarted each day.
+func TestThreshold_restartsDoNotHideWhatStaysBad(t *testing.T) {
+	for _, crash := range []bool{true, false} {
+		t.Run(fmt.Sprint("reported, crash ", crash), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				disk, d := memorystore.New(), newDesk()
+				s := newSevered(disk)
+				m := launch(t, s, laneswap.WithNotifier(d))
+				h := register(t, m.Manager, laneswap.Registration{ID: "nightly", NoDeadline: true, AlertAfter: beats(3)})
+				h.Beat()
+				for range 8 {
+					require.NoError(t, mustHandle(t, m.Manager, "nightly").Report(laneswap.Heartbeat{Status: bad}))
+					time.Sleep(time.Hour)
+					if crash {
+						m.crash(s)
+					} else {
+						m.stop(t)
+					}
+					s = newSevered(disk)
+					m = launch(t, s, laneswap.WithNotifier(d))
+					time.Sleep(time.Hour)
+				}
+				require.Len(t, d.took(), 1, "eight heartbeats were bad, three are needed")
+				m.stop(t)
+			})
+		})
+		t.Run(fmt.Sprint("silent, crash ", crash), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				disk, d := memorystore.New(), newDesk()
+				s := newSevered(disk)
+				m := launch(t, s, laneswap.WithNotifier(d))
+				h := register(t, m.Manager, laneswap.Registration{ID: "hourly", Interval: time.Hour, StaleAfter: 90 * time.Minute, AlertAfter: beats(3)})
+				h.Beat()
+				time.Sleep(100 * time.Minute)
+				require.Equal(t, laneswap.StatusStale, statusOf(t, m.Manager, "hourly").Status)
+				for range 20 {
+					time.Sleep(30 * time.Minute)
+					if crash {
+						m.crash(s)
+					} else {
+						m.stop(t)
+					}
+					s = newSevered(disk)
+					m = launch(t, s, laneswap.WithNotifier(d))
+				}
+				require.Len(t, d.took(), 1, "silent for ten hours, three are needed")
+				m.stop(t)
+			})
+		})
+	}
+}
+
+// That a digest failed once, long ago, is forgotten: the next storm does not fall
+// apart because one attempt fails.
+func TestStorm_doesNotFallApartForTroubleOfLongAgo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := open(t, d)
+		handles := many(t, m, 200)
+		back, over := time.Now().Add(100*time.Second), false
+		d.says(func(n laneswap.Notification) error { // away until something small comes
+			if !over && (len(n.Items) > 1 || time.Now().Before(back)) {
+				return errAway
+			}
+			over = true
+			return nil
+		})
+		turn(t, handles[:11], bad)
+		time.Sleep(time.Hour)
+		calls := d.calls()
+		require.Len(t, namesIn(notesOf(calls)...), 11)
+		for _, h := range handles[:11] { // one by one
+			says(t, h, good)
+		}
+		time.Sleep(24 * time.Hour)
+		d.calls()
+		first := true
+		d.says(func(laneswap.Notification) error {
+			if first {
+				first = false
+				return errAway
+			}
+			return nil
+		})
+		turn(t, handles, bad)
+		time.Sleep(time.Hour)
+		calls = d.calls()
+		notes := notesOf(calls)
+		require.Len(t, namesIn(notes...), 200)
+		require.LessOrEqual(t, len(notes), 3, "one attempt has failed")
+	})
+}
+
+// A typed nil is what many a program returns by mistake.
+func TestNotifier_errorsThatAreTypedNilsDoNotEndTheProgram(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		d.says(func(laneswap.Notification) error {
+			var err *url.Error
+			return err
+		})
+		m := open(t, d, laneswap.WithGroupWait(0))
+		says(t, well(t, m, "svc"), bad)
+		require.NotEmpty(t, d.calls())
+		d.says(nil)
+		time.Sleep(10 * time.Minute)
+		require.Len(t, d.took(), 1)
+	})
+}

@@ -1,0 +1,168 @@
+package laneswap_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/examples/memorystore"
+)
+
+// A receiver that takes no digests is not asked again and again when it is to be
+// reminded of many services.
+func TestReminders_digestOfThemThatIsRefusedFallsApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		count := 0
+		var at time.Time
+		d.says(func(n laneswap.Notification) error {
+			if len(n.Items) == 1 {
+				return nil
+			}
+			if !time.Now().Equal(at) {
+				at, count = time.Now(), 0
+			}
+			if count++; count > 100 {
+				return nil // or time would stand still
+			}
+			return laneswap.Refused(errors.New("no digests"))
+		})
+		m := open(t, d, laneswap.WithRemindEvery(time.Hour))
+		turn(t, many(t, m, 12), laneswap.StatusError)
+		time.Sleep(time.Minute)
+		d.calls()
+		time.Sleep(time.Hour)
+		calls := d.calls()
+		require.LessOrEqual(t, len(calls), 2+12, "a digest, and then each alone")
+		require.Len(t, namesIn(notesOf(calls)...), 12)
+	})
+}
+
+func notesOf(calls []visit) (notes []laneswap.Notification) {
+	for _, c := range calls {
+		if c.err == nil {
+			notes = append(notes, c.note)
+		}
+	}
+	return notes
+}
+
+// A notifier that is added once the Manager runs is told what it is owed all the
+// same, also what waits for a threshold.
+func TestAddNotifier_afterStartGoesOnWithWhatIsHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk, d := memorystore.New(), newDesk()
+		s := newSevered(disk)
+		m := launch(t, s, laneswap.WithNotifier(d))
+		h := register(t, m.Manager, laneswap.Registration{ID: "svc", NoDeadline: true, AlertAfter: beats(3)})
+		says(t, h, good, bad)
+		m.crash(s)
+		m = launch(t, disk)
+		require.NoError(t, m.AddNotifier(d))
+		says(t, mustHandle(t, m.Manager, "svc"), bad, bad, bad, bad, bad)
+		time.Sleep(time.Minute)
+		require.Len(t, d.took(), 1, "five more heartbeats were bad")
+		require.NoError(t, m.CheckBooks())
+		m.stop(t)
+	})
+}
+
+// A notifier that was not there when a service recovered is not reminded of it for
+// ever.
+func TestAddNotifier_afterStartIsNotRemindedOfWhatIsOver(t *testing.T) {
+	for name, late := range map[string]bool{"added after the recovery": true, "added before it": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				disk, d := memorystore.New(), newDesk()
+				s := newSevered(disk)
+				m := launch(t, s, laneswap.WithNotifier(d))
+				h := well(t, m.Manager, "svc")
+				says(t, h, bad)
+				time.Sleep(time.Minute)
+				d.one(t)
+				m.crash(s)
+				m = launch(t, disk, laneswap.WithRemindEvery(time.Hour))
+				if !late {
+					require.NoError(t, m.AddNotifier(d))
+				}
+				says(t, mustHandle(t, m.Manager, "svc"), good)
+				if late {
+					require.NoError(t, m.AddNotifier(d))
+				}
+				time.Sleep(5 * time.Hour)
+				for _, n := range d.took() {
+					require.NotEqual(t, laneswap.NoticeReminder, n.Kind, n.Text)
+				}
+				require.Zero(t, owed(t, disk))
+				m.stop(t)
+			})
+		})
+	}
+}
+
+// The same where the last thing that was said is that it flaps.
+func TestReminders_endWhereTheNotifierWasAwayAndTheServiceFlapped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk, d := memorystore.New(), newDesk()
+		s := newSevered(disk)
+		m := launch(t, s, laneswap.WithNotifier(d), laneswap.WithFlapLimit(5))
+		h := well(t, m.Manager, "svc")
+		says(t, h, bad, good, bad, good, bad, good, bad)
+		time.Sleep(20 * time.Minute)
+		m.crash(s)
+		d.calls()
+		m = launch(t, disk, laneswap.WithFlapLimit(5)) // without the notifier
+		says(t, mustHandle(t, m.Manager, "svc"), good)
+		m.stop(t)
+		m = launch(t, disk, laneswap.WithNotifier(d), laneswap.WithFlapLimit(5), laneswap.WithRemindEvery(time.Hour))
+		time.Sleep(5 * time.Hour)
+		for _, n := range d.took() {
+			require.NotEqual(t, laneswap.NoticeReminder, n.Kind, n.Text)
+		}
+		m.stop(t)
+	})
+}
+
+// After a restart a reminder says how the service is, not what it was once told.
+func TestReminders_afterARestartSayNothingThatIsNoLongerTrue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk, d := memorystore.New(), newDesk()
+		only := laneswap.Only(d, laneswap.OnStatuses(laneswap.StatusWarning))
+		m := launch(t, disk, laneswap.WithNotifier(only), laneswap.WithRemindEvery(time.Hour))
+		says(t, well(t, m.Manager, "svc"), laneswap.StatusWarning, laneswap.StatusCritical)
+		m.stop(t)
+		d.calls()
+		m = launch(t, disk, laneswap.WithNotifier(only), laneswap.WithRemindEvery(time.Hour))
+		time.Sleep(90 * time.Minute)
+		for _, n := range d.took() {
+			require.NotContains(t, n.Text, "still warning", "it is critical")
+		}
+		m.stop(t)
+	})
+}
+
+// What happens while a reminder is under way is gathered, and held back where the
+// service flaps, as at any other time.
+func TestReminders_whatComesDuringOneIsGathered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := open(t, d, laneswap.WithRemindEvery(time.Hour))
+		h := well(t, m, "svc")
+		says(t, h, bad)
+		time.Sleep(time.Minute)
+		d.one(t)
+		d.takes(3 * time.Second)
+		time.Sleep(time.Hour - 63*time.Second) // a reminder is under way
+		said := time.Now()
+		says(t, h, good)
+		time.Sleep(time.Minute)
+		calls := d.calls()
+		require.Len(t, calls, 2)
+		require.Equal(t, laneswap.NoticeReminder, calls[0].note.Kind)
+		require.GreaterOrEqual(t, calls[1].at.Sub(said), laneswap.DefaultGroupWait)
+	})
+}
