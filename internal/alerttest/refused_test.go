@@ -153,7 +153,7 @@ func TestPermanent_stopSaysWhatIsLostInMemory(t *testing.T) {
 		s.owing = true
 		err := s.Stop(context.Background())
 		require.ErrorIs(t, err, laneswap.ErrNotifier)
-		require.ErrorContains(t, err, "1 notices not delivered")
+		require.ErrorContains(t, err, "1 notice not delivered")
 	})
 }
 
