@@ -48,7 +48,7 @@ func Send(ctx context.Context, n Notifier, note Notification) (messageID string,
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %w", ErrNotifier, &panicError{p, debug.Stack()})
+			err = &failure{err: fmt.Errorf("%w: the notifier panicked", ErrNotifier), panicked: &panicked{p, debug.Stack()}}
 		}
 	}()
 	note.receipt = &receipt{}
@@ -62,14 +62,12 @@ func Send(ctx context.Context, n Notifier, note Notification) (messageID string,
 	return note.receipt.take(), nil
 }
 
-// panicError is a panic of a notifier. What it panicked with may hold a secret: that
-// is for the log only.
-type panicError struct {
+// panicked is what a notifier panicked with. It may hold a secret: it is for the log
+// only.
+type panicked struct {
 	value any
 	stack []byte
 }
-
-func (*panicError) Error() string { return "the notifier panicked" }
 
 // Permanent says that the receiver will take nothing any more, such as a webhook
 // that was deleted. The Manager asks this notifier no more until it is started
@@ -116,6 +114,9 @@ type failure struct {
 	kind  failKind
 	after time.Duration
 	err   error
+	// panicked is set by Send: the error of a notifier is not looked into anywhere
+	// else, for that may panic too.
+	panicked *panicked
 }
 
 func (f *failure) Error() string { return f.err.Error() }

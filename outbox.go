@@ -142,6 +142,9 @@ func (m *Manager) resumePost(p *post, find func(ServiceID) *record) {
 	for _, k := range p.courier.taken() {
 		r := find(k.service)
 		if r == nil {
+			if k.held && !k.withheld {
+				m.remember(p.courier.rehold(k.service, nil, "the service is gone", m.now()))
+			}
 			m.remember(p.courier.catchUp(k, nil, m.now()))
 			continue
 		}

@@ -97,9 +97,8 @@ func (m *Manager) dispatch(ctx context.Context, p *post, msg *message) {
 		if IsPermanent(err) || IsRefused(err) {
 			level = slog.LevelError
 		}
-		var panicked *panicError
-		if errors.As(err, &panicked) {
-			m.log.Error("notifier panicked", "notifier", p.key, "panic", fmt.Sprint(panicked.value), "stack", string(panicked.stack))
+		if what := failureOf(err).panicked; what != nil {
+			m.log.Error("notifier panicked", "notifier", p.key, "panic", fmt.Sprint(what.value), "stack", string(what.stack))
 		}
 		ev := &msg.note.Event
 		m.log.Log(ctx, level, "notice not delivered", "notifier", p.key, "service", ev.Service, "event", ev.ID, "services", len(msg.parts), "attempt", msg.note.Attempt, "err", err)

@@ -75,10 +75,15 @@ func (c *courier) catchUp(k taken, latest *Event, now instant) []report {
 		return nil
 	}
 	t.current = latest
-	if latest != nil {
-		return nil
-	}
 	var changed []*notice
+	if latest != nil {
+		if t.hold != nil && t.hold.recovery {
+			changed = t.cancel(now, "bad again before it was to be told")
+			c.weigh(changed)
+			t.announced = true
+		}
+		return c.report(changed, now)
+	}
 	if t.withheld() {
 		changed = t.cancel(now, "over before it was to be told")
 		c.weigh(changed)
