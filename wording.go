@@ -143,7 +143,7 @@ func (i *Item) describe() string {
 		fmt.Fprintf(&b, " (it was: %s)", Sanitize(ev.Cause))
 	}
 	if n := i.before(); n > 0 {
-		fmt.Fprintf(&b, "; %s before that, which is over as well", plural(n, "incident"))
+		fmt.Fprintf(&b, "; %s before that, also over", plural(n, "incident"))
 	}
 	return b.String()
 }
