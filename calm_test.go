@@ -6,6 +6,8 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,12 +40,20 @@ func TestNotices_peopleKnowHowThingsStandOnceAllIsCalm(t *testing.T) {
 
 func randomLife(t *testing.T, r *rand.Rand) {
 	disk, d := memorystore.New(), newDesk()
-	trouble := true
+	var trouble atomic.Bool
+	trouble.Store(true)
+	var mood sync.Mutex
+	moods := rand.New(rand.NewPCG(r.Uint64(), 7)) // the receivers of two lives may overlap
+	roll := func(n int) int {
+		mood.Lock()
+		defer mood.Unlock()
+		return moods.IntN(n)
+	}
 	d.says(func(n laneswap.Notification) error {
-		if !trouble {
+		if !trouble.Load() {
 			return nil
 		}
-		switch r.IntN(12) {
+		switch roll(12) {
 		case 0, 4:
 			return errAway
 		case 5:
@@ -51,17 +61,17 @@ func randomLife(t *testing.T, r *rand.Rand) {
 				return laneswap.Refused(errAway)
 			}
 		case 6:
-			if r.IntN(5) == 0 {
+			if roll(5) == 0 {
 				return laneswap.Permanent(errAway)
 			}
 		case 1:
-			return laneswap.RetryAfter(errAway, time.Duration(r.IntN(300))*time.Second)
+			return laneswap.RetryAfter(errAway, time.Duration(roll(300))*time.Second)
 		case 2:
-			time.Sleep(time.Duration(r.IntN(40)) * time.Second)
+			time.Sleep(time.Duration(roll(40)) * time.Second)
 			return errors.New("slow")
 		case 3:
-			time.Sleep(time.Duration(r.IntN(20)) * time.Second)
-			if r.IntN(4) == 0 {
+			time.Sleep(time.Duration(roll(20)) * time.Second)
+			if roll(4) == 0 {
 				panic("desk")
 			}
 		}
@@ -159,7 +169,7 @@ func randomLife(t *testing.T, r *rand.Rand) {
 		}
 		time.Sleep(time.Duration(r.IntN(90)) * time.Second)
 	}
-	trouble = false
+	trouble.Store(false)
 	faulty.Heal()
 	_, _ = m.TestNotifier(t.Context(), "desk")
 	for i := range status {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -155,7 +156,7 @@ func TestThreshold_countsForWhatIsOwedAgainAfterAKill(t *testing.T) {
 		h := register(t, m.Manager, laneswap.Registration{ID: "svc", NoDeadline: true, AlertAfter: beats(3)})
 		h.Beat()
 		time.Sleep(time.Minute)
-		torn.only = true
+		torn.only.Store(true)
 		require.NoError(t, h.Report(laneswap.Heartbeat{Status: bad}))
 		synctest.Wait() // its first half is stored
 		m.crash(s)
@@ -173,11 +174,11 @@ func TestThreshold_countsForWhatIsOwedAgainAfterAKill(t *testing.T) {
 // without transactions does when it is killed.
 type tornStore struct {
 	laneswap.Storage
-	only bool
+	only atomic.Bool
 }
 
 func (s *tornStore) Commit(ctx context.Context, b laneswap.Batch) error {
-	if s.only && len(b.Insert) > 0 {
+	if s.only.Load() && len(b.Insert) > 0 {
 		b.Put, b.Delete, b.Seen = nil, nil, nil
 		_ = s.Storage.Commit(ctx, b)
 		return errCut

@@ -163,6 +163,7 @@ func TestNotifier_mayMisbehaveInEveryWay(t *testing.T) {
 		}}))
 		flip(t, register(t, m, laneswap.Registration{ID: "x"}), 7)
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		require.Equal(t, 6, told)
 		require.Equal(t, 2, calls)
 	})
