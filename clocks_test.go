@@ -236,11 +236,11 @@ func TestNotices_rowsThatAreNonsenseHarmNobody(t *testing.T) {
 				for _, id := range []laneswap.ServiceID{"spoilt", "other"} {
 					says(t, mustHandle(t, m.Manager, id), good, bad, good)
 				}
-				time.Sleep(2 * time.Hour)
+				time.Sleep(20 * time.Minute)
 				m.stop(t)
 				t.Log("owed", owed(t, disk))
 				m = launch(t, disk, laneswap.WithNotifier(d))
-				time.Sleep(2 * time.Hour)
+				time.Sleep(20 * time.Minute)
 				m.stop(t)
 				if name != "unknown notifier" {
 					require.Zero(t, owed(t, disk))
