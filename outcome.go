@@ -246,16 +246,25 @@ func (c *courier) status(now instant) NotifierStatus {
 	if s.Waiting > 0 {
 		s.Oldest = wallTime(oldest)
 	}
-	barred := max(c.asked, c.pause)
+	retry := max(c.asked, c.pause)
+	next := int64(math.MaxInt64)
+	for t := range c.lines() {
+		if at, ok := t.readyAt(); ok {
+			next = min(next, at)
+		}
+	}
+	if c.failures > 0 && next != math.MaxInt64 {
+		retry = max(retry, next) // the message that failed may wait a little longer
+	}
 	switch {
 	case c.busy != 0 && now.mono-c.busy > int64(notifyTimeout):
 		s.State = NotifierStuck
 	case c.disabled:
 		s.State = NotifierDisabled
-	case c.failures > 0 || barred > now.mono:
+	case c.failures > 0 || retry > now.mono:
 		s.State = NotifierRetrying
-		if barred > now.mono {
-			s.RetryAt = wallTime((now.wall + barred - now.mono) / int64(time.Millisecond))
+		if retry > now.mono {
+			s.RetryAt = wallTime((now.wall + retry - now.mono) / int64(time.Millisecond))
 		}
 	}
 	return s
