@@ -74,7 +74,18 @@ func (l *Ledger) sort(ctx context.Context) (map[laneswap.ServiceID][]laneswap.Ev
 	return events, nil
 }
 
+// errors asks for reported errors, and again where the storage was too slow to
+// answer: that is no loss.
 func (l *Ledger) errors(ctx context.Context, id laneswap.ServiceID, limit int) (out []laneswap.ErrorRecord, err error) {
+	for range 4 {
+		if out, err = l.errorsOnce(ctx, id, limit); !errors.Is(err, laneswap.ErrStorage) {
+			break
+		}
+	}
+	return out, err
+}
+
+func (l *Ledger) errorsOnce(ctx context.Context, id laneswap.ServiceID, limit int) (out []laneswap.ErrorRecord, err error) {
 	for rec, err := range l.server.client.Errors(ctx, id, laneswap.ErrorQuery{Limit: limit}) {
 		if err != nil {
 			return nil, err
