@@ -123,7 +123,7 @@ func (b *book) page(ctx context.Context, s *server, after uint64) ([]laneswap.Ev
 		Events  []json.RawMessage
 		Journal string
 	}
-	if err := s.plain(ctx, http.MethodGet, fmt.Sprint("/api/events?after=", after), nil, nil, &list); err != nil {
+	if err := s.read(ctx, fmt.Sprint("/api/events?after=", after), &list); err != nil {
 		return nil, fmt.Errorf("events behind %d: %w", after, err)
 	}
 	b.open(list.Journal)

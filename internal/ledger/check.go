@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"time"
@@ -74,10 +73,9 @@ func (l *Ledger) sort(ctx context.Context) (map[laneswap.ServiceID][]laneswap.Ev
 	return events, nil
 }
 
-// errors asks for reported errors, and again where the storage was too slow to
-// answer: that is no loss.
+// errors asks for reported errors, as server.read does.
 func (l *Ledger) errors(ctx context.Context, id laneswap.ServiceID, limit int) (out []laneswap.ErrorRecord, err error) {
-	for range 4 {
+	for range storageTries {
 		if out, err = l.errorsOnce(ctx, id, limit); !errors.Is(err, laneswap.ErrStorage) {
 			break
 		}
@@ -129,7 +127,7 @@ func (l *Ledger) checkList(ctx context.Context) error {
 	var list struct {
 		Services map[laneswap.ServiceID]laneswap.ServiceStatus
 	}
-	if err := l.server.plain(ctx, http.MethodGet, "/api/services", nil, nil, &list); err != nil {
+	if err := l.server.read(ctx, "/api/services", &list); err != nil {
 		return err
 	}
 	for id := range list.Services {
@@ -154,7 +152,7 @@ const (
 func (l *Ledger) checkHistory(ctx context.Context, a *account) error {
 	query := url.Values{"from": {l.born.UTC().Format(time.RFC3339)}, "limit": {fmt.Sprint(historyMost)}}
 	var h laneswap.History
-	if err := l.server.plain(ctx, http.MethodGet, path(a.id, "history")+"?"+query.Encode(), nil, nil, &h); err != nil {
+	if err := l.server.read(ctx, path(a.id, "history")+"?"+query.Encode(), &h); err != nil {
 		return fmt.Errorf("history of %s: %w", a.id, err)
 	}
 	if problem := differ(a.events[:a.now().events], h.Events); problem != "" {
