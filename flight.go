@@ -5,7 +5,7 @@ import "slices"
 // flight is a batch that is being committed: the same one until the storage has
 // taken it.
 type flight struct {
-	batch   Batch
+	batch   Batch // what is not stored yet
 	entries []*entry
 	first   uint64 // the oldest ticket in it
 	seen    []sighting
@@ -172,4 +172,29 @@ func (f *flight) fill() {
 	for _, s := range f.seen {
 		f.batch.Seen = append(f.batch.Seen, Seen{Service: s.service, At: wallTime(s.at)})
 	}
+}
+
+// size is how many things a batch holds.
+func (b Batch) size() int { return len(b.Insert) + len(b.Put) + len(b.Delete) + len(b.Seen) }
+
+// cut returns n things of a batch and the rest; all of them where n is zero. They are
+// in the order in which a batch is applied, but for what was seen: it goes first, for
+// the alive row among what is put is never stored before it.
+func (b Batch) cut(n int) (part, rest Batch) {
+	if n == 0 {
+		n = b.size()
+	}
+	part.Epoch, rest.Epoch = b.Epoch, b.Epoch
+	part.Seen, rest.Seen = cutRows(b.Seen, &n)
+	part.Insert, rest.Insert = cutRows(b.Insert, &n)
+	part.Put, rest.Put = cutRows(b.Put, &n)
+	part.Delete, rest.Delete = cutRows(b.Delete, &n)
+	return part, rest
+}
+
+// cutRows takes n of them at most, and that many from n.
+func cutRows[T any](rows []T, n *int) (part, rest []T) {
+	k := min(*n, len(rows))
+	*n -= k
+	return rows[:k:k], rows[k:]
 }

@@ -11,10 +11,12 @@ import (
 const (
 	commitTimeout = 10 * time.Second // of one try
 	commitPause   = 50 * time.Millisecond
-	commitRest    = 5 * time.Second // the pause between two tries doubles up to this
-	durableWithin = 5 * time.Second // after it the storage is away
-	pruneRows     = 500             // of a kind that are pruned at once
-	pruneSteps    = 40              // of a kind, in one round of housekeeping
+	commitRest    = 5 * time.Second   // the pause between two tries doubles up to this
+	durableWithin = 5 * time.Second   // after it the storage is away
+	commitSlow    = durableWithin / 2 // a try that fails after it was too large
+	commitLeast   = 10                // rows that are offered at once, to whatever storage
+	pruneRows     = 500               // of a kind that are pruned at once
+	pruneSteps    = 40                // of a kind, in one round of housekeeping
 )
 
 // writer brings what the journal decides to the storage. Its fields are its
@@ -28,7 +30,8 @@ type writer struct {
 	heard []sighting    // who was, and is yet to be stored
 	alive *entry        // the alive row that goes with the last of them
 	last  bool          // no more events come
-	took  time.Duration // the latest try
+	took  time.Duration // what the storage needed for the latest flight
+	most  int           // rows that are offered at once; 0 is all
 }
 
 // write is the goroutine that commits. Start starts it, Stop ends it: by closing
@@ -119,17 +122,27 @@ func (w *writer) drain(ctx context.Context) {
 	}
 }
 
-// commit offers a flight until the storage takes it or ctx ends.
+// commit offers a flight until the storage takes it or ctx ends. To a storage that
+// is too slow for all of it, it is offered in parts: a restart that finds some of
+// them only does with them as with those of a commit that was torn.
 func (w *writer) commit(ctx context.Context, f *flight) bool {
 	m := w.m
 	pause := commitPause
+	w.took = 0
 	for said := false; ; said = true {
 		begun := m.now().mono
-		err := m.try(ctx, f.batch)
-		w.took = time.Duration(m.now().mono - begun)
+		part, rest := f.batch.cut(w.most)
+		err := m.try(ctx, part)
+		took := time.Duration(m.now().mono - begun)
+		w.fit(part.size(), took, err == nil)
 		switch {
 		case err == nil:
-			return true
+			w.took += took
+			if rest.size() == 0 {
+				return true
+			}
+			f.batch, pause = rest, commitPause
+			continue
 		case ctx.Err() != nil:
 			return false
 		case errors.Is(err, ErrFenced):
@@ -153,6 +166,19 @@ func (w *writer) commit(ctx context.Context, f *flight) bool {
 			return false
 		}
 		pause = min(2*pause, commitRest)
+	}
+}
+
+// fit learns from a try of so many rows how many are offered at once: half as many
+// when the storage failed over them for long, twice as many when it was quick.
+func (w *writer) fit(rows int, took time.Duration, taken bool) {
+	switch {
+	case !taken && took >= commitSlow:
+		w.most = max(commitLeast, rows/2)
+	case taken && took < commitSlow && w.most > 0:
+		if w.most *= 2; w.most >= 10*batchRows {
+			w.most = 0
+		}
 	}
 }
 

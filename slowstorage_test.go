@@ -1,0 +1,119 @@
+package laneswap_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/examples/memorystore"
+)
+
+// slowly is a storage that takes all of a batch or, when its context ends before
+// that, nothing of it; so much time for each row, of what was seen for 200 of them.
+func slowly(disk laneswap.Storage, perRow time.Duration) func(context.Context, laneswap.Batch) error {
+	return func(ctx context.Context, b laneswap.Batch) error {
+		rows := len(b.Insert) + len(b.Put) + len(b.Delete) + (len(b.Seen)+199)/200
+		timer := time.NewTimer(time.Duration(rows) * perRow)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			return disk.Commit(ctx, b)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// overtaxed runs on a disk that was away while services became a warning, and then
+// an error, and has come back so slow that a thousand rows take 20 s.
+func overtaxed(t *testing.T, disk laneswap.Storage, services int) *run {
+	t.Helper()
+	p := &puppet{Storage: disk}
+	m := launch(t, p)
+	p.pull(func() { p.commit = func(context.Context, laneswap.Batch) error { return errCut } })
+	for n := range services {
+		reg := laneswap.Registration{ID: laneswap.ServiceID(fmt.Sprint("svc-", n)), NoDeadline: true}
+		for _, status := range []laneswap.Status{laneswap.StatusHealthy, laneswap.StatusWarning, laneswap.StatusError} {
+			require.NoError(t, m.AnnounceBeat(t.Context(), reg, laneswap.Heartbeat{Status: status}))
+		}
+	}
+	time.Sleep(10 * time.Second)
+	require.Greater(t, m.Health().Storage.Backlog, 3*services)
+	p.pull(func() { p.commit = slowly(disk, 20*time.Millisecond) })
+	return m
+}
+
+// TestStorage_aSlowOneTakesABacklogInParts has much wait for a storage that is away,
+// and comes back too slow to take a thousand rows before a commit is given up.
+func TestStorage_aSlowOneTakesABacklogInParts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const services = 1000
+		disk := memorystore.New()
+		m := overtaxed(t, disk, services)
+		time.Sleep(5 * time.Minute)
+		require.Equal(t, "ok", m.Health().Storage.State)
+		require.NoError(t, m.Sync(t.Context()))
+		_, err := m.Register(t.Context(), laneswap.Registration{ID: "late"})
+		require.NoError(t, err)
+		require.NoError(t, m.Sync(t.Context()))
+		m.kill()
+
+		m = launch(t, disk)
+		for n := range services {
+			st := statusOf(t, m.Manager, laneswap.ServiceID(fmt.Sprint("svc-", n)))
+			require.Equal(t, laneswap.StatusError, st.Status)
+		}
+		sum, err := m.Summary(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, services+1, sum.Total)
+		h, err := m.History(t.Context(), "svc-7", laneswap.HistoryQuery{})
+		require.NoError(t, err)
+		require.Len(t, h.Events, 3)
+		require.Len(t, h.Spans, 4)
+		m.stop(t)
+	})
+}
+
+// TestStorage_aKillBetweenPartsLeavesWholeChanges kills it while it catches up. What
+// is found then of each service is as it was at some moment, and in itself right.
+func TestStorage_aKillBetweenPartsLeavesWholeChanges(t *testing.T) {
+	t.Parallel()
+	for after := 15 * time.Second; after < 2*time.Minute; after += 7300 * time.Millisecond {
+		synctest.Test(t, func(t *testing.T) {
+			disk := memorystore.New()
+			m := overtaxed(t, disk, 400)
+			time.Sleep(after)
+			m.kill()
+
+			m = launch(t, disk)
+			found := 0
+			for n := range 400 {
+				id := laneswap.ServiceID(fmt.Sprint("svc-", n))
+				st, err := m.Service(t.Context(), id)
+				if err != nil {
+					require.ErrorIs(t, err, laneswap.ErrServiceNotFound)
+					continue
+				}
+				found++
+				h, err := m.History(t.Context(), id, laneswap.HistoryQuery{})
+				require.NoError(t, err)
+				last := laneswap.StatusUnknown
+				for _, ev := range h.Events {
+					require.Equal(t, last, ev.From)
+					last = ev.To
+				}
+				require.Equal(t, last, st.Status, "after %v: %s", after, id)
+				require.Len(t, h.Spans, len(h.Events)+1, "after %v: %s", after, id)
+				require.Equal(t, st.Incident != nil, last.Bad())
+			}
+			t.Logf("after %v: %d services", after, found)
+			m.stop(t)
+		})
+	}
+}
