@@ -45,6 +45,7 @@ type courier struct {
 	probed   bool  // a single message got through since
 	pause    int64 // mono: no attempt before it, for the last one failed
 	asked    int64 // mono: no request before it, for the receiver asked for that
+	brief    int   // how often in a row it asked for next to nothing
 	disabled bool
 	tests    []*testCall
 	next     int64         // mono: when the worker looks again; math.MinInt64 while it works

@@ -158,9 +158,6 @@ func levelOf(kind EventKind) slog.Level {
 func (m *Manager) Health() Health {
 	h := Health{Stage: [...]string{"new", "loading", "running", "stopped"}[m.stage.Load()]}
 	h.Notifiers = m.notifiers()
-	for i := range h.Notifiers {
-		h.Notifiers[i].LastError = ""
-	}
 	if m.journal == nil {
 		return h
 	}

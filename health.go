@@ -9,7 +9,7 @@ type Health struct {
 	Stage string `json:"stage"`
 	// Storage is nil without one.
 	Storage *StorageHealth `json:"storage,omitempty"`
-	// Notifiers are as Notifiers returns them, without the text of their errors.
+	// Notifiers are as Notifiers returns them.
 	Notifiers []NotifierStatus `json:"notifiers,omitempty"`
 }
 

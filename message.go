@@ -28,7 +28,9 @@ type part struct {
 
 // testCall is somebody who waits for a test message.
 type testCall struct {
-	done chan NotifierTest // holds one
+	done  chan NotifierTest // holds one
+	until int64             // mono: so long; the courier's mu guards it
+	said  string            // what the notifier said to it so far
 }
 
 // compose makes the next message of what is ready and may be told together; mu is

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"time"
 )
@@ -62,11 +63,23 @@ func Send(ctx context.Context, n Notifier, note Notification) (messageID string,
 	return note.receipt.take(), nil
 }
 
-// panicked is what a notifier panicked with. It may hold a secret: it is for the log
-// only.
+// panicked is what a notifier panicked with, for the log.
 type panicked struct {
 	value any
 	stack []byte
+}
+
+// String is what can be said of the value: what somebody wrote for the purpose, and
+// what the runtime says. Of other errors it is the type, for one of net/http holds the
+// URL of a webhook.
+func (p *panicked) String() string {
+	switch v := p.value.(type) {
+	case string:
+		return v
+	case runtime.Error:
+		return v.Error()
+	}
+	return fmt.Sprintf("%T", p.value)
 }
 
 // Permanent says that the receiver will take nothing any more, such as a webhook
@@ -81,9 +94,11 @@ func Refused(err error) error { return verdict(err, failure{kind: failRefused}) 
 
 // RetryAfter says that the receiver asked to be left alone for d: the Manager
 // asks this notifier nothing until then. Such a failure is not counted as one. A
-// negative d counts as zero, one above 24 hours as 24 hours. A nil error stays nil.
+// negative d counts as zero; of one above 6 hours no more is waited, for what is owed
+// is given up after 24. Who asks for less than a second again and again is left alone
+// for longer each time, a minute at most. A nil error stays nil.
 func RetryAfter(err error, d time.Duration) error {
-	return verdict(err, failure{kind: failLater, after: min(max(d, 0), owedFor)})
+	return verdict(err, failure{kind: failLater, after: min(max(d, 0), mostDelay)})
 }
 
 // IsPermanent reports whether err, or one that it wraps, was made by Permanent.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/url"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -60,6 +61,22 @@ func TestNotifier_thatBlocksTouchesNeitherBeatsNorOthers(t *testing.T) {
 		require.Contains(t, logged.String(), "refused")
 		close(release)
 		require.ErrorIs(t, m.Stop(context.Background()), laneswap.ErrNotifier, "two of them never took anything")
+	})
+}
+
+// What a notifier panics with may be the error of a request, with the URL in it.
+func TestNotifier_thatPanicsWithAnErrorHasItsTextInNoLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logged bytes.Buffer
+		cause := &url.Error{Op: "Post", URL: "https://hooks.example/canary", Err: errors.New("away")}
+		panicking := laneswap.NotifierFunc(func(context.Context, laneswap.Notification) error { panic(cause) })
+		m := laneswap.NewManager(atOnce(laneswap.WithNotifier(panicking), laneswap.WithLogger(slog.New(slog.NewTextHandler(&logged, nil))))...)
+		require.NoError(t, m.Start(t.Context()))
+		require.NoError(t, register(t, m, laneswap.Registration{ID: "svc"}).Report(laneswap.Heartbeat{Status: laneswap.StatusError}))
+		synctest.Wait()
+		require.Contains(t, logged.String(), "panic=*url.Error")
+		require.ErrorIs(t, m.Stop(context.Background()), laneswap.ErrNotifier)
+		require.NotContains(t, logged.String(), "canary")
 	})
 }
 

@@ -93,7 +93,11 @@ func (m *Manager) testNotifier(ctx context.Context, name string) (NotifierTest, 
 		}
 		ctx, cancel := context.WithTimeout(ctx, testPatience)
 		defer cancel()
-		call := &testCall{done: make(chan NotifierTest, 1)}
+		patience := testPatience
+		if end, ok := ctx.Deadline(); ok {
+			patience = min(patience, time.Until(end))
+		}
+		call := &testCall{done: make(chan NotifierTest, 1), until: m.now().mono + int64(patience)}
 		p.courier.test(call)
 		result := NotifierTest{}
 		select {
@@ -117,13 +121,27 @@ func (c *courier) test(call *testCall) {
 	c.nudge()
 }
 
+// testAgain has a test that was told to come later sent again, if somebody waits
+// for so long; mu is held.
+func (c *courier) testAgain(call *testCall, err error) bool {
+	if c.asked >= call.until || c.closing {
+		return false
+	}
+	call.said = excuse(err)
+	c.tests = slices.Insert(c.tests, 0, call)
+	return true
+}
+
 // abandon takes a test back for which nobody waits any more, and says what it
 // waited for.
 func (c *courier) abandon(call *testCall, now instant) (why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.tests = slices.DeleteFunc(c.tests, func(other *testCall) bool { return other == call })
+	call.until = 0
 	switch {
+	case call.said != "" && c.busy == 0:
+		return call.said
 	case c.asked > now.mono:
 		return "nothing was sent: the receiver asked to wait until " + clockAt(now, c.asked)
 	case c.busy != 0:

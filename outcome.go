@@ -7,9 +7,25 @@ import (
 	"time"
 )
 
-// leastDelay is how long a receiver is left alone that asked for it, however short
-// a time it said.
-const leastDelay = int64(250 * time.Millisecond)
+// How long a receiver is left alone that asked for it, whatever time it said.
+const (
+	leastDelay = int64(250 * time.Millisecond)
+	mostDelay  = owedFor / 4
+	// Who says less than briefDelay more than briefMost times in a row means none of it.
+	briefDelay = time.Second
+	briefMost  = 2
+)
+
+// delay has the receiver left alone for as long as it asked; mu is held.
+func (c *courier) delay(after time.Duration, now instant) {
+	d := max(int64(after), leastDelay)
+	if after >= briefDelay {
+		c.brief = 0
+	} else if c.brief++; c.brief > briefMost {
+		d = max(d, min(backoff(c.brief-briefMost), int64(time.Minute)))
+	}
+	c.asked = now.mono + d
+}
 
 // done says what came of a message: the receiver's name for it, or the error.
 // stopped says that it was cut off by Stop, which is nobody's failure.
@@ -19,6 +35,7 @@ func (c *courier) done(msg *message, id string, err error, stopped bool, now ins
 	defer c.mu.Unlock()
 	c.busy = 0
 	var changed []*notice
+	again := false
 	for _, p := range msg.parts {
 		p.t.flying = 0
 	}
@@ -27,11 +44,12 @@ func (c *courier) done(msg *message, id string, err error, stopped bool, now ins
 		if msg.test == nil {
 			changed = c.failed(msg, err, stopped, now)
 		} else if f := failureOf(err); f.kind == failLater {
-			c.asked = now.mono + max(int64(f.after), leastDelay)
+			c.delay(f.after, now)
+			again = c.testAgain(msg.test, err)
 		}
 	} else {
 		c.sent++
-		c.lastSent, c.failures, c.pause, c.disabled = now, 0, 0, false
+		c.lastSent, c.failures, c.pause, c.brief, c.disabled = now, 0, 0, 0, false
 		if len(msg.parts) > 1 {
 			c.spoiled = 0
 		}
@@ -43,7 +61,7 @@ func (c *courier) done(msg *message, id string, err error, stopped bool, now ins
 			c.spoiled = 0
 		}
 	}
-	if msg.test != nil {
+	if msg.test != nil && !again {
 		result := NotifierTest{Delivered: err == nil, MessageID: id}
 		if err != nil {
 			result.Error = excuse(err)
@@ -148,7 +166,7 @@ func (c *courier) failed(msg *message, err error, stopped bool, now instant) (ch
 	case stopped:
 		msg.step(now, "cut off: LaneSwap stopped")
 	case f.kind == failLater:
-		c.asked = now.mono + max(int64(f.after), leastDelay)
+		c.delay(f.after, now)
 		msg.step(now, fmt.Sprintf("%s; asked to wait until %s", excuse(err), clockAt(now, c.asked)))
 	case f.kind == failPermanent:
 		c.disabled = true

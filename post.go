@@ -98,7 +98,7 @@ func (m *Manager) dispatch(ctx context.Context, p *post, msg *message) {
 			level = slog.LevelError
 		}
 		if what := failureOf(err).panicked; what != nil {
-			m.log.Error("notifier panicked", "notifier", p.key, "panic", fmt.Sprint(what.value), "stack", string(what.stack))
+			m.log.Error("notifier panicked", "notifier", p.key, "panic", what.String(), "stack", string(what.stack))
 		}
 		ev := &msg.note.Event
 		m.log.Log(ctx, level, "notice not delivered", "notifier", p.key, "service", ev.Service, "event", ev.ID, "services", len(msg.parts), "attempt", msg.note.Attempt, "err", err)

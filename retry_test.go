@@ -148,6 +148,77 @@ func TestRetryAfter_nothingIsNotAtOnce(t *testing.T) {
 	}
 }
 
+// Who answers every time that it may be asked at once is overloaded.
+func TestRetryAfter_nextToNothingAgainAndAgainIsAPauseThatGrows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := tellsAtOnce(t, d)
+		d.says(always(laneswap.RetryAfter(errAway, 0)))
+		says(t, well(t, m, "svc"), bad)
+		time.Sleep(time.Hour)
+		calls := d.calls()
+		require.InDelta(t, 65, len(calls), 15)
+		require.LessOrEqual(t, calls[2].at.Sub(calls[0].at), time.Second, "twice is chance")
+		for i := range calls[1:] {
+			require.LessOrEqual(t, calls[i+1].at.Sub(calls[i].at), time.Minute)
+		}
+		d.says(nil)
+		time.Sleep(time.Minute)
+		require.Len(t, d.took(), 1)
+	})
+}
+
+// A time out of all proportion, milliseconds taken for seconds, must not be all the
+// time for which a notice is owed.
+func TestRetryAfter_aLongOneDoesNotUseUpTheDay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := tellsAtOnce(t, d)
+		d.says(always(laneswap.RetryAfter(errAway, 120_000*time.Second)))
+		says(t, well(t, m, "svc"), bad)
+		d.says(nil)
+		time.Sleep(25 * time.Hour)
+		require.Len(t, d.took(), 1)
+		require.Zero(t, d.status(t, m).Dead)
+	})
+}
+
+func TestRetryAfter_aTestIsSentAgainWhileSomebodyWaitsForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := tellsAtOnce(t, d)
+		begun := time.Now()
+		busy := func(after time.Duration) func(laneswap.Notification) error {
+			return func(laneswap.Notification) error {
+				d.says(nil)
+				return laneswap.RetryAfter(errors.New("429"), after)
+			}
+		}
+		d.says(busy(40 * time.Second))
+		result, err := m.TestNotifier(t.Context(), "desk")
+		require.NoError(t, err)
+		require.True(t, result.Delivered, result.Error)
+		require.Equal(t, 40*time.Second, time.Since(begun))
+
+		d.says(busy(2 * time.Minute))
+		begun = time.Now()
+		result, err = m.TestNotifier(t.Context(), "desk")
+		require.NoError(t, err)
+		require.Equal(t, laneswap.NotifierTest{Notifier: "desk", Error: "429"}, result, "nobody waits for so long")
+		require.Zero(t, time.Since(begun))
+		time.Sleep(2 * time.Minute)
+
+		d.says(busy(40 * time.Second))
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		result, err = m.TestNotifier(ctx, "desk")
+		require.NoError(t, err)
+		require.Equal(t, laneswap.NotifierTest{Notifier: "desk", Error: "429"}, result)
+		time.Sleep(time.Minute)
+		require.Len(t, d.took(), 1, "the first test, and none that nobody waits for")
+	})
+}
+
 func TestRetryAfter_overADayEndsWithTheDay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -302,5 +373,5 @@ func TestRetry_notifierErrorsAreReadThroughWrapping(t *testing.T) {
 	_, ok = laneswap.RetryDelay(cause)
 	require.False(t, ok)
 	after, _ = laneswap.RetryDelay(laneswap.RetryAfter(cause, 1000*time.Hour))
-	require.Equal(t, 24*time.Hour, after)
+	require.Equal(t, 6*time.Hour, after)
 }
