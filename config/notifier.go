@@ -28,6 +28,8 @@ type Notifier struct {
 	file   string            // that it is of, "" when of none
 	entry  string            // which of the file
 	called map[string]string // its keys that are variables
+
+	variables []string // that its secrets were taken from
 }
 
 // Discord is a channel of Discord.
@@ -79,6 +81,15 @@ func (c Config) AllNotifiers() []Notifier {
 		all[i].Discord, all[i].called = d, called
 	}
 	return all
+}
+
+// SecretVariables returns the names of the variables that the file of notifiers takes
+// secrets from: they are nobody else's business.
+func (c Config) SecretVariables() (names []string) {
+	for _, n := range c.Notifiers {
+		names = append(names, n.variables...)
+	}
+	return names
 }
 
 // ofVariables are the notifiers that variables make.

@@ -54,7 +54,8 @@ type notifiersReader struct {
 	taken   map[string]string // names, in small letters, and whose they are
 	read    func(path string, limit int) ([]byte, error)
 
-	problems []string
+	problems  []string
+	variables []string // that secrets of the present entry were taken from
 }
 
 // readFile returns the notifiers, or what is wrong with the file.
@@ -121,7 +122,9 @@ func (r *notifiersReader) notifier(number int, tree any) Notifier {
 	}
 	o := object{reader: r, entry: label, members: members, seen: map[string]bool{}}
 	n := Notifier{Name: o.name(), file: r.file, entry: label}
+	r.variables = nil
 	o.kind(&n)
+	n.variables = r.variables
 	for _, s := range o.texts("levels") {
 		n.Levels = append(n.Levels, o.level("levels", s))
 	}

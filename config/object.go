@@ -163,6 +163,7 @@ func (o *object) secret(key string, required bool) Secret {
 // somebody may have put the secret there.
 func (o *object) variable(key, name string) Secret {
 	value := strings.TrimSpace(o.reader.environ[name])
+	o.reader.variables = append(o.reader.variables, name)
 	if value == "" {
 		if name == "" || len(name) > 64 || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") != "" {
 			name = "that it names"

@@ -63,7 +63,8 @@ func openNotifier(cfg config.Config, n config.Notifier) (laneswap.Notifier, erro
 		return openWebhook(n)
 	}
 	return build(n, func(opts ...command.Option) (*command.Notifier, error) { return command.New(n.Command, opts...) },
-		part[command.Option]{"command", command.WithName(n.Name)})
+		part[command.Option]{"command", command.WithName(n.Name)},
+		part[command.Option]{"command", command.WithoutEnv(cfg.SecretVariables()...)})
 }
 
 func openDiscord(cfg config.Config, n config.Notifier) (laneswap.Notifier, error) {

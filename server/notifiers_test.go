@@ -272,3 +272,35 @@ func TestServer_stopsWellWithNoticesThatItsStorageKeeps(t *testing.T) {
 		t.Fatal("what was owed is not told")
 	}
 }
+
+// What the file of notifiers takes from a variable is a secret of LaneSwap's.
+func TestServer_keepsTheSecretsOfNotifiersFromPrograms(t *testing.T) {
+	t.Setenv("OPS_WEBHOOK", discordURL)
+	t.Setenv("HOOK_SECRET", "hunter2")
+	told := filepath.Join(t.TempDir(), "told")
+	s := run(t, loaded(t, "OPS_WEBHOOK="+discordURL, "HOOK_SECRET=hunter2", "LANESWAP_DISCORD_API_BASE=http://127.0.0.1:1", notifiersFile(t,
+		`{"name":"ops","discord":{"webhook":{"env":"OPS_WEBHOOK"}}}`,
+		`{"name":"hook","webhook":{"url":"http://127.0.0.1:1/","private":true,"secret":{"env":"HOOK_SECRET"}}}`,
+		`{"name":"pager","command":["/bin/sh","-c","env > \"$0\"","`+told+`"]}`)))
+	code, _ := get(t, s.URL()+"/readyz") // it has started
+	require.Equal(t, http.StatusOK, code)
+	result, err := s.Manager().TestNotifier(t.Context(), "pager")
+	require.NoError(t, err)
+	require.True(t, result.Delivered, result.Error)
+	env, err := os.ReadFile(told)
+	require.NoError(t, err)
+	require.Contains(t, string(env), "LANESWAP_TITLE=")
+	require.NotContains(t, string(env), "hunter2")
+}
+
+func TestServer_readyzHoldsTheLastErrorOfANotifier(t *testing.T) {
+	t.Parallel()
+	s := run(t, loaded(t, "LANESWAP_WEBHOOK_URL=http://127.0.0.1:1/hunter2", "LANESWAP_WEBHOOK_PRIVATE=true"))
+	code, _ := get(t, s.URL()+"/readyz")
+	require.Equal(t, http.StatusOK, code)
+	_, err := s.Manager().TestNotifier(t.Context(), "webhook")
+	require.NoError(t, err)
+	_, body := get(t, s.URL()+"/readyz")
+	require.Contains(t, string(body), `"last_error":`)
+	require.NotContains(t, string(body), "hunter2")
+}

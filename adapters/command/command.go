@@ -30,7 +30,8 @@
 // shell put "$LANESWAP_TITLE" between double quotes, and never into eval.
 //
 // The rest of the environment is that of this process without what is called
-// LANESWAP_*: those hold the secrets of LaneSwap itself. WithEnv gives another one.
+// LANESWAP_* or named by WithoutEnv: those hold the secrets of LaneSwap itself.
+// WithEnv gives another one.
 //
 // No shell is involved: the program and its arguments are what New was given, and
 // nothing of a notice becomes an argument.
@@ -47,7 +48,8 @@
 //
 // When its time is up it is killed, on Unix with all processes of its group. What it
 // has left running when it ends by itself is left alone, and its output is read for
-// two seconds more.
+// two seconds more. One that cannot be killed, since it became another user as sudo
+// does, is waited for no longer than that either.
 package command
 
 import (
@@ -83,6 +85,7 @@ type Notifier struct {
 	path string // of the program, absolute
 	args []string
 	env  []string // instead of what is inherited; nil is none given
+	kept []string // names of variables that are not inherited
 	dir  string
 
 	hidden *strings.Replacer // what is not to be in errors
@@ -114,6 +117,15 @@ func WithEnv(env ...string) Option {
 			}
 		}
 		n.env = append([]string{}, env...)
+		return nil
+	}
+}
+
+// WithoutEnv keeps variables of this process from the program, by their names: those
+// that hold secrets of others.
+func WithoutEnv(names ...string) Option {
+	return func(n *Notifier) error {
+		n.kept = append(n.kept, names...)
 		return nil
 	}
 }
@@ -188,7 +200,7 @@ func (n *Notifier) Name() string { return n.name }
 
 // Format writes which notifier it is and its program, whatever the verb: the
 // arguments may be secrets.
-func (n *Notifier) Format(f fmt.State, _ rune) {
+func (n Notifier) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "command notifier %q (%s)", n.name, filepath.Base(n.path))
 }
 
@@ -203,7 +215,7 @@ func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error
 	}
 	var stdout firstLine
 	var stderr lastLines
-	killed := false
+	killed := false // written by Wait's goroutine, read when that has returned
 	cmd := exec.CommandContext(ctx, n.path, n.args[1:]...)
 	cmd.Args[0] = n.args[0] // as it was called
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &stdout, &stderr
@@ -215,9 +227,11 @@ func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error
 		killed = err == nil
 		return err
 	}
-	err = cmd.Run()
-	if cmd.ProcessState == nil {
+	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("the program cannot be run: %s", reason(err))
+	}
+	if !ended(ctx, cmd) {
+		return fmt.Errorf("the program could not be killed, and goes on: %w", ctx.Err())
 	}
 	code := cmd.ProcessState.ExitCode()
 	switch {
@@ -235,6 +249,28 @@ func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error
 		return n.say(fmt.Errorf("the program ended by %s", cmd.ProcessState), stderr.String())
 	}
 	return n.say(fmt.Errorf("the program ended with exit status %d", code), stderr.String())
+}
+
+// ended waits for the program; false when it goes on long after its time is up.
+func ended(ctx context.Context, cmd *exec.Cmd) bool {
+	done := make(chan struct{})
+	go func() { // ends with the program
+		defer close(done)
+		_ = cmd.Wait() // its state says what came of it
+	}()
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+	}
+	grace := time.NewTimer(lastWords + time.Second) // exec closes its output after the first
+	defer grace.Stop()
+	select {
+	case <-done:
+		return true
+	case <-grace.C:
+		return false
+	}
 }
 
 // say adds what the program said last, without what it was told in confidence.

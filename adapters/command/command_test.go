@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -178,6 +179,20 @@ func TestNotify_killsTheProgramAndWhatItHasStarted(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.EqualError(t, err, "the program was killed: context canceled: waiting for the pager")
 	require.False(t, laneswap.IsRefused(err))
+}
+
+// As one that became another user, with sudo.
+func TestNotify_doesNotWaitForAProgramThatCannotBeKilled(t *testing.T) {
+	t.Parallel()
+	h := newHolder(t)
+	argv := self(t, "hang", h.address)
+	cmd := exec.Command(argv[0], argv[1:]...) // which no context ends
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	soon(t, h.here, "it did not come up")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.False(t, command.Ended(ctx, cmd))
 }
 
 func TestNotify_leavesAloneWhatTheProgramLeftBehind(t *testing.T) {

@@ -2,6 +2,7 @@ package command
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -19,7 +20,7 @@ const (
 func (n *Notifier) environ(note laneswap.Notification) []string {
 	env := n.env
 	if env == nil {
-		env = inherited(os.Environ())
+		env = inherited(os.Environ(), n.kept)
 	}
 	env = env[:len(env):len(env)]
 	if n.dir != "" {
@@ -47,12 +48,14 @@ func (n *Notifier) environ(note laneswap.Notification) []string {
 	return append(env, prefix+"TEXT="+text(note.Text))
 }
 
-// inherited is an environment without LaneSwap's own settings, which hold secrets.
-// Windows does not tell letters of variables by their case.
-func inherited(env []string) []string {
+// inherited is an environment without LaneSwap's own settings, which hold secrets,
+// and without some others. Windows does not tell letters of variables by their case.
+func inherited(env, without []string) []string {
 	kept := []string{} // not nil, which would mean all of it
 	for _, entry := range env {
-		if len(entry) < len(prefix) || !strings.EqualFold(entry[:len(prefix)], prefix) {
+		name, _, _ := strings.Cut(entry, "=")
+		own := len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
+		if !own && !slices.ContainsFunc(without, func(other string) bool { return strings.EqualFold(name, other) }) {
 			kept = append(kept, entry)
 		}
 	}

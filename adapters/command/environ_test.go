@@ -75,7 +75,8 @@ func TestNotify_keepsLaneSwapsOwnSettingsToItself(t *testing.T) {
 	t.Setenv("laneswap_webhook_secret", "canary")
 	t.Setenv("LANESWAP_TITLE", "canary")
 	t.Setenv("PAGER_TOKEN", "of the program")
-	env, _ := environOf(t, notifiertest.Notifications(now)[0])
+	t.Setenv("OPS_WEBHOOK", "canary")
+	env, _ := environOf(t, notifiertest.Notifications(now)[0], command.WithoutEnv("OPS_WEBHOOK"), command.WithoutEnv("OTHER"))
 	for key, value := range env {
 		require.NotContains(t, value, "canary", key)
 	}

@@ -15,6 +15,9 @@ func Said(args, env []string, pieces ...[]byte) string {
 	return (&Notifier{hidden: hiding(args, env)}).say(errors.New("failed"), stderr.String()).Error()
 }
 
+// Ended waits for a program until its time is up, and a little longer.
+var Ended = ended
+
 // FirstLine is the receipt of what a program wrote, in pieces.
 func FirstLine(pieces ...[]byte) string {
 	var stdout firstLine

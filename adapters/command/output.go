@@ -97,7 +97,8 @@ func (l *lastLines) String() string {
 }
 
 // hiding replaces what is not to be in errors: arguments, the values of an
-// environment, what follows a "=" in them, and the parts of URLs.
+// environment, what follows a "=" in them, the parts of URLs, and each line of all
+// that, for output is shown line by line and without the spaces around it.
 func hiding(args, env []string) *strings.Replacer {
 	var secrets []string
 	for _, text := range slices.Concat(args, env) {
@@ -122,6 +123,11 @@ func hiding(args, env []string) *strings.Replacer {
 		}
 	}
 	secrets = append(secrets, args...)
+	for _, secret := range slices.Clone(secrets) {
+		for line := range strings.FieldsFuncSeq(secret, func(r rune) bool { return r == '\n' || r == '\r' }) {
+			secrets = append(secrets, strings.TrimSpace(line))
+		}
+	}
 	secrets = slices.DeleteFunc(secrets, func(s string) bool { return len(s) < minHidden })
 	// Of two that begin alike the longer one goes first.
 	slices.SortFunc(secrets, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a, b)) })

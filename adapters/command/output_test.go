@@ -27,6 +27,25 @@ func TestOutput_isTheSameInWhateverPieces(t *testing.T) {
 	require.True(t, strings.HasSuffix(command.Said(nil, nil, text), "more and more / the end"))
 }
 
+// Secrets that were read from files end in a line break, and keys have several lines.
+func TestNotify_hidesSecretsLineByLine(t *testing.T) {
+	t.Parallel()
+	for env, said := range map[string]string{
+		"TOKEN=s3cr3t-t0k3n-0123456789\n":     "s3cr3t-t0k3n-0123456789\n",
+		"TOKEN= s3cr3t-t0k3n-0123456789 ":     "s3cr3t-t0k3n-0123456789\n",
+		"KEY=s3cr3t-t0k3n\r\n0123456789-s3cr": "s3cr3t-t0k3n\n0123456789-s3cr\n",
+	} {
+		with := command.WithEnv(bare(env)...)
+		note := notifiertest.Notifications(now)[0]
+		err := made(t, says(t, 1, "", "no: "+said), with).Notify(t.Context(), note)
+		require.ErrorContains(t, err, "no: ***")
+		require.NotContains(t, err.Error(), "s3cr")
+		receipt, err := laneswap.Send(t.Context(), made(t, says(t, 0, said, ""), with), note)
+		require.NoError(t, err)
+		require.Equal(t, "***", receipt)
+	}
+}
+
 // What is hidden stays hidden wherever the text is cut.
 func TestOutput_hidesSecretsAtEveryCut(t *testing.T) {
 	t.Parallel()

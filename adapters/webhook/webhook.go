@@ -159,7 +159,7 @@ func invalid(field, problem string) error {
 func (n *Notifier) Name() string { return n.name }
 
 // Format writes which notifier it is, whatever the verb: the URL holds secrets.
-func (n *Notifier) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "webhook notifier %q", n.name) }
+func (n Notifier) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "webhook notifier %q", n.name) }
 
 // Notify posts one message, once.
 func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error {
