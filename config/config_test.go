@@ -206,3 +206,15 @@ func FuzzParseDuration(f *testing.F) {
 		require.True(t, err != nil || d >= 0)
 	})
 }
+
+// Who pastes an address into the setting beside its own must not read it in a log.
+func TestLoad_quotesNothingThatMayBeAnAddress(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"mongodb://ada:hunter2@db.example.org", "ada:hunter2@db"} {
+		for _, variable := range []string{"LANESWAP_STORAGE", "LANESWAP_PORT", "LANESWAP_RETENTION", "LANESWAP_CHECK_INTERVAL"} {
+			_, err := config.Load([]string{variable + "=" + value}, nil)
+			require.ErrorContains(t, err, variable)
+			require.NotContains(t, err.Error(), "hunter2")
+		}
+	}
+}

@@ -20,9 +20,13 @@ type problem string
 
 func (p problem) Error() string { return string(p) }
 
-// quote begins a problem with the value, cut so that it fills no screen.
+// quote begins a problem with the value, cut so that it fills no screen. What may be
+// an address is not shown: it may hold a password, pasted into the wrong setting.
 func quote(v any) string {
 	s := laneswap.Sanitize(fmt.Sprint(v))
+	if strings.Contains(s, "://") || strings.Contains(s, "@") {
+		return "looks like an address"
+	}
 	if r := []rune(s); len(r) > 40 {
 		s = string(r[:40]) + "..."
 	}

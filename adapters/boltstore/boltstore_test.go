@@ -71,3 +71,28 @@ func BenchmarkOpen(b *testing.B) {
 		require.NoError(b, s.Close())
 	}
 }
+
+// From is not before At, At before To, and what is pruned before its bound, for times
+// between two milliseconds too.
+func TestStore_boundsBetweenMillisecondsAreExact(t *testing.T) {
+	t.Parallel()
+	s := open(t, newPath(t))
+	require.NoError(t, s.Commit(t.Context(), one("at noon")))
+	later := noon.Add(500 * time.Microsecond)
+	count := func(q laneswap.RowQuery) (n int) {
+		q.Kind = laneswap.KindEvent
+		for _, err := range s.Rows(t.Context(), q) {
+			require.NoError(t, err)
+			n++
+		}
+		return n
+	}
+	require.Equal(t, 1, count(laneswap.RowQuery{From: noon, To: later}))
+	require.Zero(t, count(laneswap.RowQuery{From: later}))
+	n, err := s.Prune(t.Context(), laneswap.KindEvent, noon, 10)
+	require.NoError(t, err)
+	require.Zero(t, n)
+	n, err = s.Prune(t.Context(), laneswap.KindEvent, later, 10)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+}

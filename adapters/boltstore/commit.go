@@ -221,7 +221,7 @@ func prune(tx *bbolt.Tx, k laneswap.Kind, before time.Time, limit int) (int, err
 	if !ok {
 		return 0, nil
 	}
-	end := appendTime(nil, before)
+	end := appendTime(nil, ceiling(before))
 	var old []record
 	c := t.shut.Cursor()
 	for key, value := c.First(); key != nil && len(old) < limit && bytes.Compare(key, end) < 0; key, value = c.Next() {

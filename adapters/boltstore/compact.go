@@ -52,6 +52,7 @@ func compact(path string) error {
 	if err = guard(func() error { return copyTo(fresh, src) }); err == nil {
 		err = os.Chmod(fresh, info.Mode().Perm())
 	}
+	keepOwner(fresh, info)
 	if err == nil && runtime.GOOS == "windows" {
 		err = src.Close() // there a file that is open cannot be replaced
 	}

@@ -241,3 +241,18 @@ func TestSeen_isPacked(t *testing.T) {
 	}))
 	require.NoError(t, db.Close())
 }
+
+// Who compacts as root must not close the file to the server.
+func TestCompact_keepsTheOwner(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root gives files to others")
+	}
+	path := newPath(t)
+	require.NoError(t, open(t, path).Close())
+	require.NoError(t, os.Chown(path, 12345, 12346))
+	require.NoError(t, boltstore.Compact(path))
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Contains(t, fmt.Sprintf("%+v", info.Sys()), "Uid:12345 Gid:12346")
+}

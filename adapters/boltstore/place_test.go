@@ -2,6 +2,7 @@ package boltstore_test
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -200,5 +201,35 @@ func TestOpen_noticesThatABucketIsMissing(t *testing.T) {
 		require.Len(t, rows, 1, name)
 		require.NoError(t, s.Close())
 		require.NotEmpty(t, damage.Problems, name)
+	}
+}
+
+// A backup that is copied over the file in use keeps the inode, and the size too:
+// files grow by 16 MiB.
+func TestStore_writesNothingIntoAnOlderFileThatWasCopiedOverIt(t *testing.T) {
+	t.Parallel()
+	for _, since := range []int{1, 2, 3, 13} {
+		path := newPath(t)
+		s, err := boltstore.Open(path)
+		require.NoError(t, err)
+		s.SkipSync()
+		for n := range 50 {
+			require.NoError(t, s.Commit(t.Context(), one(fmt.Sprint(n))))
+		}
+		backup, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for n := range since {
+			require.NoError(t, s.Commit(t.Context(), one(fmt.Sprint("later ", n))))
+		}
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		require.NoError(t, err)
+		_, err = f.WriteAt(backup, 0)
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+		require.ErrorIs(t, s.Commit(t.Context(), one("lost")), boltstore.ErrReplaced)
+		require.NoError(t, s.Close())
+		after, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, backup, after, "%d commits since the backup", since)
 	}
 }

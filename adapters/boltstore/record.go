@@ -64,6 +64,14 @@ func appendTime(b []byte, at time.Time) []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(at.UnixMilli())^1<<63)
 }
 
+// ceiling is the first time that can be stored and is not before t.
+func ceiling(t time.Time) time.Time {
+	if ms := t.Truncate(time.Millisecond); ms.Before(t) {
+		return ms.Add(time.Millisecond)
+	}
+	return t
+}
+
 func timeOf(b []byte) time.Time {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(b) ^ 1<<63)).UTC()
 }

@@ -51,10 +51,10 @@ func (s span) within(prefix []byte) span {
 func spanOf(q laneswap.RowQuery) span {
 	s := span{descending: q.Descending}
 	if !q.From.IsZero() {
-		s.lo = appendTime(nil, q.From)
+		s.lo = appendTime(nil, ceiling(q.From))
 	}
 	if !q.To.IsZero() {
-		s.hi = appendTime(nil, q.To)
+		s.hi = appendTime(nil, ceiling(q.To))
 	}
 	if q.After != nil {
 		key := orderKey(q.After.At, q.After.ID)

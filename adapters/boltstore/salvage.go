@@ -52,6 +52,9 @@ func replace(f *os.File, path string, found *finding, steps []step) (*Damage, er
 		return nil, fmt.Errorf("%w (%s), and no new one can be made beside it: %w", ErrDamaged, damage.Problems[0], err)
 	}
 	err = guard(func() error { return salvage(f, fresh, damage, steps) })
+	if info, statErr := f.Stat(); statErr == nil {
+		keepOwner(fresh, info)
+	}
 	if err == nil {
 		damage.Aside, err = swap(f, fresh, path, damage.At)
 	}

@@ -75,6 +75,7 @@ type Store struct {
 	// own, but nobody can leave that one when their context ends.
 	writing chan struct{}
 	size    int64 // of the file, the most it ever was; whoever has the token has it
+	txid    int   // of the latest transaction that wrote; whoever has the token has it
 
 	mu     sync.Mutex // guards what is below
 	closed bool
@@ -276,8 +277,18 @@ func (s *Store) transact(ctx context.Context, write bool, fn func(tx *bbolt.Tx) 
 			err = s.inPlace()
 		}
 		if err == nil {
-			err = guard(func() error { return within(s.db, write, fn) })
+			id := 0
+			err = guard(func() error {
+				return within(s.db, write, func(tx *bbolt.Tx) error {
+					if id = tx.ID(); write && id <= s.txid {
+						// An older file was copied over the one that is open.
+						return failed("write", s.path, ErrReplaced)
+					}
+					return fn(tx)
+				})
+			})
 			if err == nil && write {
+				s.txid = id
 				err = s.inPlace() // what went into a file without a name is not durable
 			}
 		}

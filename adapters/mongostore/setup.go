@@ -178,14 +178,16 @@ func (s *Store) indexTTL(ctx context.Context, t *tables) error {
 	seconds := int32(s.ttl / time.Second)
 	// Not those of a time that is none, whatever it means.
 	only := bson.D{{Key: fOpen, Value: false}, {Key: fAt, Value: bson.D{{Key: "$gte", Value: date(time.Unix(0, 0))}}}}
-	_, err := i.coll.Indexes().CreateOne(ctx, mongo.IndexModel{
+	model := mongo.IndexModel{
 		Keys: i.keys, Options: options.Index().SetName(i.name).SetExpireAfterSeconds(seconds).SetPartialFilterExpression(only),
-	})
+	}
+	_, err := i.coll.Indexes().CreateOne(ctx, model)
 	if code, _ := refused(err); code == 85 { // there, with another time
-		err = i.coll.Database().RunCommand(ctx, bson.D{
-			{Key: "collMod", Value: i.coll.Name()},
-			{Key: "index", Value: bson.D{{Key: "name", Value: i.name}, {Key: "expireAfterSeconds", Value: seconds}}},
-		}).Err()
+		// Not changed by collMod, for which the role readWrite has no right: an index
+		// with a shorter time would go on deleting.
+		if err = i.coll.Indexes().DropOne(ctx, i.name); err == nil {
+			_, err = i.coll.Indexes().CreateOne(ctx, model)
+		}
 	}
 	return s.tolerate(ctx, i, err)
 }

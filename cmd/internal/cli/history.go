@@ -40,9 +40,9 @@ func (r *remote) historyCommand() *cobra.Command {
 			if !q.From.IsZero() {
 				return usage(errors.New("--period and --from exclude each other: a period ends with --to, or now"))
 			}
-			end := q.To
-			if end.IsZero() {
-				end = time.Now() // To stays zero: the server's clock says how long the latest span is
+			end := time.Now() // To stays as it is: the server's clock says how long the latest span is
+			if !q.To.IsZero() && q.To.Before(end) {
+				end = q.To
 			}
 			q.From = end.Add(-period)
 		}
