@@ -120,7 +120,7 @@ func (a *absences) newest() (absence, bool) {
 // resume goes on from an earlier run: with its absences, oldest first, and the
 // instant until which it listened. Whatever was observed since is part of the
 // absence that start is to find. whole says that those are all that there were.
-func (a *absences) resume(gone []absence, until instant, whole bool) {
+func (a *absences) resume(gone []absence, until, now instant, whole bool) absence {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	past := &history{dropped: math.MinInt64}
@@ -132,6 +132,7 @@ func (a *absences) resume(gone []absence, until instant, whole bool) {
 		a.add(g)
 	}
 	a.seen = until
+	return a.begin(now, true) // in one go: an observation in between would hide it
 }
 
 // start begins the watching. Who was not watching was absent. lost says that
@@ -139,6 +140,11 @@ func (a *absences) resume(gone []absence, until instant, whole bool) {
 func (a *absences) start(now instant, lost bool) absence {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return a.begin(now, lost)
+}
+
+// begin is start; mu is held.
+func (a *absences) begin(now instant, lost bool) absence {
 	gone := absence{from: a.seen, back: now, lost: lost}
 	a.add(gone)
 	a.watching = true

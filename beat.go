@@ -209,6 +209,7 @@ func (m *Manager) commit(r *record, hb Heartbeat) (st ServiceStatus, ticket uint
 		if r.spoke == nil {
 			r.spoke = new(speech)
 		}
+		r.unkept = true
 		m.speeches.hear(r.spoke, hb, r.stamp(m.judge.absences.wall(now.mono)))
 	}
 	if r.limbo {

@@ -162,3 +162,6 @@ func (c *Court) Doze(mono, wall int64) {
 	defer c.j.absences.mu.Unlock()
 	c.j.absences.seen = instant{mono, wall}
 }
+
+// Cut is how a batch is offered in parts.
+func (b Batch) Cut(n int) (part, rest Batch) { return b.cut(n) }

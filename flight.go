@@ -181,14 +181,27 @@ func (b Batch) size() int { return len(b.Insert) + len(b.Put) + len(b.Delete) + 
 // in the order in which a batch is applied, but for what was seen: it goes first, for
 // the alive row among what is put is never stored before it.
 func (b Batch) cut(n int) (part, rest Batch) {
-	if n == 0 {
-		n = b.size()
+	rest.Epoch = b.Epoch
+	if n == 0 || n >= b.size() {
+		return b, rest
 	}
-	part.Epoch, rest.Epoch = b.Epoch, b.Epoch
+	part.Epoch = b.Epoch
+	// A service may have been removed and registered again: what was seen of the one
+	// before is deleted first.
+	var forget, others []Key
+	for _, k := range b.Delete {
+		if k.Kind == KindSeen {
+			forget = append(forget, k)
+		} else {
+			others = append(others, k)
+		}
+	}
+	forget, later := cutRows(forget, &n)
 	part.Seen, rest.Seen = cutRows(b.Seen, &n)
 	part.Insert, rest.Insert = cutRows(b.Insert, &n)
 	part.Put, rest.Put = cutRows(b.Put, &n)
-	part.Delete, rest.Delete = cutRows(b.Delete, &n)
+	part.Delete, rest.Delete = cutRows(others, &n)
+	part.Delete, rest.Delete = append(forget, part.Delete...), append(later, rest.Delete...)
 	return part, rest
 }
 

@@ -47,14 +47,34 @@ func (r *record) hold(h held) {
 			return
 		}
 	}
+	if h.reg != nil && !h.new {
+		for i, old := range r.held {
+			if old.reg != nil && !old.new { // the latest counts
+				reg := *h.reg
+				reg.Metadata = maps.Clone(old.reg.Metadata)
+				if reg.Metadata == nil {
+					reg.Metadata = map[string]any{}
+				}
+				maps.Copy(reg.Metadata, h.reg.Metadata)
+				h.reg = &reg
+				r.held = slices.Delete(r.held, i, i+1)
+				break
+			}
+		}
+	}
 	r.held = append(r.held, h)
 	bytes := 0
 	for _, h := range r.held {
 		bytes += h.size()
 	}
 	for len(r.held) > heldMost || bytes > heldBytes && len(r.held) > 2 {
-		bytes -= r.held[1].size()
-		r.held = slices.Delete(r.held, 1, 2)
+		// Registrations, two at most, stay.
+		i := slices.IndexFunc(r.held[:len(r.held)-1], func(h held) bool { return h.reg == nil })
+		if i < 0 {
+			break
+		}
+		bytes -= r.held[i].size()
+		r.held = slices.Delete(r.held, i, i+1)
 	}
 }
 

@@ -2,7 +2,9 @@ package laneswap_test
 
 import (
 	"context"
+	"fmt"
 	"iter"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -264,4 +266,81 @@ func (p skittish) Commit(ctx context.Context, b laneswap.Batch) error {
 		panic("commit")
 	}
 	return p.Storage.Commit(ctx, b)
+}
+
+// What is held of a service is bounded, and its registration is the last to go.
+func TestLoading_keepsTheRegistrationOfABusyService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := seeded(t, func(m *laneswap.Manager) {
+			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", Interval: 10 * time.Second}, laneswap.Heartbeat{}))
+		})
+		p := &puppet{Storage: disk, load: failing}
+		m := launch(t, p)
+		_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc", Name: "new", Interval: time.Hour})
+		require.NoError(t, err)
+		for i := range 24 {
+			status := []laneswap.Status{laneswap.StatusBusy, laneswap.StatusIdle}[i%2]
+			require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{Status: status}))
+			time.Sleep(time.Second)
+		}
+		p.heal()
+		time.Sleep(10 * time.Second)
+		require.NoError(t, m.Ready(t.Context()))
+		st := statusOf(t, m.Manager, "svc")
+		require.Equal(t, "new", st.Name)
+		require.Equal(t, time.Hour, st.Interval)
+		m.stop(t)
+	})
+}
+
+func TestLoading_keepsARegistrationWithMuchMetadata(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := seeded(t, func(m *laneswap.Manager) {
+			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", Interval: 10 * time.Second}, laneswap.Heartbeat{}))
+		})
+		p := &puppet{Storage: disk, load: failing}
+		m := launch(t, p)
+		large := strings.Repeat("0123456789", 750)
+		_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc", Interval: time.Hour, Metadata: map[string]any{"env": large}})
+		require.NoError(t, err)
+		require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{Message: "starting " + large[:2000]}))
+		p.heal()
+		time.Sleep(10 * time.Second)
+		require.Equal(t, time.Hour, statusOf(t, m.Manager, "svc").Interval)
+		m.stop(t)
+	})
+}
+
+func TestLoading_heartbeatsHeardWhileLoadingSurviveACleanStop(t *testing.T) {
+	for _, known := range []bool{false, true} {
+		t.Run(fmt.Sprint("known ", known), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				disk := seeded(t, func(m *laneswap.Manager) {
+					if known {
+						require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc"}, laneswap.Heartbeat{}))
+					}
+				})
+				p := &puppet{Storage: disk, load: failing}
+				m := launch(t, p)
+				_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
+				require.NoError(t, err)
+				require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{Message: "hello"}))
+				p.heal()
+				time.Sleep(10 * time.Second)
+				said := func() (all []string) {
+					for rec, err := range m.Heartbeats(t.Context(), "svc") {
+						require.NoError(t, err)
+						all = append(all, rec.Message)
+					}
+					return all
+				}
+				require.Equal(t, []string{"hello"}, said())
+				time.Sleep(2 * time.Minute)
+				m.stop(t)
+				m = launch(t, disk)
+				require.Equal(t, []string{"hello"}, said())
+				m.stop(t)
+			})
+		})
+	}
 }

@@ -54,11 +54,8 @@ func read(ctx context.Context, s Storage, events int) (l *loaded, err error) {
 	stalled := time.AfterFunc(loadStall, func() { cancel(errStalled) })
 	defer stalled.Stop()
 	l = &loaded{seen: map[string]int64{}, beats: map[string]*storedBeats{}, rows: map[ServiceID]bool{}}
-	rows := 0
 	l.progress = func() {
-		if rows++; rows%1000 == 1 {
-			stalled.Reset(loadStall)
-		}
+		stalled.Reset(loadStall)
 	}
 	if err := l.readOpen(ctx, s); err != nil {
 		return nil, err

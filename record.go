@@ -57,6 +57,7 @@ type record struct {
 	held     []held // what was heard of it while the storage was away at the start; see limbo
 	limbo    bool   // the storage has not been read: what it knows of the service is to come
 	unsaid   bool   // a heartbeat said something since the state was saved
+	unkept   bool   // what it said was not saved
 	noted    uint64 // beats when the state was saved
 	foreign  bool   // another program's, silent for long when it was taken over
 	recallAt int64  // mono: events are not read again before it

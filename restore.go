@@ -105,7 +105,7 @@ func (m *Manager) takeUp(l *loaded) {
 	m.registry.mu.Lock()
 	now := m.now()
 	wall := now.wall / int64(time.Millisecond)
-	m.resume(l, now)
+	absence := m.resume(l, now)
 	m.resumeNotices(l) // before anything new is owed
 	m.oweAgain(l, redone.events)
 	m.journal.note(now.mono, redone.runs, nil)
@@ -113,7 +113,6 @@ func (m *Manager) takeUp(l *loaded) {
 	for id := range redone.gone {
 		m.journal.put(now.mono, deletions(string(id))...)
 	}
-	absence := m.judge.absences.start(now, true)
 	for _, s := range l.services {
 		imported := s.Version == 0
 		if imported {
@@ -159,7 +158,7 @@ func (m *Manager) takeUp(l *loaded) {
 
 // resume sets the clocks of the judge and the numbers of the events. The registry
 // is locked for writing.
-func (m *Manager) resume(l *loaded, now instant) {
+func (m *Manager) resume(l *loaded, now instant) absence {
 	name, next := m.ring.name, uint64(1)
 	if l.alive != nil {
 		name, next = l.alive.Journal, l.alive.Next
@@ -185,7 +184,7 @@ func (m *Manager) resume(l *loaded, now instant) {
 	for i, a := range l.absences {
 		gone[i] = absence{from: m.past.at(a.From), back: m.past.at(a.Back), lost: a.Lost}
 	}
-	m.judge.absences.resume(gone, m.past.at(l.until), l.whole)
+	return m.judge.absences.resume(gone, m.past.at(l.until), now, l.whole)
 }
 
 // past turns stored times into instants.

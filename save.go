@@ -110,6 +110,7 @@ func deletions(id string) []*entry {
 
 // saveBeats notes what r said lately. r.mu is held.
 func (m *Manager) saveBeats(r *record) {
+	r.unkept = false
 	said := m.speeches.records(r.spoke)
 	if len(said) == 0 {
 		return
@@ -199,7 +200,7 @@ func (m *Manager) saveSaid(all bool, share, shares int) {
 		counted := all || shares > 0 && int(uint64(r.born)%uint64(shares)) == share
 		switch {
 		case r.gone != alive || r.limbo:
-		case r.unsaid:
+		case r.unsaid, r.unkept:
 			m.save(r, false)
 			m.saveBeats(r)
 		case counted && r.cell.beats.Load() != r.noted:

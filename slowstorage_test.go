@@ -117,3 +117,29 @@ func TestStorage_aKillBetweenPartsLeavesWholeChanges(t *testing.T) {
 		})
 	}
 }
+
+// A service that was removed and registered again was seen since.
+func TestStorage_partsLeaveWhatTheWholeLeaves(t *testing.T) {
+	b := laneswap.Batch{
+		Epoch: 1, Delete: []laneswap.Key{{Kind: laneswap.KindSeen, ID: "svc"}},
+		Seen: []laneswap.Seen{{Service: "svc", At: time.UnixMilli(1).UTC()}},
+	}
+	seen := func(s laneswap.Storage) (n int) {
+		for row, err := range s.Load(t.Context()) {
+			require.NoError(t, err)
+			if row.Kind == laneswap.KindSeen {
+				n++
+			}
+		}
+		return n
+	}
+	for n := range 3 {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			disk := memorystore.New()
+			part, rest := b.Cut(n)
+			require.NoError(t, disk.Commit(t.Context(), part))
+			require.NoError(t, disk.Commit(t.Context(), rest))
+			require.Equal(t, 1, seen(disk))
+		})
+	}
+}

@@ -247,3 +247,34 @@ func TestStorage_anEventAndWhatItOwesAreInOneCommit(t *testing.T) {
 		m.kill()
 	})
 }
+
+// A storage that yields few rows a second is slow, and has not stalled.
+func TestLoading_aSlowStorageIsReadInTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const services = 900
+		disk := seeded(t, func(m *laneswap.Manager) {
+			for n := range services {
+				require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: flapper(n)}, laneswap.Heartbeat{}))
+			}
+		})
+		p := &puppet{Storage: disk, load: func(ctx context.Context) iter.Seq2[laneswap.Row, error] {
+			return func(yield func(laneswap.Row, error) bool) {
+				for row, err := range disk.Load(ctx) {
+					select {
+					case <-time.After(40 * time.Millisecond): // 25 rows a second
+					case <-ctx.Done():
+						yield(laneswap.Row{}, ctx.Err())
+						return
+					}
+					if !yield(row, err) {
+						return
+					}
+				}
+			}
+		}}
+		m := launch(t, p)
+		time.Sleep(time.Hour) // reading all of it takes 75 seconds
+		require.NoError(t, m.Ready(t.Context()))
+		m.stop(t)
+	})
+}

@@ -1,7 +1,11 @@
 package laneswap_test
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -165,4 +169,47 @@ func TestReminders_whatComesDuringOneIsGathered(t *testing.T) {
 		require.Equal(t, laneswap.NoticeReminder, calls[0].note.Kind)
 		require.GreaterOrEqual(t, calls[1].at.Sub(said), laneswap.DefaultGroupWait)
 	})
+}
+
+// A beat that comes while the storage is taken up must not make the downtime
+// something that was heard.
+func TestLoading_downtimeIsAnAbsenceThoughBeatsComeDuringTheTakeUp(t *testing.T) {
+	for try := range 3 {
+		synctest.Test(t, func(t *testing.T) {
+			disk := seeded(t, func(m *laneswap.Manager) {
+				require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "daily", Interval: 24 * time.Hour, StaleAfter: 25 * time.Hour}, laneswap.Heartbeat{}))
+				time.Sleep(23 * time.Hour)
+			})
+			at := time.Now().UTC()
+			var owed []laneswap.Row // what is owed to a notifier that is not there
+			for n := range 2_000 {
+				id := fmt.Sprintf("x%d/1-1/1", n)
+				ev := laneswap.Event{ID: id, Service: laneswap.ServiceID(fmt.Sprint("x", n)), At: at, Kind: laneswap.EventDown, Sequence: 1}
+				data, err := json.Marshal(map[string]any{"v": 1, "notifier": "gone", "event": ev})
+				require.NoError(t, err)
+				owed = append(owed, laneswap.Row{Kind: kindOutbox, ID: "gone/" + id, Service: string(ev.Service), At: at, Open: true, Data: data})
+			}
+			plant(t, disk, owed...)
+			time.Sleep(4 * time.Hour)
+			claimed := make(chan struct{})
+			once := sync.OnceFunc(func() { close(claimed) })
+			p := &puppet{Storage: disk, load: failing}
+			m := launch(t, p)
+			chatty := register(t, m.Manager, laneswap.Registration{ID: "chatty"})
+			p.pull(func() {
+				p.load = nil
+				p.commit = func(ctx context.Context, b laneswap.Batch) error { once(); return disk.Commit(ctx, b) }
+			})
+			<-claimed // it is about to be taken up
+			for m.Ready(t.Context()) != nil {
+				chatty.Beat()
+			}
+			h, err := m.History(t.Context(), "daily", laneswap.HistoryQuery{From: at.Add(-time.Hour)})
+			require.NoError(t, err)
+			time.Sleep(10 * time.Minute)
+			require.NotEqual(t, laneswap.StatusStale, statusOf(t, m.Manager, "daily").Status, "try %d: its heartbeat was expected while LaneSwap was down; absent %v", try, h.Absent)
+			require.GreaterOrEqual(t, h.Absent, 4*time.Hour, "try %d", try)
+			m.stop(t)
+		})
+	}
 }

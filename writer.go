@@ -25,6 +25,7 @@ type writer struct {
 	m     *Manager
 	tidy  int64         // mono: when services that said something are saved next
 	share int           // of the services whose beats are counted in that round
+	due   int64         // mono: when the next round is due, whatever there is to store
 	look  bool          // it is time to look who was heard
 	all   bool          // at all services, not only at those whose window is long
 	heard []sighting    // who was, and is yet to be stored
@@ -68,6 +69,7 @@ func (m *Manager) write(ctx context.Context) {
 // seen; and at the rhythm of housekeeping what they said.
 func (w *writer) round() {
 	m, now := w.m, w.m.now().mono
+	w.due = now + aliveEvery
 	if now >= w.tidy {
 		rest := int64(m.opts.checkInterval)
 		shares := int(max(1, countsEvery/rest))
@@ -101,6 +103,9 @@ func (w *writer) gather() (part []sighting, alive *entry) {
 func (w *writer) drain(ctx context.Context) {
 	m := w.m
 	for ctx.Err() == nil {
+		if m.now().mono >= w.due && !w.last {
+			w.round() // changes may never pause for as long as a commit takes
+		}
 		f := m.journal.next(m.now().mono, w.gather)
 		if f == nil {
 			return
@@ -232,6 +237,9 @@ func (m *Manager) prune(ctx context.Context) {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
+			return
+		}
+		if _, _, _, fenced := m.journal.backlog(); fenced {
 			return
 		}
 		m.bury()

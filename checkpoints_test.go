@@ -1,0 +1,151 @@
+package laneswap_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/examples/memorystore"
+)
+
+// sluggish is a disk that needs some time for each commit.
+func sluggish(disk *memorystore.Store, took time.Duration) *puppet {
+	return &puppet{Storage: disk, commit: func(ctx context.Context, b laneswap.Batch) error {
+		time.Sleep(took)
+		return disk.Commit(ctx, b)
+	}}
+}
+
+// busily changes a service more often than such a disk can take it.
+func busily(t *testing.T, m *laneswap.Manager, d time.Duration) {
+	t.Helper()
+	for i, end := 0, time.Now().Add(d); time.Now().Before(end); i++ {
+		status := []laneswap.Status{laneswap.StatusBusy, laneswap.StatusIdle}[i%2]
+		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "worker"}, laneswap.Heartbeat{Status: status}))
+		time.Sleep(4 * time.Millisecond)
+	}
+}
+
+// One alive row a second says until when we listened, whatever else there is to do.
+func TestStorage_checkpointsGoOnWhileThereIsAlwaysSomethingToStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := memorystore.New()
+		m := launch(t, sluggish(disk, 5*time.Millisecond))
+		busily(t, m.Manager, 5*time.Minute)
+		behind := time.Since(aliveOf(t, disk).At)
+		require.LessOrEqual(t, behind, 3*time.Second, "one alive row a second says until when we listened")
+		m.stop(t)
+	})
+}
+
+func TestStorage_aKillUnderLoadKeepsUptimeAndLastSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := memorystore.New()
+		p := sluggish(disk, 5*time.Millisecond)
+		m := launch(t, p)
+		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "job", Interval: 2 * time.Minute, StaleAfter: 3 * time.Minute}, laneswap.Heartbeat{}))
+		h := mustHandle(t, m.Manager, "job")
+		begun := time.Now()
+		for range 5 {
+			busily(t, m.Manager, 2*time.Minute)
+			h.Beat()
+		}
+		busily(t, m.Manager, 10*time.Second)
+		p.pull(func() { p.commit = func(context.Context, laneswap.Batch) error { return errCut } })
+		killed := time.Now()
+		m.kill()
+
+		m = launch(t, disk)
+		hist, err := m.History(t.Context(), "job", laneswap.HistoryQuery{From: begun, To: killed})
+		require.NoError(t, err)
+		time.Sleep(115 * time.Second) // it beats in time
+		require.NoError(t, m.Beat(t.Context(), "job", laneswap.Heartbeat{}))
+		require.NotContains(t, kindsOf(t, m.Manager), laneswap.EventUnheard)
+		require.LessOrEqual(t, hist.Absent, 3*time.Second, "it was heard up to the last second")
+		m.stop(t)
+	})
+}
+
+// An hourly job beats in time, while there is always something to store.
+func TestStorage_aKillUnderLoadAlarmsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := memorystore.New()
+		p := sluggish(disk, 500*time.Millisecond)
+		told := &recorder{}
+		m := launch(t, p)
+		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "hourly", Interval: time.Hour, StaleAfter: 90 * time.Minute}, laneswap.Heartbeat{}))
+		h := mustHandle(t, m.Manager, "hourly")
+		load := func(d time.Duration) {
+			for i, end := 0, time.Now().Add(d); time.Now().Before(end); i++ {
+				status := []laneswap.Status{laneswap.StatusBusy, laneswap.StatusIdle}[i%2]
+				require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "worker", NoDeadline: true}, laneswap.Heartbeat{Status: status}))
+				time.Sleep(400 * time.Millisecond)
+			}
+		}
+		for range 3 {
+			load(time.Hour)
+			h.Beat()
+		}
+		load(30 * time.Minute)
+		require.Equal(t, "ok", m.Health().Storage.State)
+		p.pull(func() { p.commit = func(context.Context, laneswap.Batch) error { return errCut } })
+		m.kill()
+
+		m = launch(t, disk, laneswap.WithNotifier(told))
+		time.Sleep(29 * time.Minute)
+		require.NoError(t, m.Beat(t.Context(), "hourly", laneswap.Heartbeat{})) // in time
+		time.Sleep(time.Minute)
+		require.Empty(t, told.kinds())
+		m.stop(t)
+	})
+}
+
+// What a service said together with a change is kept as what it says besides.
+func TestStorage_heartbeatsThatChangeTheStatusSurviveACleanStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := memorystore.New()
+		m := launch(t, disk)
+		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", NoDeadline: true}, laneswap.Heartbeat{}))
+		for i := range 3 {
+			time.Sleep(time.Minute)
+			require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{Status: laneswap.StatusError, Message: fmt.Sprint("disk full ", i)}))
+			time.Sleep(time.Minute)
+			require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{}))
+		}
+		time.Sleep(5 * time.Minute) // ten rounds of housekeeping
+		said := func() (all []string) {
+			for rec, err := range m.Heartbeats(t.Context(), "svc") {
+				require.NoError(t, err)
+				all = append(all, rec.Message)
+			}
+			return all
+		}
+		before := said()
+		m.stop(t)
+		m = launch(t, disk)
+		require.Equal(t, before, said())
+		m.stop(t)
+	})
+}
+
+func TestStorage_aFencedWriterPrunesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &puppet{Storage: memorystore.New()}
+		m := launch(t, p)
+		time.Sleep(1500 * time.Millisecond)
+		p.pull(func() { p.commit = func(context.Context, laneswap.Batch) error { return laneswap.ErrFenced } })
+		_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
+		require.NoError(t, err)
+		require.Equal(t, "fenced", m.Health().Storage.State)
+		pruned := 0
+		p.pull(func() { p.prune = func(context.Context) (int, error) { pruned++; return 0, nil } })
+		time.Sleep(10 * time.Minute)
+		require.Zero(t, pruned)
+		m.kill()
+	})
+}
