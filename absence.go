@@ -198,7 +198,10 @@ func (a *absences) see(now instant) {
 
 func (a *absences) add(found absence) {
 	old := a.past.Load()
-	next := &history{dropped: old.dropped, single: remember(old.single, found)}
+	next := &history{dropped: old.dropped, single: old.single}
+	if found.lost { // what was heard all the same is no absence for people
+		next.single = remember(old.single, found)
+	}
 	kept := old.gone
 	if n := len(kept); n > 0 && found.follows(kept[n-1]) {
 		found = absence{from: kept[n-1].from, back: found.back, lost: found.lost || kept[n-1].lost}

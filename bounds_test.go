@@ -191,3 +191,29 @@ func TestStorage_manySightingsAreStoredInParts(t *testing.T) {
 		m.kill()
 	})
 }
+
+// Pauses in which nothing was lost are as many as a machine is busy.
+func TestHistory_shortPausesHideNoLongOne(t *testing.T) {
+	for _, stored := range []bool{true, false} {
+		t.Run(fmt.Sprint("stored ", stored), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				opts := []laneswap.Option{}
+				if stored {
+					opts = append(opts, laneswap.WithStorage(memorystore.New()))
+				}
+				m := started(t, opts...)
+				require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", NoDeadline: true}, laneswap.Heartbeat{}))
+				time.Sleep(2 * time.Hour)
+				m.JumpSeen(time.Hour) // as if the machine had slept
+				time.Sleep(2 * time.Second)
+				for range 300 {
+					m.JumpSeen(time.Second) // as if it was busy for a second
+					time.Sleep(3 * time.Second)
+				}
+				h, err := m.History(t.Context(), "svc", laneswap.HistoryQuery{})
+				require.NoError(t, err)
+				require.GreaterOrEqual(t, h.Absent, time.Hour)
+			})
+		})
+	}
+}

@@ -56,7 +56,9 @@ func (m *Manager) await(ctx context.Context, ticket uint64) error {
 				patience.Reset(durableWithin) // it was us who stood still
 				continue
 			}
-			m.storageAway("")
+			if m.stage.Load() != stageStopped {
+				m.storageAway("")
+			}
 			return ErrDegraded
 		}
 		if stored, more, away = m.journal.await(ticket); stored {
@@ -77,14 +79,17 @@ func (m *Manager) settle(ctx context.Context, st *ServiceStatus, ticket uint64) 
 }
 
 // storageAway says, once, that the storage does not take what it is given.
-func (m *Manager) storageAway(why string) {
+func (m *Manager) storageAway(why string) { m.storageLeft(why)() }
+
+// storageLeft is storageAway without the log, which it returns.
+func (m *Manager) storageLeft(why string) (log func()) {
 	if !m.journal.degrade(m.now().mono) {
-		return
+		return func() {}
 	}
 	if why == "" {
 		why = "the storage has not taken for 5 seconds what it was given; it is kept in memory, and watching goes on"
 	}
-	m.proclaim(EventStorageAway, why, 0)
+	return m.happen(EventStorageAway, why, 0)
 }
 
 // stored is called after each commit, with how long it took.
@@ -128,15 +133,20 @@ func listLost(lost map[string]int) string {
 // ownEvents begins the ids of the events of LaneSwap itself.
 const ownEvents = "/laneswap/"
 
-// proclaim makes an event of LaneSwap itself. It is called without locks.
+// proclaim makes an event of LaneSwap itself, and logs it. It is called without
+// locks.
 func (m *Manager) proclaim(kind EventKind, message string, d time.Duration) {
+	m.happen(kind, message, d)()
+}
+
+// happen makes an event of LaneSwap itself, and returns what logs it.
+func (m *Manager) happen(kind EventKind, message string, d time.Duration) (log func()) {
 	now := m.judge.absences.wall(m.now().mono) / int64(time.Millisecond)
 	ev := &Event{Kind: kind, Name: "LaneSwap", Message: message, At: wallTime(now), Duration: d.Truncate(time.Millisecond)}
 	m.registry.mu.Lock()
 	m.judge.born = max(m.judge.born+1, now) // no two of them have the same
 	ev.ID = ownEvents + strconv.FormatInt(m.judge.born, 36)
 	m.registry.mu.Unlock()
-	m.log.Log(context.Background(), levelOf(kind), message, "event", string(kind))
 	m.ring.append(ev)
 	letters := m.owe(ev, intake{})
 	ticket := uint64(0)
@@ -144,6 +154,7 @@ func (m *Manager) proclaim(kind EventKind, message string, d time.Duration) {
 		ticket = m.journal.note(m.now().mono, append([]*entry{eventEntry(ev)}, rowsOf(letters)...), nil)
 	}
 	m.confirm(letters, ticket)
+	return func() { m.log.Log(context.Background(), levelOf(kind), message, "event", string(kind)) }
 }
 
 // levelOf is how loud an event of LaneSwap itself is in the log.

@@ -218,6 +218,9 @@ func (m *Manager) reportedErrors(ctx context.Context, id ServiceID, q ErrorQuery
 				yield(ErrorRecord{}, storageFailed(ctx, err))
 				return
 			}
+			if errorNumber(rec.ID).born != newest.born {
+				continue // of one that was removed: not all of it is deleted yet
+			}
 			if !waiting[rec.ID] && !next(rec.ErrorRecord) {
 				return
 			}

@@ -48,7 +48,7 @@ type Manager struct {
 	posts atomic.Pointer[[]*post] // replaced under life
 	turn  sync.Mutex              // held by whoever takes records off the agenda
 	nudge chan struct{}           // tells the watching loop of an earlier deadline
-	heard chan absence            // absences to be logged
+	later chan func()             // what is to be logged without waiting for the logger
 	began atomic.Int64            // mono: when the reading of the storage began
 
 	orphaned sync.Mutex     // guards what follows
@@ -88,7 +88,7 @@ func NewManager(opts ...Option) *Manager {
 	}
 	m := &Manager{
 		base: time.Now(), opts: o, log: o.logger, interceptors: o.interceptors,
-		registry: newRegistry(), nudge: make(chan struct{}, 1), heard: make(chan absence, 64),
+		registry: newRegistry(), nudge: make(chan struct{}, 1), later: make(chan func(), 64),
 		quit: make(chan struct{}), watched: make(chan struct{}), logged: make(chan struct{}), finished: make(chan struct{}),
 		flush: make(chan struct{}), written: make(chan struct{}), pruned: make(chan struct{}),
 	}
@@ -161,8 +161,8 @@ func (m *Manager) Start(ctx context.Context) error {
 	for _, p := range *m.posts.Load() {
 		go m.work(m.ctx, p) // ended by Stop
 	}
-	go m.watch()       // ended by Stop
-	go m.logAbsences() // ended by Stop
+	go m.watch()      // ended by Stop
+	go m.logWaiting() // ended by Stop
 	return nil
 }
 
@@ -374,7 +374,7 @@ func (m *Manager) watch() {
 		}
 		m.catchUp(m.now())
 		if m.journal != nil && m.journal.overdue(m.now().mono, m.judge.absences.latestBack()) {
-			m.storageAway("")
+			m.logLater(m.storageLeft(""))
 		}
 		if now := m.now(); now.mono >= clean {
 			clean = now.mono + rest
@@ -411,25 +411,10 @@ func (m *Manager) catchUp(now instant) {
 func (m *Manager) observe(now instant) {
 	if gone, ok := m.judge.absences.observe(now); ok {
 		m.logAbsence(gone)
-		select {
-		case m.heard <- gone:
-		default: // a logger that blocks misses some
-		}
-	}
-}
-
-// logAbsences holds no lock: a logger may block, or ask the Manager something.
-// Start starts it, Stop ends it.
-func (m *Manager) logAbsences() {
-	defer close(m.logged)
-	for {
-		select {
-		case gone := <-m.heard:
+		m.logLater(func() {
 			m.log.Warn("could not hear for a while; silence in that time is not held against services",
 				"seconds", time.Duration(gone.length()).Seconds())
-		case <-m.quit:
-			return
-		}
+		})
 	}
 }
 

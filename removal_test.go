@@ -1,6 +1,7 @@
 package laneswap_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -65,6 +66,43 @@ func TestRemove_theNextServiceOfTheIDShowsNothingOfIt(t *testing.T) {
 		}
 		require.Equal(t, before, statusOf(t, m.Manager, "svc").Events)
 		require.Len(t, errorsOf(t, m.Manager, "svc", laneswap.ErrorQuery{}), 1)
+		m.stop(t)
+	})
+}
+
+// The errors of one service may be more than one commit deletes.
+func TestRemove_oneThatIsCutBetweenTwoCommitsTakesItsErrorsAlong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := memorystore.New()
+		p := &puppet{Storage: disk}
+		m := launch(t, p)
+		_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
+		require.NoError(t, err)
+		for range 1000 {
+			_, err := m.ReportError(t.Context(), "svc", laneswap.ErrorReport{Message: "old"})
+			require.NoError(t, err)
+		}
+		dead := false
+		p.pull(func() {
+			p.commit = func(ctx context.Context, b laneswap.Batch) error {
+				if dead {
+					return errCut
+				}
+				dead = len(b.Delete) > 0 // killed right after it
+				return disk.Commit(ctx, b)
+			}
+		})
+		require.ErrorIs(t, m.Remove(t.Context(), "svc"), laneswap.ErrDegraded)
+		m.kill()
+		m = launch(t, disk)
+		if _, err := m.Service(t.Context(), "svc"); err != nil {
+			_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
+			require.NoError(t, err)
+			for rec, err := range m.Errors(t.Context(), "svc", laneswap.ErrorQuery{}) {
+				require.NoError(t, err)
+				t.Fatalf("an error of one that was removed: %+v", rec)
+			}
+		}
 		m.stop(t)
 	})
 }

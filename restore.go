@@ -348,19 +348,18 @@ const (
 // recall reads the latest events of a service from the storage, once, when the
 // start did not find them. It is called without locks; what cannot be read now is
 // tried again.
-func (m *Manager) recall(ctx context.Context, r *record) {
+func (m *Manager) recall(asked context.Context, r *record) {
 	if m.journal == nil {
 		return
 	}
 	now := m.now().mono
 	r.mu.Lock()
 	done, born := r.recalled || now < r.recallAt, r.born
-	r.recallAt = now + recallRest
 	r.mu.Unlock()
 	if done {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, recallPatience)
+	ctx, cancel := context.WithTimeout(asked, recallPatience)
 	defer cancel()
 	var older []*Event
 	for row, err := range m.opts.storage.Rows(ctx, RowQuery{Kind: KindEvent, Service: string(r.id), Descending: true, Limit: maxStatusEvts}) {
@@ -369,6 +368,12 @@ func (m *Manager) recall(ctx context.Context, r *record) {
 			ev, err = decodeEvent(row)
 		}
 		if err != nil {
+			if asked.Err() != nil {
+				return // who asked has gone, which says nothing of the storage
+			}
+			r.mu.Lock()
+			r.recallAt = m.now().mono + recallRest
+			r.mu.Unlock()
 			m.log.Warn("events of a service cannot be read", "service", r.id, "err", err)
 			return
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
 // Verdicts, removals and Stop in the same instant: what happened before Stop
@@ -165,5 +166,82 @@ func TestLogger_mayAskTheManagerAndMayBlock(t *testing.T) {
 		start := time.Now()
 		require.NoError(t, m.Stop(ctx))
 		require.LessOrEqual(t, time.Since(start), 200*time.Millisecond)
+	})
+}
+
+// A logger that blocks over what LaneSwap says of its storage stops no watching either.
+func TestStop_isBoundedThoughTheLoggerBlocksWhileTheStorageLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var armed atomic.Bool
+		h := &hooked{do: func() {
+			if armed.Load() {
+				<-release
+			}
+		}}
+		p := &puppet{Storage: memorystore.New()}
+		m := laneswap.NewManager(laneswap.WithStorage(p), laneswap.WithLogger(slog.New(h)))
+		require.NoError(t, m.Start(t.Context()))
+		register(t, m, laneswap.Registration{ID: "svc"}).Beat()
+		require.NoError(t, m.Sync(t.Context()))
+		armed.Store(true)
+		p.pull(func() {
+			p.commit = func(ctx context.Context, _ laneswap.Batch) error { <-ctx.Done(); return ctx.Err() }
+		})
+		w, err := m.Watch(t.Context(), laneswap.WatchQuery{Service: "svc"})
+		require.NoError(t, err)
+		defer w.Close()
+		var stale atomic.Bool
+		go func() {
+			for ev, err := range w.Events() {
+				if err != nil {
+					return
+				}
+				if ev.To == laneswap.StatusStale {
+					stale.Store(true)
+				}
+			}
+		}()
+		time.Sleep(3 * window)
+		watching := stale.Load() // nobody has asked
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		done := make(chan struct{})
+		go func() { defer close(done); _ = m.Stop(ctx) }()
+		ended := false
+		select {
+		case <-done:
+			ended = true
+		case <-time.After(time.Minute):
+		}
+		close(release)
+		<-done
+		require.True(t, ended, "Stop is bounded by its context")
+		require.True(t, watching, "the watching goes on")
+	})
+}
+
+// Whoever waits for a storage that hangs gives up after Stop, and says nothing of it.
+func TestStop_noEventComesAfterIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, release := &puppet{Storage: memorystore.New()}, make(chan struct{})
+		m := launch(t, p)
+		register(t, m.Manager, laneswap.Registration{ID: "svc"})
+		time.Sleep(1500 * time.Millisecond)
+		p.pull(func() { p.commit = func(context.Context, laneswap.Batch) error { <-release; return nil } })
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = m.Report(t.Context(), "svc", laneswap.Heartbeat{Status: laneswap.StatusError})
+		}()
+		time.Sleep(time.Second)
+		m.stopped = true
+		_ = stopIn(t, m.Manager)
+		before := len(eventsOf(t, m.Manager, laneswap.EventQuery{}))
+		time.Sleep(10 * time.Second)
+		after := eventsOf(t, m.Manager, laneswap.EventQuery{})
+		close(release)
+		<-done
+		require.Len(t, after, before, "%v", after[len(after)-1].Kind)
 	})
 }

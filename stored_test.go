@@ -349,3 +349,18 @@ func TestStorage_awayLaterIsSaidAndCostsNothing(t *testing.T) {
 		})
 	}
 }
+
+// A reader whose context ended says nothing of the storage.
+func TestStorage_whoHangsUpHidesNoEventsFromOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := seeded(t, func(m *laneswap.Manager) { flip(t, register(t, m, laneswap.Registration{ID: "svc"}), 10) })
+		faulty := storagetest.NewFaulty(disk)
+		m := launch(t, faulty, laneswap.WithEventBuffer(4))
+		faulty.Inject(storagetest.Fault{Op: storagetest.Rows, How: storagetest.Slow, Delay: 100 * time.Millisecond, Times: -1})
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, _ = m.Service(ctx, "svc")
+		require.Len(t, statusOf(t, m.Manager, "svc").Events, 10)
+		m.stop(t)
+	})
+}
