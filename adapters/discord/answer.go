@@ -64,11 +64,18 @@ func (n *Notifier) post(ctx context.Context, msg message) outcome {
 	return n.judge(resp, body, wait)
 }
 
-// judge says what an answer means. body may be a part of it.
+// judge says what an answer means. body may be a part of it; wait is how long it asks
+// to wait, 0 when it does not.
 func (n *Notifier) judge(resp *http.Response, body []byte, wait time.Duration) outcome {
 	status := resp.StatusCode
 	says := func(what string) error {
 		return fmt.Errorf("discord: %s: it answered %d%s", what, status, n.detail(body))
+	}
+	failed := func(err error) outcome {
+		if wait > 0 {
+			err = laneswap.RetryAfter(err, wait)
+		}
+		return outcome{err: err}
 	}
 	switch {
 	case status == http.StatusNoContent:
@@ -84,9 +91,9 @@ func (n *Notifier) judge(resp *http.Response, body []byte, wait time.Duration) o
 	case status < 400:
 		return outcome{err: fmt.Errorf("discord: it answered %d, a redirect, which is not followed: the URL or the base of the API is wrong, or a proxy stands between", status)}
 	}
-	if isPage(resp, body) && status != http.StatusTooManyRequests {
+	if status != http.StatusTooManyRequests && !isObject(body) {
 		// The API answers in JSON: this is somebody in between, and may pass.
-		return outcome{err: fmt.Errorf("discord: it answered %d with a page; is that Discord?", status)}
+		return failed(fmt.Errorf("discord: it answered %d%s; is that Discord?", status, kind(resp, body)))
 	}
 	switch status {
 	case http.StatusTooManyRequests:
@@ -98,17 +105,27 @@ func (n *Notifier) judge(resp *http.Response, body []byte, wait time.Duration) o
 		return outcome{err: laneswap.Permanent(says("the webhook may not be used with this token"))}
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
 		return outcome{err: says("the message was refused"), refused: true}
-	case http.StatusServiceUnavailable:
-		if d, ok := number(resp.Header.Get("Retry-After")); ok {
-			return outcome{err: laneswap.RetryAfter(says("it is not available"), min(d, longestDelay))}
-		}
 	}
-	return outcome{err: says("it failed")}
+	return failed(says("it failed"))
 }
 
-// isPage reports whether an answer is a page for people, as proxies write them.
-func isPage(resp *http.Response, body []byte) bool {
-	return strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") || bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
+// kind is what an answer is that is no JSON, for an error about it.
+func kind(resp *http.Response, body []byte) string {
+	body = bytes.TrimSpace(body)
+	switch {
+	case len(body) == 0:
+		return ", and nothing else"
+	case strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html"), body[0] == '<':
+		return " with a page"
+	}
+	return ", not in JSON"
+}
+
+// isObject reports whether a body is a whole JSON object, as all that Discord says
+// of errors is.
+func isObject(body []byte) bool {
+	fields, err := object(body)
+	return err == nil && fields != nil
 }
 
 // messageID finds the id in a message.

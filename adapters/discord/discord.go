@@ -11,11 +11,12 @@
 //
 // The notifier waits for nothing and retries nothing, that is the Manager's part: a
 // rate limit that is used up, or that Discord says was exceeded, is an error of
-// laneswap.RetryAfter, and until then no request is made. A webhook that does not
+// laneswap.RetryAfter, as is a failure that says when to come again (Retry-After),
+// and until then no request is made. A webhook that does not
 // exist, or not with this token, is one of laneswap.Permanent. A message that
 // Discord does not take is sent once more as plain text, and given up
-// (laneswap.Refused) when it does not take that either. What else fails is to be
-// tried again.
+// (laneswap.Refused) when it does not take that either. Only an answer in JSON, as
+// those of Discord are, says so. What else fails is to be tried again.
 //
 // Who knows the URL of a webhook can post to it. It is in no error of this package,
 // whatever Discord, a proxy or the network answers.
@@ -41,8 +42,8 @@ var (
 	ErrInvalidURL = errors.New("discord: this is no URL of a webhook")
 	// ErrInvalidOption is returned when an option is out of its range.
 	ErrInvalidOption = errors.New("discord: invalid option")
-	// ErrRateLimited is matched by errors of a rate limit; laneswap.RetryDelay says
-	// for how long.
+	// ErrRateLimited is matched by errors of a rate limit, and by those of a wait that
+	// Discord, or who stands before it, asked for; laneswap.RetryDelay says for how long.
 	ErrRateLimited = errors.New("discord: rate limited")
 )
 
@@ -177,7 +178,7 @@ func (n *Notifier) GoString() string { return "discord.Notifier(" + n.name + ")"
 
 // Notify posts the notification as one message and gives its id to Receipt. It makes
 // one request, two when Discord refuses the first message as such, and none while
-// a rate limit is used up.
+// a wait that was asked for runs.
 func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error {
 	if err := n.limit.ask(time.Now()); err != nil {
 		return err

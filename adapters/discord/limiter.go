@@ -47,7 +47,7 @@ func (l *limiter) ask(now time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if wait := l.until.Sub(now); wait > 0 {
-		return laneswap.RetryAfter(fmt.Errorf("%w: the limit that Discord announced is used up", ErrRateLimited), wait)
+		return laneswap.RetryAfter(fmt.Errorf("%w: the wait that was asked for is not over", ErrRateLimited), wait)
 	}
 	for len(l.invalid) > 0 && now.Sub(l.invalid[0]) >= invalidWindow {
 		l.invalid = l.invalid[1:]
@@ -59,8 +59,8 @@ func (l *limiter) ask(now time.Time) error {
 	return nil
 }
 
-// heed takes in what an answer says about the limits. For a 429 it returns how long
-// to wait.
+// heed takes in what an answer says about the limits. It returns how long to wait:
+// for a 429 always, for what else is to be tried again when the answer says so.
 func (l *limiter) heed(status int, h http.Header, body []byte, now time.Time) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -78,7 +78,15 @@ func (l *limiter) heed(status int, h http.Header, body []byte, now time.Time) (w
 	}
 	if status != http.StatusTooManyRequests {
 		l.insists = 0
-		return 0
+		if status < 400 || status < 500 && isObject(body) {
+			return 0 // that is a verdict, or another place: to wait would change nothing
+		}
+		d, _ := headerDelay(h)
+		if d <= 0 {
+			return 0
+		}
+		l.pause(now, d)
+		return l.until.Sub(now)
 	}
 	d, ok := retryAfter(h, body)
 	if !ok {
@@ -110,14 +118,11 @@ func (l *limiter) pause(now time.Time, d time.Duration) {
 // up to 300 and milliseconds above: that errs to the side of waiting, by no more
 // than five minutes. When body and header both say seconds the longer counts.
 func retryAfter(h http.Header, body []byte) (time.Duration, bool) {
-	header, inHeader := number(h.Get("Retry-After"))
+	header, _ := number(h.Get("Retry-After"))
 	text, inBody := bodyDelay(body)
 	value, ok := number(text)
 	if !inBody || !ok {
-		if inHeader {
-			return header, true
-		}
-		return until(h.Get("Retry-After"))
+		return headerDelay(h)
 	}
 	if strings.ContainsAny(text, ".eE") || !isMillis(value, header, h) {
 		return max(value, header), true
@@ -163,6 +168,14 @@ func number(text string) (time.Duration, bool) {
 	}
 	const most = 9e9 // as many as a Duration holds
 	return time.Duration(math.Ceil(min(f, most) * float64(time.Second))), true
+}
+
+// headerDelay reads Retry-After where nothing else says how long: seconds or a date.
+func headerDelay(h http.Header) (time.Duration, bool) {
+	if d, ok := number(h.Get("Retry-After")); ok {
+		return d, true
+	}
+	return until(h.Get("Retry-After"))
 }
 
 // until reads the other form that Retry-After may have, a date.

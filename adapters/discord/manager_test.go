@@ -44,6 +44,7 @@ func TestManager_losesNothingWhenDiscordIsInTrouble(t *testing.T) {
 		"502 with a page, an hour":      {time.Hour, always(fakediscord.HTML(502)), false},
 		"200 with a page, an hour":      {time.Hour, always(fakediscord.HTML(200)), false},
 		"404 of a proxy, an hour":       {time.Hour, always(fakediscord.HTML(404)), false},
+		"404 in plain text, an hour":    {time.Hour, always(plain(404, "404 page not found\n")), false},
 		"redirects, an hour":            {time.Hour, always(fakediscord.Redirect("https://elsewhere.example/")), false},
 		"a reset before it was taken":   {time.Hour, once(fakediscord.Reset(false)), false},
 		"a reset after it was taken":    {time.Hour, once(fakediscord.Reset(true)), true},

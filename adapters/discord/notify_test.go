@@ -193,11 +193,13 @@ func TestNotify_sendsPlainTextWhenTheEmbedsAreRefused(t *testing.T) {
 func TestNotify_saysWhatDiscordFoundWrong(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
-		fake.Script(fakediscord.BadForm(), fakediscord.BadForm(), fakediscord.UnknownWebhook(), fakediscord.HTML(502), fakediscord.RateLimited(time.Second))
+		fake.Script(fakediscord.BadForm(), fakediscord.BadForm(), fakediscord.UnknownWebhook(), fakediscord.HTML(502), plain(404, "404 page not found"), fakediscord.Answer{Status: 504}, fakediscord.RateLimited(time.Second))
 		require.EqualError(t, n.Notify(t.Context(), note(1)),
 			"discord: the message was refused: it answered 400: code 50035, Invalid Form Body, embeds.0.fields.1.value: This field is required")
 		require.EqualError(t, n.Notify(t.Context(), note(1)), "discord: there is no such webhook, or no such thread: it answered 404: code 10015, Unknown Webhook")
 		require.EqualError(t, n.Notify(t.Context(), note(1)), "discord: it answered 502 with a page; is that Discord?")
+		require.EqualError(t, n.Notify(t.Context(), note(1)), "discord: it answered 404, not in JSON; is that Discord?")
+		require.EqualError(t, n.Notify(t.Context(), note(1)), "discord: it answered 504, and nothing else; is that Discord?")
 		require.EqualError(t, n.Notify(t.Context(), note(1)), "discord: rate limited", "once is enough")
 		time.Sleep(time.Second)
 		fake.Script(fakediscord.RateLimitedSilent())
@@ -230,55 +232,6 @@ func TestNotify_theSecondMessageOfARefusalObeysTheLimitToo(t *testing.T) {
 	})
 }
 
-func TestNotify_saysWhatAnAnswerAsksFor(t *testing.T) {
-	t.Parallel()
-	type verdict struct{ permanent, refused bool }
-	retried := verdict{}
-	for name, tc := range map[string]struct {
-		answer fakediscord.Answer
-		want   verdict
-	}{
-		"404":                   {fakediscord.UnknownWebhook(), verdict{permanent: true}},
-		"404 of a thread":       {fakediscord.Status(404, 10003, "Unknown Channel"), verdict{permanent: true}},
-		"404 without a body":    {fakediscord.Answer{Status: 404}, verdict{permanent: true}},
-		"404 of a proxy":        {fakediscord.HTML(404), retried},
-		"401":                   {fakediscord.InvalidToken(), verdict{permanent: true}},
-		"403":                   {fakediscord.Status(403, 50013, "Missing Permissions"), verdict{permanent: true}},
-		"403 of a proxy":        {fakediscord.HTML(403), retried},
-		"410":                   {fakediscord.Answer{Status: 410}, verdict{permanent: true}},
-		"400 of a proxy":        {fakediscord.HTML(400), retried},
-		"405":                   {fakediscord.Answer{Status: 405}, retried},
-		"408":                   {fakediscord.Answer{Status: 408}, retried},
-		"500":                   {fakediscord.Status(500, 0, "500: Internal Server Error"), retried},
-		"502 of a proxy":        {fakediscord.HTML(502), retried},
-		"503":                   {fakediscord.Answer{Status: 503}, retried},
-		"a page":                {fakediscord.HTML(200), retried},
-		"a success with no id":  {fakediscord.Answer{Status: 200, ContentType: "application/json", Body: `{}`}, retried},
-		"a redirect":            {fakediscord.Redirect("https://elsewhere.example/"), retried},
-		"hang before headers":   {fakediscord.HangBeforeHeaders(false), retried},
-		"hang after headers":    {fakediscord.HangAfterHeaders(false), retried},
-		"reset":                 {fakediscord.Reset(false), retried},
-		"slower than the limit": {fakediscord.Slow(time.Minute), retried},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
-				fake.Script(tc.answer)
-				began := time.Now()
-				_, err := laneswap.Send(t.Context(), n, note(1))
-				require.Error(t, err)
-				require.Equal(t, tc.want, verdict{laneswap.IsPermanent(err), laneswap.IsRefused(err)}, "%v", err)
-				_, later := laneswap.RetryDelay(err)
-				require.False(t, later)
-				require.LessOrEqual(t, time.Since(began), 14*time.Second)
-				require.Len(t, fake.Requests(), 1)
-				require.NotContains(t, err.Error(), fake.Secret())
-				require.NoError(t, n.Notify(t.Context(), note(1)), "the notifier goes on")
-				require.Empty(t, fake.Violations())
-			})
-		})
-	}
-}
-
 func TestNotify_takesASuccessWithoutAMessage(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
@@ -286,11 +239,6 @@ func TestNotify_takesASuccessWithoutAMessage(t *testing.T) {
 		id, err := laneswap.Send(t.Context(), n, note(1))
 		require.NoError(t, err)
 		require.Empty(t, id)
-		busy := fakediscord.Answer{Status: 503, Header: http.Header{"Retry-After": {"20"}}, Wait: 20 * time.Second}
-		fake.Script(busy)
-		d, ok := laneswap.RetryDelay(n.Notify(t.Context(), note(1)))
-		require.True(t, ok)
-		require.Equal(t, 20*time.Second, d)
 	})
 }
 
