@@ -54,6 +54,11 @@ func (n *Notifier) post(ctx context.Context, msg message) outcome {
 		return outcome{err: n.failure(ctx, err)}
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode < 200 {
+		// A 101 that nobody asked for: the body is the bare connection, which would be
+		// read until it ends, whatever the context says.
+		return outcome{err: fmt.Errorf("discord: it answered %d, which was not asked for; is that Discord?", resp.StatusCode)}
+	}
 	// Read to its end, so that the connection can be used again.
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil && resp.StatusCode < 300 {

@@ -40,6 +40,7 @@ var (
 var answers = []answer{
 	{name: "200", want: []Verdict{Delivered}},
 	{name: "204", want: []Verdict{Delivered}, reply: status(204, "")},
+	{name: "101", want: retried, hangs: true, reply: switches},
 	{name: "200 with HTML", want: either, reply: status(200, "text/html")},
 	{name: "301", want: failed, reply: redirect(301)},
 	{name: "302", want: failed, reply: redirect(302)},
@@ -213,6 +214,18 @@ func hang(code int) func(*Stand, http.ResponseWriter, *http.Request) {
 		case <-s.release:
 		}
 	}
+}
+
+// switches is a switch of protocols that nobody asked for. net/http hands out the bare
+// connection as the body, which no context ends.
+func switches(s *Stand, w http.ResponseWriter, _ *http.Request) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	_, _ = conn.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"))
+	<-s.release
+	_ = conn.Close()
 }
 
 // newDeadServer is one where nobody listens. The port of a server that was closed

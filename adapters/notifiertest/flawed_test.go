@@ -48,6 +48,7 @@ var flaws = map[string]string{
 	"plants its secret nowhere":                  "Secrets_areUsed",
 	"repeats the receiver's control characters":  "Errors_areShortAndClean",
 	"repeats the receiver's pages":               "Errors_areShortAndClean",
+	"reads the connection after a 101":           "Answers_are/101",
 	"leaves answers unread":                      "Connection_isUsedAgain",
 	"sends in the background":                    "Messages_arriveInOrderBeforeNotifyReturns",
 	"sends one message late":                     "Messages_arriveInOrderBeforeNotifyReturns",
@@ -210,6 +211,9 @@ func (s *sender) send(ctx context.Context, n laneswap.Notification, body []byte)
 		return "", s.broken(ctx, err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode < 200 && !s.is("reads the connection after a 101") {
+		return "", s.judge(resp, nil)
+	}
 	var text []byte
 	if !s.is("leaves answers unread") {
 		limit := int64(64 << 10)

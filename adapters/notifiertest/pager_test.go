@@ -59,6 +59,9 @@ func (p *Pager) Notify(ctx context.Context, n laneswap.Notification) error {
 		return errors.New("the pager cannot be reached") // err holds the URL
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode < 200 { // a 101: the body is the bare connection, which no context ends
+		return fmt.Errorf("the pager answers %d", resp.StatusCode)
+	}
 	// To its end, so that the connection can be used again, but not for ever.
 	answer, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 

@@ -180,6 +180,11 @@ func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error
 	late := time.AfterFunc(answerTime, cancel)
 	defer late.Stop()
 	defer resp.Body.Close()
+	if resp.StatusCode < 200 {
+		// A 101 that nobody asked for: the body is the bare connection, which would be
+		// read until it ends, whatever the context says.
+		return judge(resp, time.Now())
+	}
 	// Read to its end, so that the connection can be used again. That it breaks off
 	// does not change what the header has said.
 	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
