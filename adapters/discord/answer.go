@@ -37,6 +37,7 @@ type outcome struct {
 	id      string // of the message, when err is nil; it may be unknown
 	err     error  // as Notify returns it
 	refused bool   // the message as such was refused: err says why
+	field   bool   // for a field of it, not for a file
 }
 
 // post makes one request.
@@ -109,7 +110,7 @@ func (n *Notifier) judge(resp *http.Response, body []byte, wait time.Duration) o
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return outcome{err: laneswap.Permanent(says("the webhook may not be used with this token"))}
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
-		return outcome{err: says("the message was refused"), refused: true}
+		return outcome{err: says("the message was refused"), refused: true, field: blamesField(body)}
 	}
 	return failed(says("it failed"))
 }
@@ -151,6 +152,25 @@ func object(body []byte) (map[string]json.RawMessage, error) {
 		return nil, err
 	}
 	return fields, nil
+}
+
+// blamesField reports whether a refusal names what is wrong, and that is no file.
+func blamesField(body []byte) bool {
+	fields, err := object(body)
+	if err != nil {
+		return false
+	}
+	tree, _ := object(fields["errors"])
+	maps.DeleteFunc(fields, func(key string, _ json.RawMessage) bool {
+		return key == "code" || key == "message" || key == "errors"
+	})
+	maps.Copy(fields, tree) // versions of the API below 8 have no tree, but the fields at the top
+	for key := range fields {
+		if strings.HasPrefix(key, "file") || strings.HasPrefix(key, "attachment") || key == "_errors" {
+			return false
+		}
+	}
+	return len(fields) > 0
 }
 
 // detail is what Discord says of an error, in short, for people: its code, its

@@ -127,3 +127,20 @@ func TestNotify_obeysRetryAfterOfWhateverFails(t *testing.T) {
 		})
 	}
 }
+
+func TestBlamesField_isNoRefusalOfAFile(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]bool{
+		fakediscord.BadForm().Body:   true,
+		fakediscord.BadEmbeds().Body: true,
+		`{"code":50035,"message":"Invalid Form Body","errors":{"username":{"_errors":[{"message":"x"}]}}}`:             true,
+		`{"code":40005,"message":"Request entity too large"}`:                                                          false,
+		`{"code":50035,"message":"Invalid Form Body","errors":{"attachments":{"0":{"_errors":[]}},"embeds":{"0":{}}}}`: false,
+		`{"code":50035,"message":"Invalid Form Body","errors":{"_errors":[{"message":"x"}]}}`:                          false,
+		`{"file": ["too large"]}`: false,
+		`{}`:                      false,
+		`null`:                    false,
+	} {
+		require.Equal(t, want, discord.BlamesField([]byte(body)), body)
+	}
+}

@@ -318,8 +318,9 @@ func fileLine(item laneswap.Item, messages int) string {
 	return b.String() + "\n"
 }
 
-// plainDigest is a digest in one text, with a file when it does not name all.
-func plainDigest(note laneswap.Notification) (text, file string) {
+// plainDigest is a digest in one text. When that does not name all, it says how many
+// more there are, and where when a file may come with it.
+func plainDigest(note laneswap.Notification, mayFile bool) (text, file string) {
 	groups, own := grouped(note.Items)
 	var items []laneswap.Item
 	var all []string
@@ -328,9 +329,12 @@ func plainDigest(note laneswap.Notification) (text, file string) {
 		all = append(all, g.name+": "+names(g.items, 1<<30, itemIncident))
 	}
 	head := strings.TrimSpace(title(note, note.Event)+"\n"+headText(note, own, 0)) + "\n"
-	where := "All are in " + fileName + ": "
 	if whole := head + strings.Join(all, "\n"); width(whole) <= maxContent {
 		return strings.TrimSpace(whole), ""
 	}
+	if !mayFile {
+		return head + names(items, maxContent-width(head), itemName), ""
+	}
+	where := "All are in " + fileName + ": "
 	return head + where + names(items, maxContent-width(head)-width(where)-groupReserve, itemName), list(note.Items)
 }

@@ -12,11 +12,12 @@
 // The notifier waits for nothing and retries nothing, that is the Manager's part: a
 // rate limit that is used up, or that Discord says was exceeded, is an error of
 // laneswap.RetryAfter, as is a failure that says when to come again (Retry-After),
-// and until then no request is made. A webhook that does not
-// exist, or not with this token, is one of laneswap.Permanent. A message that
-// Discord does not take is sent once more as plain text, and given up
-// (laneswap.Refused) when it does not take that either. Only an answer in JSON, as
-// those of Discord are, says so. What else fails is to be tried again.
+// and until then no request is made. A webhook that does not exist, or not with this
+// token, is one of laneswap.Permanent. A message that Discord does not take is sent
+// once more as plain text, without the file that it had unless Discord says that
+// something else is wrong, and given up (laneswap.Refused) when it does not take that
+// either. Only an answer in JSON, as those of Discord are, says so. What else fails is
+// to be tried again.
 //
 // Who knows the URL of a webhook can post to it. It is in no error of this package,
 // whatever Discord, a proxy or the network answers.
@@ -70,7 +71,14 @@ type Notifier struct {
 	client  *http.Client
 	limit   limiter
 	mu      sync.Mutex // guards what follows
-	refused string     // the id of the notification whose embeds were refused last
+	refused refusal    // of the first message that was refused last
+}
+
+// refusal is what Discord did not take: the embeds of the notification with that id,
+// or, as far as is known, the file that came with them.
+type refusal struct {
+	id   string
+	file bool
 }
 
 // Option changes a Notifier while it is made.
@@ -183,7 +191,8 @@ func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error
 	if err := n.limit.ask(time.Now()); err != nil {
 		return err
 	}
-	if !n.wasRefused(note.ID) {
+	refused, again := n.wasRefused(note.ID)
+	if !again {
 		msg, err := n.message(note)
 		if err != nil {
 			return laneswap.Refused(err)
@@ -192,18 +201,24 @@ func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error
 		if !out.refused {
 			return n.done(note, out)
 		}
-		n.remember(note.ID)
+		refused = refusal{note.ID, msg.file && !out.field}
+		n.remember(refused)
 		if err := n.limit.ask(time.Now()); err != nil {
 			return err // the plain text comes when Discord takes something again
 		}
 	}
-	msg, err := n.plain(note)
+	msg, err := n.plain(note, !refused.file)
 	if err != nil {
 		return laneswap.Refused(err)
 	}
 	out := n.post(ctx, msg)
-	if out.refused {
-		n.remember("")
+	switch {
+	case out.refused && msg.file:
+		// It may be the file: the next try is without.
+		n.remember(refusal{note.ID, true})
+		return out.err
+	case out.refused:
+		n.remember(refusal{})
 		return laneswap.Refused(out.err)
 	}
 	return n.done(note, out)
@@ -212,22 +227,22 @@ func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error
 // done hands out what the message is called, or why there is none.
 func (n *Notifier) done(note laneswap.Notification, out outcome) error {
 	if out.err == nil {
-		n.remember("")
+		n.remember(refusal{})
 		note.Receipt(out.id)
 	}
 	return out.err
 }
 
-// remember notes that Discord refused the embeds of a notification, so that when the
-// plain text has to wait, or fails, the embeds are not tried again before it.
-func (n *Notifier) remember(id string) {
+// remember notes what Discord refused, so that when the plain text has to wait, or
+// fails, that is not tried again before it.
+func (n *Notifier) remember(what refusal) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.refused = id
+	n.refused = what
 }
 
-func (n *Notifier) wasRefused(id string) bool {
+func (n *Notifier) wasRefused(id string) (refusal, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return id != "" && n.refused == id
+	return n.refused, id != "" && n.refused.id == id
 }

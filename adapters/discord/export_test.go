@@ -15,7 +15,13 @@ func Message(n *Notifier, note laneswap.Notification) (contentType string, body 
 
 // PlainMessage is the body of the request after a refusal.
 func PlainMessage(n *Notifier, note laneswap.Notification) (contentType string, body []byte, err error) {
-	m, err := n.plain(note)
+	m, err := n.plain(note, true)
+	return m.contentType, m.body, err
+}
+
+// BarePlainMessage is the body of the request after the refusal of a file.
+func BarePlainMessage(n *Notifier, note laneswap.Notification) (contentType string, body []byte, err error) {
+	m, err := n.plain(note, false)
 	return m.contentType, m.body, err
 }
 
@@ -27,13 +33,14 @@ func RetryAfterOf(h http.Header, body string) (time.Duration, bool) {
 	return retryAfter(h, []byte(body))
 }
 
-// The functions that write texts.
+// Functions of this package.
 var (
-	Paragraph = paragraph
-	Words     = words
-	Span      = span
-	Width     = width
-	Visible   = visible
+	Paragraph   = paragraph
+	Words       = words
+	Span        = span
+	Width       = width
+	Visible     = visible
+	BlamesField = blamesField
 )
 
 // InvalidLimit is how many refused requests a notifier makes in ten minutes.

@@ -66,7 +66,7 @@ func spoken(kind laneswap.NoticeKind, items int, a, b string) laneswap.Notificat
 	return note
 }
 
-// fits requires that Discord takes both messages of a notification, and that they
+// fits requires that Discord takes all messages of a notification, and that they
 // mention nobody and hide no link.
 func fits(t *testing.T, n *discord.Notifier, note laneswap.Notification) {
 	t.Helper()
@@ -76,6 +76,10 @@ func fits(t *testing.T, n *discord.Notifier, note laneswap.Notification) {
 	require.True(t, utf8.Valid(body))
 	contentType, body, err = discord.PlainMessage(n, note)
 	require.NoError(t, err)
+	require.Empty(t, fakediscord.Validate(contentType, body, false), "%s", cutForShow(body))
+	contentType, body, err = discord.BarePlainMessage(n, note)
+	require.NoError(t, err)
+	require.Equal(t, "application/json", contentType, "no file")
 	require.Empty(t, fakediscord.Validate(contentType, body, false), "%s", cutForShow(body))
 }
 

@@ -2,6 +2,7 @@ package discord_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -194,6 +195,28 @@ func TestManager_aThousandServicesAreToldInFewMessages(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestManager_aRefusedFileMakesNoStorm: it must not have a thousand services told one
+// by one, at thirty a minute.
+func TestManager_aRefusedFileMakesNoStorm(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
+		m := laneswap.NewManager(laneswap.WithNotifier(n))
+		require.NoError(t, m.Start(t.Context()))
+		fake.Respond(noFiles)
+		for i := range 400 {
+			id := laneswap.ServiceID(fmt.Sprint("service-with-a-name-", i))
+			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: id, StaleAfter: time.Minute}, laneswap.Heartbeat{}))
+		}
+		time.Sleep(time.Hour)
+		require.NoError(t, m.Stop(context.Background()))
+		got := fake.Messages()
+		require.NotEmpty(t, got)
+		require.LessOrEqual(t, len(got), 3)
+		require.Regexp(t, "^400 services fell silent at once.*\n(.*\n)*service-with-a-name-.* and \\d+ more$", got[0].Payload.Content)
+		require.Empty(t, fake.Violations())
+	})
 }
 
 // named requires that the messages and their files name every service.

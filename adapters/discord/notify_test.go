@@ -292,6 +292,72 @@ func TestNotify_aDigestComesWithItsFile(t *testing.T) {
 	})
 }
 
+// noFiles is a Discord that takes no file.
+func noFiles(r fakediscord.Request) fakediscord.Answer {
+	if len(r.Files) > 0 {
+		return fakediscord.Status(413, 40005, "Request entity too large")
+	}
+	return fakediscord.Answer{}
+}
+
+func TestNotify_aRefusedFileIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
+		for i, delayed := range []bool{false, true} {
+			fake.Respond(func(r fakediscord.Request) fakediscord.Answer {
+				if len(r.Files) == 0 && delayed {
+					delayed = false
+					return fakediscord.HTML(502) // then it comes in a call of its own
+				}
+				return noFiles(r)
+			})
+			err := n.Notify(t.Context(), many(laneswap.NoticeMassSilence, 1000))
+			if i == 1 {
+				require.Error(t, err)
+				err = n.Notify(t.Context(), many(laneswap.NoticeMassSilence, 1000))
+			}
+			require.NoError(t, err)
+			m := fake.Messages()[i]
+			require.Empty(t, m.Files)
+			require.Empty(t, m.Payload.Embeds)
+			require.Contains(t, m.Payload.Content, "1000 services: 1000 stale")
+			require.Contains(t, m.Payload.Content, "service 0, service 1, ")
+			require.Regexp(t, ` and \d+ more$`, m.Payload.Content)
+			require.NotContains(t, m.Payload.Content, "services.txt", "which is not there")
+			require.Greater(t, len(m.Payload.Content), 1950, "the room is used")
+		}
+		require.Len(t, fake.Requests(), 2+3)
+		require.Empty(t, fake.Violations())
+	})
+}
+
+// TestNotify_neitherEmbedsNorFilesAreTaken has the embeds be refused first, and then
+// the file that the plain text came with.
+func TestNotify_neitherEmbedsNorFilesAreTaken(t *testing.T) {
+	t.Parallel()
+	for name, refusal := range map[string]fakediscord.Answer{"50035": fakediscord.BadForm(), "embeds": fakediscord.BadEmbeds()} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
+				fake.Respond(func(r fakediscord.Request) fakediscord.Answer {
+					if len(r.Payload.Embeds) > 0 {
+						return refusal
+					}
+					return noFiles(r)
+				})
+				err := n.Notify(t.Context(), many(laneswap.NoticeDigest, 1000))
+				require.ErrorContains(t, err, "413")
+				require.False(t, laneswap.IsRefused(err), "or each service would be told alone")
+				require.NoError(t, n.Notify(t.Context(), many(laneswap.NoticeDigest, 1000)))
+				requests := fake.Requests()
+				require.Len(t, requests, 3)
+				require.Len(t, requests[1].Files, 1, "it was not the file that was refused")
+				require.Empty(t, requests[2].Files)
+				require.Empty(t, fake.Violations())
+			})
+		})
+	}
+}
+
 // TestNotify_alertsOfAManagerArrive goes the whole way.
 func TestNotify_alertsOfAManagerArrive(t *testing.T) {
 	t.Parallel()

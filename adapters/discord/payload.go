@@ -80,6 +80,7 @@ const fileName = "services.txt"
 type message struct {
 	body        []byte
 	contentType string
+	file        bool // it comes with one
 }
 
 // message makes the message with embeds.
@@ -88,9 +89,9 @@ func (n *Notifier) message(note laneswap.Notification) (message, error) {
 }
 
 // plain makes the message that is sent when Discord did not take the first: it has
-// nothing in it that could be refused but text.
-func (n *Notifier) plain(note laneswap.Notification) (message, error) {
-	return composePlain(note).encode()
+// nothing in it that could be refused but text, and a file when it needs one and may.
+func (n *Notifier) plain(note laneswap.Notification, file bool) (message, error) {
+	return composePlain(note, file).encode()
 }
 
 // compose makes the payload of a notification.
@@ -112,12 +113,12 @@ func compose(note laneswap.Notification, user, avatar string) payload {
 	return p
 }
 
-// composePlain makes the payload that says the same in one text, with a file when
-// that does not name every service.
-func composePlain(note laneswap.Notification) payload {
+// composePlain makes the payload that says the same in one text. When that does not
+// name every service it has a file if file says so, and else counts the rest.
+func composePlain(note laneswap.Notification, file bool) payload {
 	p := payload{Mentions: mentions{[]string{}}}
 	if len(note.Items) > 1 {
-		p.Content, p.file = plainDigest(note)
+		p.Content, p.file = plainDigest(note, file)
 		if p.file != "" {
 			p.Attachments = []attachment{{0, fileName}}
 		}
@@ -145,7 +146,7 @@ func (p payload) encode() (message, error) {
 		return message{}, fmt.Errorf("discord: the message cannot be encoded: %w", err)
 	}
 	if p.file == "" {
-		return message{bytes.TrimSpace(text.Bytes()), "application/json"}, nil
+		return message{bytes.TrimSpace(text.Bytes()), "application/json", false}, nil
 	}
 	var form bytes.Buffer
 	w := multipart.NewWriter(&form)
@@ -165,5 +166,5 @@ func (p payload) encode() (message, error) {
 	if err := w.Close(); err != nil {
 		return message{}, fmt.Errorf("discord: the message cannot be encoded: %w", err)
 	}
-	return message{form.Bytes(), w.FormDataContentType()}, nil
+	return message{form.Bytes(), w.FormDataContentType(), true}, nil
 }
