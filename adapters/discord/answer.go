@@ -62,11 +62,12 @@ func (n *Notifier) post(ctx context.Context, msg message) outcome {
 	}
 	// Read to its end, so that the connection can be used again.
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	// Also when the body broke off: the headers have come whole.
+	wait := n.limit.heed(resp.StatusCode, resp.Header, body, time.Now())
 	if err != nil && resp.StatusCode < 300 {
 		// Discord has the message or not; only its id would have said so.
 		return outcome{err: n.failure(ctx, err)}
 	}
-	wait := n.limit.heed(resp.StatusCode, resp.Header, body, time.Now())
 	return n.judge(resp, body, wait)
 }
 

@@ -2,6 +2,8 @@ package discord_test
 
 import (
 	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,6 +128,31 @@ func TestNotify_obeysRetryAfterOfWhateverFails(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestNotify_heedsTheLimitOfAnAnswerThatBreaksOff: the headers have said that the
+// bucket is empty, before the body broke off.
+func TestNotify_heedsTheLimitOfAnAnswerThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	var requests atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests.Add(1)
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		_, _ = conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n" +
+			"X-RateLimit-Limit: 5\r\nX-RateLimit-Remaining: 0\r\nX-RateLimit-Reset-After: 60.000\r\n\r\n{\"id\":"))
+		_ = conn.Close()
+	}))
+	defer server.Close()
+	n, err := discord.New(webhookURL, discord.WithAPIBase(server.URL))
+	require.NoError(t, err)
+	err = n.Notify(t.Context(), note(1))
+	require.Error(t, err)
+	require.NotErrorIs(t, err, discord.ErrRateLimited)
+	require.InDelta(t, time.Minute, delay(t, n.Notify(t.Context(), note(1))), float64(5*time.Second))
+	require.EqualValues(t, 1, requests.Load(), "no request while a delay runs")
 }
 
 func TestBlamesField_isNoRefusalOfAFile(t *testing.T) {
