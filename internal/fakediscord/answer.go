@@ -13,8 +13,8 @@ import (
 type Answer struct {
 	// Delay passes before anything is answered.
 	Delay time.Duration
-	// Accept takes the message, when nothing is wrong with it, although the answer
-	// says something else or nothing.
+	// Accept takes the message, when nothing is wrong with it and no limit is reached,
+	// although the answer says something else or nothing. It counts towards the limits.
 	Accept bool
 
 	// Status is the answer's; 0 means what Discord would answer.
@@ -152,7 +152,8 @@ func BadEmbeds() Answer {
 // HangBeforeHeaders never answers; accept says whether the message is taken.
 func HangBeforeHeaders(accept bool) Answer { return Answer{Accept: accept, lost: hangsBefore} }
 
-// HangAfterHeaders writes that all is well, and never the rest.
+// HangAfterHeaders writes the header of the answer, and never the rest: with accept
+// that of Discord's own, else that all is well.
 func HangAfterHeaders(accept bool) Answer { return Answer{Accept: accept, lost: hangsAfter} }
 
 // Reset reads the request and resets the connection; accept says whether the

@@ -2,6 +2,8 @@ package fakediscord_test
 
 import (
 	"context"
+	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -109,6 +111,89 @@ func TestAnswers_thatDoNotArrive(t *testing.T) {
 		require.GreaterOrEqual(t, time.Since(before), 150*time.Millisecond)
 		require.Empty(t, fake.Violations())
 		require.Equal(t, 0, fake.Requests()[0].Status)
+	})
+}
+
+// lose sends a message whose answer does not arrive.
+func (s *sender) lose(fake *fakediscord.Server, answer fakediscord.Answer) {
+	s.t.Helper()
+	fake.Script(answer)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	_, err := s.try(ctx, "POST", "?wait=true", "application/json", quiet)
+	require.Error(s.t, err)
+}
+
+func TestAnswers_thatDoNotArriveCountTowardsTheLimits(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]func(accept bool) fakediscord.Answer{
+		"hang before headers": fakediscord.HangBeforeHeaders, "hang after headers": fakediscord.HangAfterHeaders, "reset": fakediscord.Reset,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fake := fakediscord.New(fakediscord.WithLimits(fakediscord.Limit{Requests: 3, Per: 2 * time.Second}, fakediscord.Limit{Requests: 4, Per: time.Minute}))
+				defer fake.Close()
+				s := &sender{t, fake.Client(), fake.Webhook()}
+				s.lose(fake, answer(false))
+				for range 3 {
+					s.lose(fake, answer(true))
+				}
+				require.Len(t, fake.Messages(), 3, "what did not come to Discord counts nothing")
+				s.lose(fake, answer(true))
+				require.Len(t, fake.Messages(), 3, "the fourth in two seconds")
+				a := s.post(quiet)
+				require.Equal(t, 429, a.status)
+				require.Equal(t, "user", a.header.Get("X-RateLimit-Scope"))
+				time.Sleep(2 * time.Second)
+				s.lose(fake, answer(true))
+				a = s.post(quiet)
+				require.Equal(t, 429, a.status)
+				require.Equal(t, "shared", a.header.Get("X-RateLimit-Scope"), "the fifth in a minute")
+			})
+		})
+	}
+}
+
+// A client that hears the header knows how much is left; who hears nothing is not to
+// blame for what it does not know.
+func TestHangAfterHeaders_announcesWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fake := fakediscord.New(fakediscord.WithLimits(fakediscord.Limit{Requests: 2, Per: 2 * time.Second}, fakediscord.Limit{}))
+		defer fake.Close()
+		s := &sender{t, fake.Client(), fake.Webhook()}
+		head := func(accept bool) *http.Response {
+			fake.Script(fakediscord.HangAfterHeaders(accept))
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"?wait=true", strings.NewReader(quiet))
+			require.NoError(t, err)
+			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("User-Agent", agent)
+			resp, err := s.client.Do(req)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			return resp
+		}
+		resp := head(false)
+		require.Equal(t, 200, resp.StatusCode)
+		require.Empty(t, resp.Header.Get("X-RateLimit-Remaining"), "that is not Discord's")
+		for _, left := range []string{"1", "0"} {
+			resp = head(true)
+			require.Equal(t, 200, resp.StatusCode)
+			require.Equal(t, left, resp.Header.Get("X-RateLimit-Remaining"))
+			require.Equal(t, "2.000", resp.Header.Get("X-RateLimit-Reset-After"))
+		}
+		require.Empty(t, fake.Violations())
+		require.Equal(t, 429, head(true).StatusCode)
+		require.Len(t, fake.Violations(fakediscord.RuleDelay), 1, "it had been told")
+		require.Len(t, fake.Messages(), 2)
+		require.Equal(t, 1, fake.Invalid())
+
+		time.Sleep(2 * time.Second)
+		for range 2 {
+			s.lose(fake, fakediscord.Reset(true))
+		}
+		require.Equal(t, 429, s.post(quiet).status)
+		require.Len(t, fake.Violations(), 1, "it had not been told")
 	})
 }
 

@@ -117,25 +117,31 @@ func (c *call) decide(r *http.Request) (status int, header http.Header, body str
 	s, now := c.s, time.Now()
 	header = http.Header{}
 	a := c.answer
-	switch {
-	case a.Status == 0 && a.lost == arrives:
-		a = c.discord(r, now, header)
-	default:
-		if a.Accept && c.refusal(r) == nil {
-			c.take(now)
+	if a.Accept || a.Status == 0 && a.lost == arrives {
+		// Also when its answer is lost, or is replaced by somebody in between: what
+		// came to Discord counts.
+		said := http.Header{}
+		its, until := c.discord(r, now, said)
+		if a.Status == 0 && (a.lost == arrives || a.lost == hangsAfter) {
+			its.lost = a.lost
+			a, header = its, said
+			c.wait(until, false)
 		}
-		for key, values := range a.Header {
-			header[http.CanonicalHeaderKey(key)] = values
-		}
+	}
+	if a.lost == hangsBefore || a.lost == resets {
+		return 0, header, ""
+	}
+	if a.Status == 0 {
+		a.Status, a.ContentType = http.StatusOK, "application/json" // of nobody who takes anything
+	}
+	for key, values := range a.Header {
+		header[http.CanonicalHeaderKey(key)] = values
 	}
 	if a.ContentType != "" {
 		header.Set("Content-Type", a.ContentType)
 	}
 	if a.Wait > 0 {
 		c.wait(now.Add(a.Wait), a.All)
-	}
-	if a.lost != arrives {
-		return 0, header, ""
 	}
 	s.requests[c.req.Number-1].Status = a.Status
 	s.requests[c.req.Number-1].shared = header.Get("X-RateLimit-Scope") == "shared"
@@ -176,10 +182,11 @@ func (c *call) refusal(r *http.Request) *Answer {
 	return nil
 }
 
-// discord answers as Discord does; mu is held.
-func (c *call) discord(r *http.Request, now time.Time, header http.Header) Answer {
-	if a := c.refusal(r); a != nil {
-		return *a
+// discord answers as Discord does, and returns until when the header asks to wait; mu
+// is held.
+func (c *call) discord(r *http.Request, now time.Time, header http.Header) (a Answer, until time.Time) {
+	if refused := c.refusal(r); refused != nil {
+		return *refused, time.Time{}
 	}
 	id := r.Method + " " + c.hook.id
 	own := c.hook.buckets[r.Method]
@@ -195,28 +202,26 @@ func (c *call) discord(r *http.Request, now time.Time, header http.Header) Answe
 			scope = "shared"
 		}
 	}
-	if until := own.announce(header, id, now); !until.IsZero() {
-		c.wait(until, false)
-	}
+	until = own.announce(header, id, now)
 	if !ok {
 		header.Set("Retry-After", wholeSeconds(wait))
 		header.Set("X-RateLimit-Scope", scope)
-		a := RateLimited(wait)
+		a = RateLimited(wait)
 		a.Header = nil
-		return a
+		return a, until
 	}
 	if len(c.problems) > 0 {
-		a := Answer{Status: http.StatusBadRequest, ContentType: "application/json", Body: form(c.problems)}
+		a = Answer{Status: http.StatusBadRequest, ContentType: "application/json", Body: form(c.problems)}
 		if slices.ContainsFunc(c.problems, func(p Problem) bool { return p.Code == "40005" }) {
 			a = Status(http.StatusRequestEntityTooLarge, 40005, "Request entity too large")
 		}
-		return a
+		return a, until
 	}
 	c.take(now)
 	if r.Method == http.MethodPost && !c.req.Wait {
-		return Answer{Status: http.StatusNoContent}
+		return Answer{Status: http.StatusNoContent}, until
 	}
-	return Answer{Status: http.StatusOK, ContentType: "application/json", Body: c.taken.json()}
+	return Answer{Status: http.StatusOK, ContentType: "application/json", Body: c.taken.json()}, until
 }
 
 // find returns the message of this webhook with that id, nil when there is none; mu
@@ -272,9 +277,11 @@ func (m *Message) edit(r Request) {
 func (c *call) write(w http.ResponseWriter, r *http.Request, status int, header http.Header, body string) {
 	switch c.answer.lost {
 	case hangsAfter:
-		w.Header().Set("Content-Type", "application/json")
+		for key, values := range header {
+			w.Header()[key] = values
+		}
 		w.Header().Set("Content-Length", "2000")
-		w.WriteHeader(http.StatusOK)
+		w.WriteHeader(status)
 		_, _ = io.WriteString(w, `{"id":`)
 		_ = http.NewResponseController(w).Flush()
 		fallthrough

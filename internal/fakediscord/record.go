@@ -26,7 +26,8 @@ type Request struct {
 	Files   []File
 	// Early says that a delay which had been announced was still running.
 	Early bool
-	// Status is the answer's, 0 while there is none, and when there was none.
+	// Status is the answer's, 0 while there is none, and when there was none. Of one
+	// that hangs after its header it is what the header says.
 	Status int
 
 	shared bool // the limit that it met was of the channel
