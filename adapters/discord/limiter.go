@@ -114,9 +114,11 @@ func (l *limiter) pause(now time.Time, d time.Duration) {
 // writes no JSON, and seconds into the header. So a number with a point is seconds.
 // A whole one is what X-RateLimit-Reset-After, which is always seconds, agrees with.
 // Without that it is milliseconds when the header is another number and about a
-// thousandth of it, and seconds when there is any other header. Alone it is seconds
-// up to 300 and milliseconds above: that errs to the side of waiting, by no more
-// than five minutes. When body and header both say seconds the longer counts.
+// thousandth of it, and seconds when there is any other header. Alone, or with a
+// header that is the same and so tells nothing, it is seconds up to 300 and
+// milliseconds above: that errs to the side of waiting by no more than five minutes,
+// and who asks too early because of it is asked to wait again, and does so for longer
+// each time. When body and header both say seconds the longer counts.
 func retryAfter(h http.Header, body []byte) (time.Duration, bool) {
 	header, _ := number(h.Get("Retry-After"))
 	text, inBody := bodyDelay(body)
@@ -136,7 +138,8 @@ func retryAfter(h http.Header, body []byte) (time.Duration, bool) {
 // isMillis decides what a whole number in a body means: value is it in seconds.
 func isMillis(value, header time.Duration, h http.Header) bool {
 	near := func(a, b time.Duration) bool { return (a - b).Abs() <= 1100*time.Millisecond }
-	if reset, ok := number(h.Get("X-RateLimit-Reset-After")); ok && reset > 0 {
+	reset, ok := number(h.Get("X-RateLimit-Reset-After"))
+	if ok && reset > 0 {
 		switch {
 		case near(value, reset):
 			return false
@@ -144,8 +147,11 @@ func isMillis(value, header time.Duration, h http.Header) bool {
 			return true
 		}
 	}
-	if header > 0 {
+	switch {
+	case header > 0 && header != value:
 		return value > 2*header && near(value/1000, header)
+	case header > 0 && ok:
+		return false // there is a reset, and it is that of another limit
 	}
 	return value > mostPlain
 }

@@ -23,7 +23,8 @@ func TestRetryAfter_isReadAsSecondsOrMilliseconds(t *testing.T) {
 		"an exponent":                        {body: `{"retry_after":1.5e3}`, want: 1500 * time.Second},
 		"a limit of the channel":             {body: `{"retry_after":1336.57}`, header: "1337", reset: "64.570", want: 1337 * time.Second},
 		"whole seconds, by the reset":        {body: `{"retry_after":600}`, header: "600", reset: "600.000", want: 600 * time.Second},
-		"whole seconds, by the header":       {body: `{"retry_after":600}`, header: "600", want: 600 * time.Second},
+		"whole seconds, few, and the header": {body: `{"retry_after":300}`, header: "300", want: 300 * time.Second},
+		"whole seconds, another reset":       {body: `{"retry_after":1337}`, header: "1337", reset: "64.570", want: 1337 * time.Second},
 		"whole seconds, few":                 {body: `{"retry_after":2}`, want: 2 * time.Second},
 		"whole seconds, another header":      {body: `{"retry_after":64}`, header: "65", want: 65 * time.Second},
 		"milliseconds, by the reset":         {body: `{"retry_after":228}`, header: "228", reset: "0.228", want: 228 * time.Millisecond},
@@ -43,6 +44,8 @@ func TestRetryAfter_isReadAsSecondsOrMilliseconds(t *testing.T) {
 		"more than a Duration holds":         {header: "1e300", want: 9e9 * time.Second},
 		"a body that is not an object":       {body: `[1]`, header: "4", want: 4 * time.Second},
 		"a body that is not JSON, no header": {body: "error code: 1015", silent: true},
+		"milliseconds, and the same header":  {body: `{"retry_after":6457}`, header: "6457", want: 6457 * time.Millisecond},
+		"milliseconds, just enough":          {body: `{"retry_after":301}`, header: "301", want: 301 * time.Millisecond},
 		"milliseconds, few, by the header":   {body: `{"retry_after":376}`, header: "1", want: time.Second},
 	} {
 		h := http.Header{}
