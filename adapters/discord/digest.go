@@ -16,7 +16,6 @@ const (
 	maxFile = 9 << 20
 
 	headLimit    = 350 // of what LaneSwap found out
-	ownItems     = 3   // about LaneSwap itself, before the services
 	lineLimit    = 500 // of a service in an embed, at most
 	lineMessage  = 100 // of its message in that
 	maxLines     = 300 // no more lines than that fit into the embeds, however short
@@ -41,7 +40,7 @@ func digest(note laneswap.Notification) (embeds []embed, file string) {
 		Title: title(note, note.Event), Color: loudest(note, groups),
 		Footer: &footer{digestFooter(note)}, Timestamp: stamp(newest(note.Items)),
 	}
-	said := headText(note, own, 2)
+	said := headText(note, own, ownInDigest)
 	if len(note.Items) <= maxLines {
 		if embeds, ok := inLines(head, said, groups); ok {
 			return embeds, ""
@@ -108,18 +107,9 @@ func digestFooter(note laneswap.Notification) string {
 }
 
 // headText is what is said before the services: what LaneSwap found out about
-// itself, and what happened to itself, with as many earlier events.
-func headText(note laneswap.Notification, own []laneswap.Item, before int) string {
-	parts := make([]string, 0, len(own)+1)
-	if finding := paragraph(note.Finding, headLimit); finding != "" {
-		parts = append(parts, finding)
-	}
-	for _, item := range own[:min(len(own), ownItems)] {
-		if text := ownText(item, before); text != "" {
-			parts = append(parts, text)
-		}
-	}
-	return strings.Join(parts, "\n")
+// itself, and what happened to itself, at most as many events.
+func headText(note laneswap.Notification, own []laneswap.Item, most int) string {
+	return strings.TrimSpace(paragraph(note.Finding, headLimit) + "\n" + ownText(own, most))
 }
 
 // inLines makes embeds with a line for each service; false when there is no room.
@@ -328,7 +318,7 @@ func plainDigest(note laneswap.Notification, mayFile bool) (text, file string) {
 		items = append(items, g.items...)
 		all = append(all, g.name+": "+names(g.items, 1<<30, itemIncident))
 	}
-	head := strings.TrimSpace(title(note, note.Event)+"\n"+headText(note, own, 0)) + "\n"
+	head := strings.TrimSpace(title(note, note.Event)+"\n"+headText(note, own, ownPlain)) + "\n"
 	if whole := head + strings.Join(all, "\n"); width(whole) <= maxContent {
 		return strings.TrimSpace(whole), ""
 	}

@@ -3,7 +3,9 @@ package discord_test
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -166,5 +168,57 @@ func TestDigest_tellsOfLaneSwapItselfAllOfIt(t *testing.T) {
 		require.NoError(t, err)
 		p, _ := read(t, contentType, body)
 		require.Contains(t, p.Text(), "the storage does not answer\nthe storage took all that waited")
+	}
+}
+
+// TestDigest_dropsNothingOfLaneSwapItselfWithoutAWord has more happen to LaneSwap than
+// finds room: how much more is said, what was lost stays, and so does the last.
+func TestDigest_dropsNothingOfLaneSwapItselfWithoutAWord(t *testing.T) {
+	t.Parallel()
+	n := newNotifier(t)
+	said := regexp.MustCompile(`own-\d+ happened`)
+	more := regexp.MustCompile(`(?m)^(\d+) more, then$`)
+	for _, tail := range []string{"", strings.Repeat(" *", 1000)} {
+		for _, count := range []int{2, 5, 8, 15, 200} {
+			item := laneswap.Item{Text: "LaneSwap: much"}
+			for i := range count {
+				ev := laneswap.Event{
+					ID: fmt.Sprint("/laneswap/", i), Kind: laneswap.EventStorageAway, Name: "LaneSwap", At: told.Add(time.Duration(i) * time.Minute),
+					Message: fmt.Sprintf("own-%d happened%s", i, tail),
+				}
+				if i%2 == 1 {
+					ev.Kind = laneswap.EventStorageBack
+				}
+				if i == count/3 {
+					ev.Kind = laneswap.EventStorageLost
+				}
+				item.Earlier = append(item.Earlier, ev)
+			}
+			item.Event, item.Earlier = item.Earlier[count-1], item.Earlier[:count-1]
+			digest := many(laneswap.NoticeDigest, 12)
+			digest.Finding = strings.Repeat("found ", 100)
+			digest.Items = append(digest.Items, item)
+			big := many(laneswap.NoticeMassSilence, 1000)
+			big.Items = append(big.Items, item)
+			alone := laneswap.Notification{ID: "a", Kind: laneswap.NoticeEvent, Title: "LaneSwap: storage back", Text: item.Text, Event: item.Event, Items: []laneswap.Item{item}}
+			for kind, note := range map[string]laneswap.Notification{"digest": digest, "with a file": big, "alone": alone} {
+				for form, make := range []func(*discord.Notifier, laneswap.Notification) (string, []byte, error){discord.Message, discord.PlainMessage, discord.BarePlainMessage} {
+					what := fmt.Sprint(kind, ", form ", form, ", of ", count)
+					contentType, body, err := make(n, note)
+					require.NoError(t, err)
+					p, _ := read(t, contentType, body)
+					text := p.Text()
+					require.Contains(t, text, fmt.Sprintf("own-%d happened", count/3), "%s: what was lost", what)
+					require.Contains(t, text, fmt.Sprintf("own-%d happened", count-1), "%s: the last", what)
+					total := len(said.FindAllString(text, -1))
+					for _, found := range more.FindAllStringSubmatch(text, -1) {
+						left, err := strconv.Atoi(found[1])
+						require.NoError(t, err)
+						total += left
+					}
+					require.Equal(t, count, total, "%s: %s", what, text)
+				}
+			}
+		}
 	}
 }

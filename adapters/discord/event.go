@@ -15,6 +15,9 @@ const (
 	causeLimit   = 512
 	tagsLimit    = 512
 	ownLimit     = 350 // of each thing that LaneSwap says of itself
+	ownAlone     = 11  // such things in an embed of their own
+	ownInDigest  = 6   // before the services of a digest
+	ownPlain     = 3   // in plain text
 	maxCourse    = 5   // statuses
 	maxEarlier   = 10  // events told in a line each
 	earlierLimit = 90  // a line of them
@@ -30,7 +33,7 @@ func itemEmbed(note laneswap.Notification, item laneswap.Item) embed {
 		}
 	}
 	if ev.Service == "" {
-		e.Description = ownText(item, maxEarlier)
+		e.Description = ownText([]laneswap.Item{item}, ownAlone)
 		if ev.Duration > 0 {
 			add("Lasted", span(ev.Duration), true)
 		}
@@ -65,14 +68,37 @@ func itemEmbed(note laneswap.Notification, item laneswap.Item) embed {
 	return e
 }
 
-// ownText is what LaneSwap says of itself, with what it said before and nobody was
-// told: each event that is about no service has a message of its own.
-func ownText(item laneswap.Item, before int) string {
-	var parts []string
-	for _, ev := range append(slices.Clone(item.Earlier[max(len(item.Earlier)-before, 0):]), item.Event) {
-		if text := paragraph(ev.Message, ownLimit); text != "" {
-			parts = append(parts, text)
+// ownText is what LaneSwap says of itself in items, oldest first, with what it said
+// before and nobody was told: each event that is about no service has a message of its
+// own. It tells most of them, and how many more there were: the last, what says that
+// something is lost for good, and of the others the latest.
+func ownText(items []laneswap.Item, most int) string {
+	var events []laneswap.Event
+	for _, item := range items {
+		events = append(append(events, item.Earlier...), item.Event)
+	}
+	events = slices.DeleteFunc(events, func(ev laneswap.Event) bool { return paragraph(ev.Message, ownLimit) == "" })
+	slices.SortStableFunc(events, func(a, b laneswap.Event) int { return a.At.Compare(b.At) })
+	told := map[int]bool{len(events) - 1: true}
+	for _, lost := range []bool{true, false} {
+		for i := len(events) - 2; i >= 0 && len(told) < most; i-- {
+			if kind := events[i].Kind; lost == (kind == laneswap.EventStorageLost || kind == laneswap.EventStorageDamaged) {
+				told[i] = true
+			}
 		}
+	}
+	var parts []string
+	more := 0
+	for i := range events {
+		if !told[i] {
+			more++
+			continue
+		}
+		if more > 0 {
+			parts = append(parts, fmt.Sprintf("%d more, then", more))
+			more = 0
+		}
+		parts = append(parts, paragraph(events[i].Message, ownLimit))
 	}
 	return strings.Join(parts, "\n")
 }

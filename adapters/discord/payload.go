@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"mime/multipart"
 	"net/textproto"
+	"strings"
 
 	"github.com/laneswap/laneswap"
 )
@@ -130,6 +131,10 @@ func composePlain(note laneswap.Notification, file bool) payload {
 	}
 	last := escaped(footerText(note, item), maxFooter/2)
 	text := paragraph(note.Text, maxContent-width(last)-1)
+	if item.Event.Service == "" && len(item.Earlier) > 0 {
+		// All of it in a row, as the text has it, may be cut, and so the latest.
+		text = strings.TrimSpace(title(note, item.Event) + "\n" + ownText(note.Items, ownPlain))
+	}
 	if text == "" {
 		text = title(note, item.Event)
 	}
