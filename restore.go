@@ -240,12 +240,9 @@ func (m *Manager) restore(s *storedService, l *loaded, now instant, changed bool
 func (m *Manager) fill(r *record, s *storedService, l *loaded, fresh bool) {
 	j := m.judge
 	r.reg = Registration{
-		ID: s.ID, Name: s.Name, Interval: s.Interval, StaleAfter: s.StaleAfter, ForgetAfter: s.ForgetAfter,
+		ID: s.ID, Name: cmp.Or(shown(s.Name), shown(string(s.ID)), "(no name)"), Interval: s.Interval, StaleAfter: s.StaleAfter, ForgetAfter: s.ForgetAfter,
 		NoDeadline: s.NoDeadline, MustRun: s.MustRun, Tags: s.Tags,
 		AlertAfter: thresholdOf(s.AlertAfter), RecoverAfter: thresholdOf(s.RecoverAfter),
-	}
-	if r.reg.Name == "" {
-		r.reg.Name = string(s.ID)
 	}
 	if r.reg.Tags == nil {
 		r.reg.Tags = []string{} // as one that was registered has

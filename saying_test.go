@@ -200,3 +200,29 @@ func TestSaying_messagesAreNamedTheSameOnEachTry(t *testing.T) {
 		require.Equal(t, noticesOf(t, m, "svc"), idsOf(eventsIn(n)))
 	})
 }
+
+func TestSaying_importedIDsAreCleanedInTexts(t *testing.T) {
+	for _, name := range []string{"", "fine"} {
+		synctest.Test(t, func(t *testing.T) {
+			doc := heard("evil\nSubject: \x1b[31mowned\u202e", "error", 10*time.Second)
+			doc.Name = name
+			disk, told := deployment(t, doc), &recorder{}
+			for range 2 { // as others have stored it, and as LaneSwap has
+				m := launch(t, disk, laneswap.WithNotifier(told))
+				for _, s := range []laneswap.Status{good, bad} {
+					_, err := m.Report(t.Context(), laneswap.ServiceID(doc.ID), laneswap.Heartbeat{Status: s})
+					require.NoError(t, err)
+				}
+				time.Sleep(time.Second)
+				m.stop(t)
+			}
+			require.NotEmpty(t, told.notes)
+			for _, n := range told.notes {
+				for _, text := range []string{n.Title, n.Text, n.Event.Name} {
+					require.Equal(t, laneswap.Sanitize(text), text)
+				}
+				require.Contains(t, n.Text, "evil Subject: [31mowned")
+			}
+		})
+	}
+}

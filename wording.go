@@ -105,8 +105,8 @@ func (i *Item) describe() string {
 	}
 	var b strings.Builder
 	b.WriteString(ev.Name)
-	if string(ev.Service) != ev.Name {
-		fmt.Fprintf(&b, " (%s)", ev.Service)
+	if id := shown(string(ev.Service)); id != "" && id != ev.Name {
+		fmt.Fprintf(&b, " (%s)", id)
 	}
 	switch {
 	case i.Flapping > 0:
@@ -178,6 +178,9 @@ func (i *Item) worst() Status {
 	}
 	return worst
 }
+
+// shown is a name or an id as people may see it: another program may have stored it.
+func shown(name string) string { return strings.TrimSpace(Sanitize(name)) }
 
 func roundly(d time.Duration) time.Duration { return d.Round(time.Second / 10) }
 
