@@ -281,3 +281,22 @@ func TestFlapping_traceSaysWhatWaits(t *testing.T) {
 		require.Equal(t, "m6", d.trace(t, m, ids[7]).MessageID)
 	})
 }
+
+// What follows of a service that flaps is told later: that it was removed as well.
+func TestFlapping_removedWhileItFlapsIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := open(t, d)
+		h := well(t, m, "svc")
+		swing(t, h, 9, 10*time.Second) // ends bad
+		_, flaps := sorts(d.calls())
+		require.NotEmpty(t, flaps)
+		require.NoError(t, m.Remove(t.Context(), "svc"))
+		time.Sleep(time.Hour)
+		n := d.one(t)
+		require.Equal(t, laneswap.NoticeEvent, n.Kind)
+		require.Equal(t, "svc was removed", n.Title)
+		require.Contains(t, n.Text, "svc was removed while error, bad for 10s")
+		require.Zero(t, n.Items[0].Flapping, "for those that write their own texts")
+	})
+}

@@ -140,7 +140,9 @@ func (p part) item(now instant) Item {
 		it.Reminder = max(time.Duration(now.wall-it.Event.StartedAt.UnixNano()), time.Millisecond)
 		return it
 	}
-	it.Flapping = p.flapping
+	if it.Event.Kind != EventRemoved { // what is gone flaps no more
+		it.Flapping = p.flapping
+	}
 	for _, n := range p.notices[:last] {
 		it.Earlier = append(it.Earlier, *n.ev)
 	}
