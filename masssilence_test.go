@@ -325,3 +325,58 @@ func TestMassSilence_aShortOneTellsOfBoth(t *testing.T) {
 		require.Equal(t, want, ids)
 	})
 }
+
+// Those that fell silent an hour apart did not fall at once, though the receiver
+// hears of all of them together.
+func TestMassSilence_namesThoseThatFellTogether(t *testing.T) {
+	for _, late := range []int{1, 2, 20} {
+		t.Run(fmt.Sprint(late, " later"), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk()
+				d.says(always(errAway))
+				m := open(t, d)
+				beating(t, m, "early", 5)
+				live(beating(t, m, "late", late), 50*time.Minute)
+				time.Sleep(5 * time.Minute)
+				d.calls()
+				d.says(nil)
+				time.Sleep(20 * time.Minute)
+				notes := d.took()
+				require.Len(t, namesIn(notes...), 5+late)
+				for _, n := range notes {
+					if n.Kind != laneswap.NoticeMassSilence {
+						continue
+					}
+					for _, item := range n.Items {
+						require.WithinDuration(t, n.Event.At, item.Event.At, time.Minute, n.Text)
+						require.True(t, late >= 3 || item.Event.Name < "late", n.Text)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A message that is tried alone, because a digest failed, says it only of its own.
+func TestMassSilence_isNotSaidOfOneThatFellLaterAndIsTriedAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		d.says(always(errAway))
+		m := open(t, d)
+		beating(t, m, "early", 5)
+		live(beating(t, m, "late", 1), 50*time.Minute)
+		time.Sleep(5 * time.Minute)
+		d.says(func(n laneswap.Notification) error { // 400 for digests
+			if len(n.Items) > 1 {
+				return errAway
+			}
+			return nil
+		})
+		time.Sleep(2 * time.Hour)
+		notes := d.took()
+		require.Contains(t, namesIn(notes...), laneswap.ServiceID("late0"))
+		for _, n := range notes {
+			require.False(t, n.Event.Service == "late0" && n.Finding != "", n.Text)
+		}
+	})
+}

@@ -36,14 +36,7 @@ type testCall struct {
 // compose makes the next message of what is ready and may be told together; mu is
 // held.
 func (c *courier) compose(company []part, now instant) *message {
-	var silent []part
-	mass := false
-	for _, p := range company {
-		if p.silent() {
-			silent = append(silent, p)
-			mass = mass || p.notices[len(p.notices)-1].mass
-		}
-	}
+	silent := fellTogether(company)
 	// Who has failed least goes first: what nobody can digest holds up nobody.
 	first := 0
 	for i, p := range company {
@@ -56,10 +49,10 @@ func (c *courier) compose(company []part, now instant) *message {
 	case c.single:
 	case c.spoiled >= spoiledMost && c.spoiled%2 == 1 && !c.probed:
 		c.spoiled++ // perhaps it is the digest that cannot be taken
-		if mass && msg.parts[0].silent() {
+		if slices.ContainsFunc(silent, func(p part) bool { return p.t == msg.parts[0].t }) {
 			msg.kind = NoticeMassSilence
 		}
-	case mass:
+	case len(silent) > 0:
 		msg.kind, msg.parts = NoticeMassSilence, silent
 	case len(company) > digestAbove, (c.rest || now.mono < c.storm) && len(company) > 1:
 		msg.kind, msg.parts = NoticeDigest, company
@@ -127,6 +120,35 @@ func messageID(events []string) string {
 // silent reports whether a part says that a service is silent.
 func (p part) silent() bool {
 	return !p.reminder && p.notices[len(p.notices)-1].ev.To == StatusStale
+}
+
+// fellTogether returns those that fell silent within a minute of many others. Where
+// the receiver could not be reached for long, others wait that fell before, or since.
+func fellTogether(company []part) []part {
+	var silent []part
+	var many []time.Time
+	for _, p := range company {
+		if p.silent() {
+			silent = append(silent, p)
+			if last := p.notices[len(p.notices)-1]; last.mass {
+				many = append(many, last.ev.At)
+			}
+		}
+	}
+	if len(many) == 0 {
+		return nil
+	}
+	slices.SortFunc(many, time.Time.Compare)
+	first, last := many[0], many[0]
+	for _, at := range many {
+		if at.Sub(last) <= time.Duration(massWithin) {
+			last = at
+		}
+	}
+	return slices.DeleteFunc(silent, func(p part) bool {
+		at := p.notices[len(p.notices)-1].ev.At
+		return first.Sub(at) > time.Duration(massWithin) || at.Sub(last) > time.Duration(massWithin)
+	})
 }
 
 // item is what a part tells.
