@@ -310,3 +310,23 @@ func TestReminders_goOnAcrossRestarts(t *testing.T) {
 		})
 	}
 }
+
+// A service that is bad for hours and then silent is silent for less time than
+// it is bad.
+func TestReminders_sayHowLongItIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := tellsAtOnce(t, d, laneswap.WithRemindEvery(time.Hour))
+		h := register(t, m, laneswap.Registration{ID: "svc"})
+		for range 340 {
+			require.NoError(t, h.Report(laneswap.Heartbeat{Status: bad}))
+			time.Sleep(30 * time.Second)
+		}
+		d.took()
+		time.Sleep(62 * time.Minute)
+		notes := d.took()
+		require.Len(t, notes, 2)
+		require.Equal(t, "svc is stale, was error, silent since 2000-01-01T02:49:30Z for 1m0s", notes[0].Text)
+		require.Equal(t, "svc is still stale, bad for 3h50m30s, since 2000-01-01T00:00:00Z, silent since 2000-01-01T02:49:30Z for 1h1m0s", notes[1].Text)
+	})
+}

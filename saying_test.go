@@ -226,3 +226,24 @@ func TestSaying_importedIDsAreCleanedInTexts(t *testing.T) {
 		})
 	}
 }
+
+// The incident began with silence, which ended with a heartbeat that says it is bad.
+func TestSaying_whoIsHeardIsNotSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := tellsAtOnce(t, d, laneswap.WithRemindEvery(10*time.Minute))
+		h := register(t, m, laneswap.Registration{ID: "svc"})
+		h.Beat()
+		time.Sleep(5 * time.Minute)
+		require.Equal(t, "svc is stale, was healthy, silent since 2000-01-01T00:00:00Z for 1m0s", d.one(t).Text)
+		for range 21 {
+			require.NoError(t, h.Report(laneswap.Heartbeat{Status: bad, Message: "disk full"}))
+			time.Sleep(30 * time.Second)
+		}
+		notes := d.took()
+		require.Len(t, notes, 2)
+		require.Equal(t, "svc is error, was stale: disk full", notes[0].Text)
+		require.Equal(t, laneswap.NoticeReminder, notes[1].Kind)
+		require.Equal(t, "svc is still error, bad for 14m0s, since 2000-01-01T00:01:00Z: disk full", notes[1].Text)
+	})
+}

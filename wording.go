@@ -133,8 +133,12 @@ func (i *Item) describe() string {
 		}
 		fmt.Fprintf(&b, " is %s, was %s", ev.To, from)
 	}
-	if ev.Kind != EventRecovered && ev.Kind != EventRemoved && !ev.SilentSince.IsZero() {
-		fmt.Fprintf(&b, ", silent since %s for %s", clock(ev.SilentSince), roundly(ev.At.Sub(ev.SilentSince)+i.Reminder))
+	if silent := ev.To == StatusStale || ev.Kind == EventUnheard; silent && !ev.SilentSince.IsZero() {
+		until := ev.At
+		if i.Reminder > 0 {
+			until = ev.StartedAt.Add(i.Reminder)
+		}
+		fmt.Fprintf(&b, ", silent since %s for %s", clock(ev.SilentSince), roundly(until.Sub(ev.SilentSince)))
 	}
 	if ev.Message != "" {
 		fmt.Fprintf(&b, ": %s", Sanitize(ev.Message))
