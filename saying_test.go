@@ -247,3 +247,50 @@ func TestSaying_whoIsHeardIsNotSilent(t *testing.T) {
 		require.Equal(t, "svc is still error, bad for 14m0s, since 2000-01-01T00:01:00Z: disk full", notes[1].Text)
 	})
 }
+
+// How bad it was is said of the incident that is told, not of one before it.
+func TestSaying_worstIsOfTheIncident(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := open(t, d)
+		h := well(t, m, "svc")
+		for _, s := range []laneswap.Status{laneswap.StatusCritical, good, laneswap.StatusWarning, good} {
+			require.NoError(t, h.Report(laneswap.Heartbeat{Status: s}))
+			time.Sleep(time.Second)
+		}
+		pass(laneswap.DefaultGroupWait)
+		n := d.one(t)
+		require.Contains(t, n.Text, "svc was warning for 1s, since 2000-01-01T00:00:02Z, and is healthy again")
+		require.Contains(t, n.Text, "; 1 incident before that, also over")
+	})
+}
+
+// Who was told of an alarm reads when it was over, also where another incident began
+// before that was told.
+func TestSaying_theEndOfWhatWasToldIsInTheText(t *testing.T) {
+	for _, c := range []struct {
+		then []laneswap.Status
+		text string
+	}{
+		{[]laneswap.Status{good}, "svc recovered and is healthy after 1h0m0s, since 2000-01-01T00:00:00Z (it was: reported error)"},
+		{[]laneswap.Status{good, bad, good}, "svc was error for 1s, since 2000-01-01T01:00:01Z, and is healthy again (it was: reported error)" +
+			"; the incident since 2000-01-01T00:00:00Z ended after 1h0m0s"},
+		{[]laneswap.Status{good, bad, good, laneswap.StatusCritical}, "svc is critical, was healthy; 1 incident before that, also over" +
+			"; the incident since 2000-01-01T00:00:00Z ended after 1h0m0s"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDesk()
+			m := open(t, d)
+			h := well(t, m, "svc")
+			require.NoError(t, h.Report(laneswap.Heartbeat{Status: bad}))
+			time.Sleep(time.Hour)
+			require.Equal(t, "svc is error, was healthy", d.one(t).Text)
+			for _, s := range c.then {
+				require.NoError(t, h.Report(laneswap.Heartbeat{Status: s}))
+				time.Sleep(time.Second)
+			}
+			pass(laneswap.DefaultGroupWait)
+			require.Equal(t, c.text, d.one(t).Text)
+		})
+	}
+}

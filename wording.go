@@ -149,6 +149,9 @@ func (i *Item) describe() string {
 	if n := i.before(); n > 0 {
 		fmt.Fprintf(&b, "; %s before that, also over", plural(n, "incident"))
 	}
+	if end := i.end(); end != nil {
+		fmt.Fprintf(&b, "; the incident since %s ended after %s", clock(end.StartedAt), roundly(end.Duration))
+	}
 	return b.String()
 }
 
@@ -163,6 +166,20 @@ func (i *Item) before() (n int) {
 	return n
 }
 
+// end is the event that ended an incident of which the item does not tell the
+// beginning, for that was told; nil when there is none besides its event.
+func (i *Item) end() *Event {
+	for k := range i.Earlier {
+		switch ev := &i.Earlier[k]; {
+		case ev.Kind == EventDown:
+			return nil
+		case ev.ends():
+			return ev
+		}
+	}
+	return nil
+}
+
 // own is all that LaneSwap says of itself in the item.
 func (i *Item) own() string {
 	var parts []string
@@ -172,12 +189,17 @@ func (i *Item) own() string {
 	return strings.Join(append(parts, Sanitize(i.Event.Message)), "; ")
 }
 
-// worst is the most urgent status that the item tells of.
+// worst is the most urgent status of the incident of its event that the item tells of.
 func (i *Item) worst() Status {
 	worst := i.Event.From
 	for _, ev := range i.Earlier {
-		if ev.To.Compare(worst) < 0 {
-			worst = ev.To
+		if ev.Incident != i.Event.Incident {
+			continue
+		}
+		for _, s := range []Status{ev.From, ev.To} {
+			if s.Compare(worst) < 0 {
+				worst = s
+			}
 		}
 	}
 	return worst
