@@ -365,3 +365,58 @@ func TestAlertAfter_statusesEventsHistoryAndWatchesAreNeverDelayed(t *testing.T)
 		m.stop(t)
 	})
 }
+
+func TestAlertAfter_aThresholdReachedWhileTheNotifierIsBusyIsTold(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		reg  laneswap.Registration
+	}{
+		{"time", laneswap.Registration{NoDeadline: true, AlertAfter: lasting(10 * time.Second)}},
+		{"silence", laneswap.Registration{Interval: 5 * time.Second, StaleAfter: 10 * time.Second, AlertAfter: beats(2)}}, // 5 s later
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk()
+				m := tellsAtOnce(t, d)
+				other := well(t, m, "other")
+				c.reg.ID = "svc"
+				h := register(t, m, c.reg)
+				h.Beat()
+				time.Sleep(9 * time.Second)
+				d.takes(25 * time.Second) // slow, but within its 30 seconds
+				require.NoError(t, other.Report(laneswap.Heartbeat{Status: bad}))
+				time.Sleep(time.Second)
+				if c.reg.NoDeadline {
+					require.NoError(t, h.Report(laneswap.Heartbeat{Status: bad}))
+				}
+				time.Sleep(14 * time.Second)
+				h.Beat()
+				d.takes(0)
+				live([]*laneswap.Handle{h}, time.Minute)
+				ids := noticesOf(t, m, "svc")
+				require.Len(t, ids, 2)
+				require.Subset(t, idsOf(eventsIn(d.took()...)), ids, "%v", story(d.trace(t, m, ids[0])))
+			})
+		})
+	}
+}
+
+func TestAlertAfter_theTraceSaysThatATransitionReachedTheThreshold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := tellsAtOnce(t, d)
+		h := register(t, m, laneswap.Registration{ID: "svc", NoDeadline: true, AlertAfter: beats(2)})
+		says(t, h, good, bad, laneswap.StatusCritical)
+		d.one(t)
+		ids := noticesOf(t, m, "svc")
+		require.Equal(t, []string{
+			"threshold 1 of 2 (alert_after)", "threshold 2 of 2 reached (alert_after)", "sent as message m1, together with " + ids[1], "state: sent",
+		}, story(d.trace(t, m, ids[0])))
+
+		silent := register(t, m, laneswap.Registration{ID: "silent", AlertAfter: beats(2)})
+		says(t, silent, good, bad)
+		time.Sleep(2 * window)
+		d.one(t)
+		require.Contains(t, story(d.trace(t, m, noticesOf(t, m, "silent")[0])), "threshold 2 of 2 reached (alert_after)")
+	})
+}

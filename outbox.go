@@ -25,6 +25,11 @@ func (m *Manager) intake(r *record, ev *Event, now instant) intake {
 	}
 	if ev.bad() || ev.Kind == EventRecovered {
 		in.hold = r.holds(now)
+		threshold := r.reg.RecoverAfter
+		if ev.bad() {
+			threshold = r.reg.AlertAfter
+		}
+		in.reached = in.hold == nil && !threshold.immediate()
 	}
 	for _, old := range r.events {
 		if ev.At.Sub(old.At) < flapWindow {

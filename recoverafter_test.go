@@ -291,3 +291,23 @@ func TestThreshold_aTimeCountsFromTheTurnOverARestart(t *testing.T) {
 		m.stop(t)
 	})
 }
+
+func TestRecoverAfter_aThresholdReachedWhileTheNotifierIsBusyIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := tellsAtOnce(t, d)
+		other := well(t, m, "other")
+		h := fallen(t, m, d, lasting(10*time.Second))
+		d.takes(28 * time.Second)
+		require.NoError(t, other.Report(laneswap.Heartbeat{Status: bad}))
+		time.Sleep(time.Second)
+		says(t, h, good)
+		time.Sleep(12 * time.Second) // good for 22 s
+		says(t, h, bad)
+		d.takes(0)
+		time.Sleep(time.Hour)
+		ids := noticesOf(t, m, "svc")
+		require.Len(t, ids, 3)
+		require.Subset(t, idsOf(eventsIn(d.took()...)), ids[1:], "%v", story(d.trace(t, m, ids[1])))
+	})
+}

@@ -37,6 +37,7 @@ type thread struct {
 type intake struct {
 	changes int    // transitions in 30 minutes
 	hold    *hold  // what a notice of it would wait for
+	reached bool   // what an older notice of it waits for is reached by now
 	mass    bool   // many services have fallen silent within a minute
 	have    uint64 // heartbeats since it became good or bad
 	had     uint64 // heartbeats of the time that is over: before it turned, or was removed
@@ -62,7 +63,12 @@ func (t *thread) withheld() bool { return t.hold != nil && !t.hold.recovery }
 // take decides about a new notice: whether it is to be told at all, and what it
 // waits for. It returns the older ones that it makes needless.
 func (c *courier) take(t *thread, n *notice, in intake, now instant) (ended []*notice) {
-	ev, before := n.ev, t.free
+	ev := n.ev
+	// The worker, which looks at the time, may be busy with another message.
+	if t.hold != nil && (t.hold.until <= now.mono || t.withheld() && ev.bad() && in.hold == nil && in.reached) {
+		c.release(t, "", now)
+	}
+	before := t.free
 	t.changes = in.changes
 	switch {
 	case ev.bad():
