@@ -1,6 +1,7 @@
 package laneswap_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -418,5 +419,21 @@ func TestAlertAfter_theTraceSaysThatATransitionReachedTheThreshold(t *testing.T)
 		time.Sleep(2 * window)
 		d.one(t)
 		require.Contains(t, story(d.trace(t, m, noticesOf(t, m, "silent")[0])), "threshold 2 of 2 reached (alert_after)")
+	})
+}
+
+func TestAlertAfter_whatGetsBetterBelowTheFilterIsToldAsItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := laneswap.NewManager(atOnce(laneswap.WithNotifier(laneswap.Only(d, laneswap.MinLevel(laneswap.LevelError))))...)
+		require.NoError(t, m.Start(t.Context()))
+		defer func() { require.NoError(t, m.Stop(context.Background())) }()
+		h := register(t, m, laneswap.Registration{ID: "svc", NoDeadline: true, AlertAfter: beats(4)})
+		says(t, h, good, bad, laneswap.StatusWarning, laneswap.StatusWarning, laneswap.StatusWarning)
+		n := d.one(t)
+		require.Equal(t, laneswap.StatusWarning, n.Event.To, "%v", story(d.trace(t, m, noticesOf(t, m, "svc")[1])))
+		require.Len(t, n.Items[0].Earlier, 1)
+		says(t, h, good)
+		require.Equal(t, laneswap.EventRecovered, d.one(t).Event.Kind)
 	})
 }

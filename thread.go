@@ -96,7 +96,7 @@ func (c *courier) take(t *thread, n *notice, in intake, now instant) (ended []*n
 			return ended
 		}
 	}
-	follows := t.announced && !ev.bad() || t.announced && ev.Kind == EventBetter
+	follows := t.announced && !ev.bad() || (t.announced || t.withheld()) && ev.Kind == EventBetter
 	if ok, not := passes(c.filters, ev); !ok && !follows {
 		n.end(now, NoticeSkipped, "not for this notifier: "+not)
 		t.announced = t.announced && !ev.ends()
