@@ -87,13 +87,15 @@ func (msg *message) fill(now instant) {
 			}
 			msg.ticket = max(msg.ticket, n.ticket)
 			ids = append(ids, n.ev.ID)
+			if p.reminder {
+				ids = append(ids, fmt.Sprint("reminder ", n.reminders+1))
+			}
 		}
 	}
 	if p := msg.parts[0]; len(msg.parts) == 1 {
 		switch {
 		case p.reminder:
 			msg.kind = NoticeReminder
-			ids = append(ids, fmt.Sprint("reminder ", p.notices[0].reminders+1))
 		case items[0].Flapping > 0:
 			msg.kind = NoticeFlapping
 		}

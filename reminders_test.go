@@ -330,3 +330,22 @@ func TestReminders_sayHowLongItIsSilent(t *testing.T) {
 		require.Equal(t, "svc is still stale, bad for 3h50m30s, since 2000-01-01T00:00:00Z, silent since 2000-01-01T02:49:30Z for 1h1m0s", notes[1].Text)
 	})
 }
+
+// The same name means that a receiver may drop it as seen.
+func TestReminders_eachDigestHasANameOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := open(t, d, laneswap.WithRemindEvery(time.Hour))
+		for i := range 12 {
+			require.NoError(t, well(t, m, flapper(i)).Report(laneswap.Heartbeat{Status: bad}))
+		}
+		time.Sleep(3*time.Hour + time.Minute)
+		notes := d.took()
+		require.Len(t, notes, 4)
+		seen := map[string]bool{}
+		for _, n := range notes {
+			require.False(t, seen[n.ID], n.Title)
+			seen[n.ID] = true
+		}
+	})
+}
