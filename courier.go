@@ -19,7 +19,8 @@ const (
 // courier decides which message a notifier gets next, and when. It has no clock
 // and no goroutine; its worker drives it.
 type courier struct {
-	key       string // of the notifier
+	key       string         // of the notifier
+	keep      func([]report) // remembers notices; called while mu is held, so that what is stored last is the latest
 	filters   []Filter
 	wait      int64 // ns: how long notices are gathered
 	remind    int64 // ns: between reminders; 0 for none
@@ -91,8 +92,7 @@ func (c *courier) offer(ev *Event, in intake, now instant) letter {
 	c.weigh(ended)
 	held := t.hold != nil
 	c.tidy(t, now)
-	ended = append(append(ended, c.bound(now)...), c.changed...)
-	c.changed = nil
+	ended = append(ended, c.bound(now)...)
 	return letter{c, n, c.report(append([]*notice{n}, ended...), now), held}
 }
 
@@ -216,12 +216,12 @@ func (c *courier) confirm(n *notice, ticket uint64) {
 
 // rehold has what waits for a threshold wait for another one; for none, with nil,
 // because of why: "" when the threshold is reached.
-func (c *courier) rehold(service ServiceID, h *hold, why string, now instant) []report {
+func (c *courier) rehold(service ServiceID, h *hold, why string, now instant) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.threads[service]
 	if t == nil || t.hold == nil {
-		return nil
+		return
 	}
 	if h == nil || h.recovery != t.hold.recovery {
 		c.release(t, why, now)
@@ -235,9 +235,15 @@ func (c *courier) rehold(service ServiceID, h *hold, why string, now instant) []
 		c.watch(t)
 	}
 	c.nudge()
-	changed := c.changed
+	c.settle(nil, now)
+}
+
+// settle remembers what has changed of notices, and returns that; mu is held.
+func (c *courier) settle(changed []*notice, now instant) []report {
+	reports := c.report(append(changed, c.changed...), now)
 	c.changed = nil
-	return c.report(changed, now)
+	c.keep(reports)
+	return reports
 }
 
 func (c *courier) nudge() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -217,5 +218,34 @@ func TestNotifier_errorsThatAreTypedNilsDoNotEndTheProgram(t *testing.T) {
 		d.says(nil)
 		time.Sleep(10 * time.Minute)
 		require.Len(t, d.took(), 1)
+	})
+}
+
+// What lets a notice go stores it, and so does the worker that sends it at once:
+// where the two change places it is told again after a restart.
+func TestOrder_whatWasSentIsStoredAsSentHoweverFast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk, rec := memorystore.New(), &people{name: "team"}
+		m := launch(t, disk, atOnce(laneswap.WithNotifier(laneswap.Immediately(rec)))...)
+		var group sync.WaitGroup
+		for g := range 16 {
+			group.Go(func() {
+				for i := range 100 {
+					id := laneswap.ServiceID(fmt.Sprintf("s%d-%d", g, i))
+					_ = m.AnnounceBeat(t.Context(), laneswap.Registration{ID: id, NoDeadline: true, AlertAfter: beats(2)}, laneswap.Heartbeat{Status: bad})
+					time.Sleep(2 * time.Millisecond)
+					_ = m.Beat(t.Context(), id, laneswap.Heartbeat{Status: bad})
+				}
+			})
+		}
+		group.Wait()
+		m.stop(t)
+		told := len(rec.ids())
+		require.Equal(t, 16*100, told)
+		again := &people{name: "team"}
+		m = launch(t, disk, atOnce(laneswap.WithNotifier(laneswap.Immediately(again)))...)
+		time.Sleep(time.Second)
+		m.stop(t)
+		require.Empty(t, again.ids())
 	})
 }

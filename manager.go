@@ -462,7 +462,7 @@ func (m *Manager) counted(r *record) {
 	r.awaited = 0
 	now := m.now()
 	for _, p := range *m.posts.Load() {
-		m.remember(p.courier.rehold(r.id, nil, why, now))
+		p.courier.rehold(r.id, nil, why, now)
 	}
 	r.cell.slow.Store(!r.quiet())
 }

@@ -79,14 +79,14 @@ func (m *Manager) confirm(letters []letter, ticket uint64) (held bool) {
 	return held
 }
 
-// settled remembers what came of notices.
+// settled logs what was given up. It is called without locks: a logger may ask the
+// Manager something.
 func (m *Manager) settled(p *post, reports []report) {
 	for _, r := range reports {
 		if r.trace.State == NoticeDead {
 			m.log.Error("notice given up", "notifier", p.key, "service", r.ev.Service, "event", r.ev.ID, "why", r.trace.Steps[len(r.trace.Steps)-1].Text)
 		}
 	}
-	m.remember(reports)
 }
 
 // remember stores what was decided about notices, or keeps it in memory once
@@ -148,7 +148,7 @@ func (m *Manager) resumePost(p *post, find func(ServiceID) *record) {
 		r := find(k.service)
 		if r == nil {
 			if k.held && !k.withheld {
-				m.remember(p.courier.rehold(k.service, nil, "the service is gone", m.now()))
+				p.courier.rehold(k.service, nil, "the service is gone", m.now())
 			}
 			m.remember(p.courier.catchUp(k, nil, m.now()))
 			continue
@@ -196,7 +196,7 @@ func (m *Manager) rehold(r *record) {
 	now := m.now()
 	h := r.holds(now)
 	for _, p := range *m.posts.Load() {
-		m.remember(p.courier.rehold(r.id, h, "its threshold is reached, or another one", now))
+		p.courier.rehold(r.id, h, "its threshold is reached, or another one", now)
 	}
 	r.awaited = 0
 	if h != nil && m.holding(r.id) {

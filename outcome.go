@@ -29,7 +29,7 @@ func (c *courier) delay(after time.Duration, now instant) {
 
 // done says what came of a message: the receiver's name for it, or the error.
 // stopped says that it was cut off by Stop, which is nobody's failure.
-// It returns the notices of which something is to be remembered.
+// It remembers what became of the notices, and returns that.
 func (c *courier) done(msg *message, id string, err error, stopped bool, now instant) []report {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,9 +68,7 @@ func (c *courier) done(msg *message, id string, err error, stopped bool, now ins
 		}
 		msg.test.done <- result
 	}
-	changed = append(changed, c.changed...)
-	c.changed = nil
-	return c.report(changed, now)
+	return c.settle(changed, now)
 }
 
 // excuse is an error in one line that may be shown.
@@ -236,14 +234,11 @@ func (msg *message) step(now instant, text string) {
 	}
 }
 
-// finished returns the notices of which something is to be remembered since it
-// was last asked.
+// finished remembers what has become of notices by themselves, and returns that.
 func (c *courier) finished(now instant) []report {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	changed := c.changed
-	c.changed = nil
-	return c.report(changed, now)
+	return c.settle(nil, now)
 }
 
 // status is how the notifier stands.

@@ -22,7 +22,9 @@ type post struct {
 func (m *Manager) newPost(n Notifier, others []*post) *post {
 	name := notifierName(n)
 	key := label(others, name)
-	return &post{notifier: n, name: name, key: key, courier: newCourier(&m.opts, n, key), done: make(chan struct{})}
+	c := newCourier(&m.opts, n, key)
+	c.keep = m.remember
+	return &post{notifier: n, name: name, key: key, courier: c, done: make(chan struct{})}
 }
 
 // notifierName is what a notifier is called: its own Name, or its type.
@@ -76,6 +78,7 @@ func (m *Manager) work(ctx context.Context, p *post) {
 		case <-ctx.Done():
 		}
 	}
+	m.settled(p, p.courier.finished(m.now()))
 	over = true
 }
 
