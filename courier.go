@@ -78,7 +78,7 @@ func newCourier(o *options, n Notifier, key string) *courier {
 type letter struct {
 	c       *courier
 	n       *notice  // the new one; not sent before it was confirmed
-	reports []report // of it, and then of the older ones that it made needless
+	reports []report // of it, and then of the older ones that it changed
 	held    bool     // something of the service waits for a threshold
 }
 
@@ -89,7 +89,11 @@ func (c *courier) offer(ev *Event, in intake, now instant) letter {
 	t := c.thread(ev.Service)
 	n := &notice{ev: ev, since: now.mono, mass: in.mass}
 	ended := c.take(t, n, in, now)
-	c.weigh(ended)
+	for _, old := range ended {
+		if old.over() {
+			c.weigh([]*notice{old})
+		}
+	}
 	held := t.hold != nil
 	c.tidy(t, now)
 	ended = append(ended, c.bound(now)...)

@@ -10,6 +10,7 @@ import (
 type hold struct {
 	threshold Threshold
 	recovery  bool   // recover_after; else alert_after
+	parked    bool   // it waits for what is told next, whatever that is
 	target    uint64 // how many heartbeats the service has had by then; 0 when they do not count
 	until     int64  // mono: when it is reached without; noDeadline for never
 	from      int64  // mono: since when it counts

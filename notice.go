@@ -104,6 +104,7 @@ const triedFor = 30 * time.Minute
 // storedHold is a hold within a row.
 type storedHold struct {
 	Recovery bool  `json:"recovery,omitempty"`
+	Parked   bool  `json:"parked,omitempty"`
 	Beats    int   `json:"beats,omitempty"` // of the threshold
 	For      int64 `json:"for,omitempty"`   // ns, of the threshold
 	Until    int64 `json:"until,omitempty"` // wall ms
@@ -116,7 +117,7 @@ func (n *notice) entry(key string, now instant) *entry {
 		Attempts: n.attempts, Steps: slices.Clone(n.steps), SentAt: n.sentAt, FlapDue: n.flapDue, Mass: n.mass, Flaps: n.flaps, Reminders: n.reminders,
 	}
 	if h := n.hold; h != nil && n.state == NoticeHeld {
-		s.Hold = &storedHold{Recovery: h.recovery, Beats: h.threshold.Beats, For: int64(h.threshold.For)}
+		s.Hold = &storedHold{Recovery: h.recovery, Parked: h.parked, Beats: h.threshold.Beats, For: int64(h.threshold.For)}
 		if h.until != noDeadline {
 			s.Hold.Until = (now.wall + h.until - now.mono) / int64(time.Millisecond)
 		}
@@ -143,7 +144,7 @@ func (s *storedNotice) notice(at func(ms int64) instant, now instant) *notice {
 		n.state = NoticeWaiting
 	}
 	if h := s.Hold; h != nil && n.state == NoticeHeld {
-		n.hold = &hold{recovery: h.Recovery, threshold: Threshold{Beats: h.Beats, For: time.Duration(h.For)}, until: noDeadline}
+		n.hold = &hold{recovery: h.Recovery, parked: h.Parked, threshold: Threshold{Beats: h.Beats, For: time.Duration(h.For)}, until: noDeadline}
 		if h.Until != 0 {
 			// Wall time that passed while nobody ran counts as well.
 			n.hold.until = now.mono + h.Until*int64(time.Millisecond) - now.wall

@@ -108,8 +108,8 @@ func TestRecoverAfter_badAgainBeforeItWasConfirmed(t *testing.T) {
 		require.Empty(t, d.took(), "it was never good for long, and people know that it is bad")
 		ids := noticesOf(t, m, "svc")
 		require.Len(t, ids, 1+10)
-		require.Equal(t, []string{"threshold 1 of 3 (recover_after)", "bad again before it was to be told: threshold 2 of 3 (recover_after)", "state: skipped"}, story(d.trace(t, m, ids[1])))
-		require.Equal(t, []string{"the notifier knows it as error already, and its recovery was not told", "state: skipped"}, story(d.trace(t, m, ids[2])))
+		require.Equal(t, []string{"threshold 1 of 3 (recover_after)", "bad again before it was to be told: threshold 2 of 3 (recover_after); told with what follows", "state: held"}, story(d.trace(t, m, ids[1])))
+		require.Equal(t, []string{"the notifier knows it as error already, and its recovery was not told; told with what follows", "state: held"}, story(d.trace(t, m, ids[2])))
 		says(t, h, good, good, laneswap.StatusCritical)
 		require.Equal(t, laneswap.StatusCritical, d.one(t).Event.To, "that it is worse is news")
 		says(t, h, good, good)
@@ -310,4 +310,47 @@ func TestRecoverAfter_aThresholdReachedWhileTheNotifierIsBusyIsTold(t *testing.T
 		require.Len(t, ids, 3)
 		require.Subset(t, idsOf(eventsIn(d.took()...)), ids[1:], "%v", story(d.trace(t, m, ids[1])))
 	})
+}
+
+// A pager closes what carries the incident that it has opened.
+func TestRecoverAfter_theEndNamesTheIncidentOfTheAlarm(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		for _, then := range []laneswap.Status{good, laneswap.StatusCritical, laneswap.StatusUnknown} {
+			t.Run(fmt.Sprint(restart, then), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					disk, d := memorystore.New(), newDesk()
+					opts := atOnce(laneswap.WithNotifier(d), laneswap.WithRemindEvery(time.Hour))
+					m := launch(t, disk, opts...)
+					h := register(t, m.Manager, laneswap.Registration{ID: "svc", NoDeadline: true, RecoverAfter: beats(2)})
+					says(t, h, good, bad)
+					alarm := d.one(t)
+					says(t, h, good, bad, good, bad)
+					require.Empty(t, d.took(), "it was never good for long")
+					if restart {
+						m.stop(t)
+						m = launch(t, disk, opts...)
+						h = mustHandle(t, m.Manager, "svc")
+					}
+					time.Sleep(time.Hour)
+					require.Equal(t, laneswap.NoticeReminder, d.one(t).Kind)
+					says(t, h, then, then)
+					ids := noticesOf(t, m.Manager, "svc")
+					if then == laneswap.StatusUnknown { // nobody is told of that
+						require.Empty(t, d.took())
+						says(t, h, good, good)
+						ids = noticesOf(t, m.Manager, "svc")
+					}
+					over := d.one(t)
+					require.Equal(t, ids[1:], idsOf(eventsIn(over)), "all that happened since, in order")
+					require.Equal(t, alarm.Event.Incident, over.Items[0].Earlier[0].Incident)
+					require.Equal(t, laneswap.EventRecovered, over.Items[0].Earlier[0].Kind)
+					for _, id := range ids {
+						require.Equal(t, laneswap.NoticeSent, d.trace(t, m.Manager, id).State)
+					}
+					require.Zero(t, d.status(t, m.Manager).Waiting)
+					m.stop(t)
+				})
+			})
+		}
+	}
 }

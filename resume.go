@@ -20,11 +20,12 @@ func (c *courier) restore(n *notice, now instant) {
 		}
 		return
 	}
-	if n.state == NoticeHeld && t.hold == nil {
+	parked := n.hold != nil && n.hold.parked
+	if n.state == NoticeHeld && t.hold == nil && !parked {
 		t.hold = n.hold
 	}
 	t.push(c, n)
-	if t.hold == nil {
+	if t.hold == nil && !parked {
 		t.free = len(t.waiting)
 		t.announced = n.ev.bad() || t.announced && !n.ev.ends()
 	}

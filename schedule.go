@@ -158,7 +158,7 @@ func (t *thread) part() part {
 
 // reminds returns when the notifier is to be reminded of a thread; mu is held.
 func (c *courier) reminds(t *thread) int64 {
-	if c.remind == 0 || t.said == nil || !t.said.ev.bad() || !t.announced || t.unheard || len(t.waiting) > 0 || c.closing {
+	if c.remind == 0 || t.said == nil || !t.said.ev.bad() || !t.announced || t.unheard || t.free > 0 || t.hold != nil || c.closing {
 		return math.MaxInt64
 	}
 	return max(t.saidAt+c.remind, t.retryAt)

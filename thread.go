@@ -11,7 +11,7 @@ import (
 // its courier.
 type thread struct {
 	service ServiceID
-	waiting []*notice // oldest first; those from free on wait for hold
+	waiting []*notice // oldest first; those from free on wait for hold, or are parked
 	free    int
 	hold    *hold
 	queued  bool  // in the courier's queue
@@ -61,7 +61,7 @@ func (e *Event) ends() bool { return e.Kind == EventRecovered || e.Kind == Event
 func (t *thread) withheld() bool { return t.hold != nil && !t.hold.recovery }
 
 // take decides about a new notice: whether it is to be told at all, and what it
-// waits for. It returns the older ones that it makes needless.
+// waits for. It returns the older ones that it makes needless, or has wait for it.
 func (c *courier) take(t *thread, n *notice, in intake, now instant) (ended []*notice) {
 	ev := n.ev
 	// The worker, which looks at the time, may be busy with another message.
@@ -89,10 +89,10 @@ func (c *courier) take(t *thread, n *notice, in intake, now instant) (ended []*n
 		n.end(now, NoticeSkipped, "nobody was told that it was bad")
 		return ended
 	case t.hold != nil && t.hold.recovery && ev.bad():
-		ended = t.cancel(now, "bad again before it was to be told: "+t.hold.progress(now, in.had))
-		t.announced = true
+		ended = t.park("bad again before it was to be told: "+t.hold.progress(now, in.had), now)
 		if last := t.latest(); last != nil && last.ev.To == ev.To {
-			n.end(now, NoticeSkipped, "the notifier knows it as "+string(ev.To)+" already, and its recovery was not told")
+			n.park(now, "the notifier knows it as "+string(ev.To)+" already, and its recovery was not told")
+			t.push(c, n)
 			return ended
 		}
 	}
@@ -123,10 +123,39 @@ func (c *courier) take(t *thread, n *notice, in intake, now instant) (ended []*n
 	}
 	t.push(c, n)
 	if t.hold == nil {
+		for _, parked := range t.waiting[t.free : len(t.waiting)-1] {
+			c.free(parked, "told with "+ev.ID, now)
+		}
 		t.free = len(t.waiting)
 		c.gather(t, n, before, now)
 	}
 	return ended
+}
+
+// park has a recovery that was to be told after its threshold wait for what is told
+// next: without it what people were told of would never end, and what ends then is
+// another incident.
+func (t *thread) park(why string, now instant) (parked []*notice) {
+	for _, n := range t.waiting[t.free:] {
+		if n.hold != nil && !n.hold.parked {
+			n.park(now, why)
+			parked = append(parked, n)
+		}
+	}
+	t.hold, t.announced = nil, true
+	return parked
+}
+
+func (n *notice) park(now instant, why string) {
+	n.state, n.hold = NoticeHeld, &hold{recovery: true, parked: true, until: noDeadline}
+	n.step(now, why+"; told with what follows")
+}
+
+// free has a notice wait no more; mu is held.
+func (c *courier) free(n *notice, why string, now instant) {
+	c.changed = append(c.changed, n)
+	n.state, n.hold, n.since = NoticeWaiting, nil, now.mono
+	n.step(now, why)
 }
 
 // wait says that n waits for a threshold.
@@ -178,10 +207,7 @@ func (c *courier) release(t *thread, why string, now instant) {
 	t.hold = nil
 	for _, n := range t.waiting[t.free:] {
 		if n.state == NoticeHeld {
-			c.changed = append(c.changed, n)
-			n.state, n.hold = NoticeWaiting, nil
-			n.step(now, cmp.Or(why, h.reached()))
-			n.since = now.mono
+			c.free(n, cmp.Or(why, h.reached()), now)
 		}
 		t.announced = n.ev.bad() || t.announced && !n.ev.ends()
 	}
