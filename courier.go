@@ -184,7 +184,7 @@ func (c *courier) giveUp(t *thread, behind, n int, now instant, why string) (end
 	if len(t.waiting) == 0 {
 		t.hold = nil
 	}
-	if t.said != nil && !t.announced { // what was to say that it is over is gone
+	if t.said != nil && !t.announced && t.free == 0 { // what was to say that it is over is gone
 		t.said.standing = false
 		ended = append(ended, t.said)
 		t.said = nil

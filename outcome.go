@@ -178,8 +178,13 @@ func (c *courier) failed(msg *message, err error, stopped bool, now instant) (ch
 		msg.step(now, "reminder refused: "+excuse(err))
 		msg.parts[0].t.saidAt = now.mono
 	case f.kind == failRefused:
+		// It may be for what was before, or for how much that is: how the service is now
+		// is tried without it.
 		p := msg.parts[0]
-		changed = c.giveUp(p.t, 0, len(p.notices), now, "given up, the receiver refused it: "+excuse(err))
+		changed = c.giveUp(p.t, 0, max(1, len(p.notices)-1), now, "given up, the receiver refused it: "+excuse(err))
+		if len(p.notices) > 1 {
+			p.notices[len(p.notices)-1].step(now, "refused, tried without what was before: "+excuse(err))
+		}
 	default:
 		c.failures++
 		c.pause = now.mono + backoff(c.failures)

@@ -375,3 +375,37 @@ func TestRetry_notifierErrorsAreReadThroughWrapping(t *testing.T) {
 	after, _ = laneswap.RetryDelay(laneswap.RetryAfter(cause, 1000*time.Hour))
 	require.Equal(t, 6*time.Hour, after)
 }
+
+// 413, say, for all that happened while the receiver was away.
+func TestRefused_howItIsNowIsTriedWithoutWhatWasBefore(t *testing.T) {
+	for _, most := range []int{0, 1, 1000} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDesk()
+			d.says(always(errAway))
+			m := tellsAtOnce(t, d)
+			h := well(t, m, "svc")
+			for i := range 2001 {
+				require.NoError(t, h.Report(laneswap.Heartbeat{Status: []laneswap.Status{bad, good}[i%2]}))
+				time.Sleep(10 * time.Millisecond)
+			}
+			d.says(func(n laneswap.Notification) error {
+				if 1+len(n.Items[0].Earlier) > most {
+					return laneswap.Refused(errAway)
+				}
+				return nil
+			})
+			time.Sleep(time.Hour)
+			ids := noticesOf(t, m, "svc")
+			s := d.status(t, m)
+			require.Zero(t, s.Waiting)
+			if most == 0 {
+				require.Equal(t, uint64(len(ids)), s.Dead)
+				return
+			}
+			require.Equal(t, uint64(len(ids)-1), s.Dead)
+			require.Equal(t, bad, d.one(t).Event.To)
+			says(t, h, good)
+			require.Equal(t, laneswap.EventRecovered, d.one(t).Event.Kind)
+		})
+	}
+}
