@@ -203,9 +203,8 @@ func TestNotices_areGivenUpWhenTheirNotifierIsGoneForADay(t *testing.T) {
 		m := launch(t, s, laneswap.WithNotifier(deafPeople("team")))
 		upsAndDowns(t, m.Manager, "a")
 		m.crash(s)
-		time.Sleep(24*time.Hour + time.Minute)
 		m = launch(t, disk)
-		time.Sleep(2 * time.Second)
+		time.Sleep(24*time.Hour + time.Minute)
 		require.Zero(t, owed(t, disk))
 		team := &people{name: "team"}
 		require.NoError(t, m.AddNotifier(team))

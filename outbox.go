@@ -278,13 +278,17 @@ func (m *Manager) bury() {
 	m.orphaned.Lock()
 	defer m.orphaned.Unlock()
 	now := m.now()
+	// How old they are says nothing of the notifier: only this run has missed it.
+	if len(m.orphans) == 0 || now.mono-m.past.now.mono < int64(owedFor) {
+		return
+	}
 	kept := m.orphans[:0]
 	for _, s := range m.orphans {
-		if time.Since(s.Event.At) < owedFor {
-			kept = append(kept, s)
+		n := s.notice(m.past.at, now)
+		if n.standing && m.lasts(n.ev) {
+			kept = append(kept, s) // or nobody would be told of its end
 			continue
 		}
-		n := s.notice(m.past.at, now)
 		if n.standing {
 			n.standing = false
 		} else {
@@ -294,4 +298,15 @@ func (m *Manager) bury() {
 		m.journal.settle(now.mono, []*entry{n.entry(s.Notifier, now)})
 	}
 	m.orphans = kept
+}
+
+// lasts reports whether the incident of ev is open.
+func (m *Manager) lasts(ev *Event) bool {
+	r := m.registry.get(ev.Service)
+	if r == nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.incident != nil && r.incident.id == ev.Incident
 }

@@ -137,7 +137,6 @@ func (m *Manager) takeUp(l *loaded) {
 	if !waited {
 		return // stopped meanwhile
 	}
-	m.bury()
 	m.logAbsence(absence)
 	for _, remark := range m.opts.remarks {
 		m.proclaim(EventStorageDamaged, remark, 0)
