@@ -24,6 +24,8 @@ type loaded struct {
 	absences []storedAbsence // the latest, oldest first
 	whole    bool            // absences are all that there were
 	notices  []storedNotice
+	redone   redone
+	ledger   *ledger
 	unread   []string           // what could not be read, for people
 	rows     map[ServiceID]bool // services of which there is a row, read or not
 	progress func()             // called with each row
@@ -61,6 +63,10 @@ func read(ctx context.Context, s Storage, events int) (l *loaded, err error) {
 		return nil, err
 	}
 	if err := l.readEvents(ctx, s, events); err != nil {
+		return nil, err
+	}
+	l.redone = l.redo()
+	if err := l.readLedger(ctx, s); err != nil {
 		return nil, err
 	}
 	return l, l.readAbsences(ctx, s)

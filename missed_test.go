@@ -2,6 +2,7 @@ package laneswap_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,4 +88,59 @@ func TestTakeUp_notifierThatIsGoneIsOwedNothingAfterADay(t *testing.T) {
 		m.stop(t)
 		require.Zero(t, owed(t, disk))
 	})
+}
+
+// A notifier that was away hears of the end of what it was told, however much has
+// happened since, and once.
+func TestTakeUp_endWhileTheNotifierWasAwayIsToldWhateverHappenedSince(t *testing.T) {
+	type life func(t *testing.T, m *laneswap.Manager)
+	ends := map[string]life{
+		"and then many events of others": func(t *testing.T, m *laneswap.Manager) {
+			says(t, mustHandle(t, m, "svc"), good)
+			says(t, well(t, m, "other"), bad, good, bad, good, bad, good)
+		},
+		"and then many of its own": func(t *testing.T, m *laneswap.Manager) {
+			h := mustHandle(t, m, "svc")
+			for range 6 {
+				says(t, h, good, laneswap.StatusUnknown)
+			}
+			says(t, h, good)
+		},
+		"by its removal": func(t *testing.T, m *laneswap.Manager) {
+			require.NoError(t, m.Remove(t.Context(), "svc"))
+			says(t, well(t, m, "other"), bad, good, bad, good, bad, good)
+		},
+	}
+	for name, end := range ends {
+		for _, late := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", added after the start: ", late), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					disk, d := memorystore.New(), newDesk()
+					few := laneswap.WithEventBuffer(4)
+					m := launch(t, disk, laneswap.WithNotifier(loud(d)), few)
+					says(t, well(t, m.Manager, "svc"), bad)
+					alarm := d.one(t)
+					m.stop(t)
+					m = launch(t, disk, few) // without
+					if late {
+						end(t, m.Manager)
+						require.NoError(t, m.AddNotifier(loud(d)))
+						time.Sleep(time.Minute)
+					} else {
+						end(t, m.Manager)
+					}
+					m.stop(t)
+					for range 2 {
+						m = launch(t, disk, laneswap.WithNotifier(loud(d)), few, laneswap.WithRemindEvery(time.Hour))
+						time.Sleep(2 * time.Hour)
+						m.stop(t)
+					}
+					over := eventsIn(d.took()...)
+					require.Len(t, over, 1)
+					require.Equal(t, alarm.Event.Incident, over[0].Incident)
+					require.True(t, over[0].Kind == laneswap.EventRecovered || over[0].Kind == laneswap.EventRemoved)
+				})
+			})
+		}
+	}
 }

@@ -143,24 +143,26 @@ func (m *Manager) resumeNotices(l *loaded) {
 
 // resumePost has what a notifier was owed and told in an earlier run fit the
 // services as they are now.
-func (m *Manager) resumePost(p *post, find func(ServiceID) *record) {
+func (m *Manager) resumePost(p *post, b *ledger, find func(ServiceID) *record) {
 	for _, k := range p.courier.taken() {
 		r := find(k.service)
 		if r == nil {
 			if k.held && !k.withheld {
 				p.courier.rehold(k.service, nil, "the service is gone", m.now())
 			}
-			m.remember(p.courier.catchUp(k, nil, m.now()))
+			if !m.tellEnd(p, b, k, nil) {
+				m.remember(p.courier.catchUp(k, nil, m.now()))
+			}
 			continue
 		}
 		r.mu.Lock()
-		m.resumeThread(p, r, k)
+		m.resumeThread(p, b, r, k)
 		r.mu.Unlock()
 	}
 }
 
 // resumeThread is resumePost of one service; r.mu is held.
-func (m *Manager) resumeThread(p *post, r *record, k taken) {
+func (m *Manager) resumeThread(p *post, b *ledger, r *record, k taken) {
 	now := m.now()
 	var latest, end *Event
 	for _, ev := range r.events {
@@ -172,14 +174,7 @@ func (m *Manager) resumeThread(p *post, r *record, k taken) {
 		}
 	}
 	if r.incident == nil {
-		if end != nil && !k.withheld && !k.held {
-			// It was not there when that happened, and would leave people with an alarm.
-			if _, there := p.courier.find(end); !there {
-				l := p.courier.offer(end, intake{}, now)
-				m.confirm([]letter{l}, m.journal.note(now.mono, rowsOf([]letter{l}), nil))
-			}
-		}
-		if end == nil || k.withheld {
+		if !m.tellEnd(p, b, k, end) {
 			m.remember(p.courier.catchUp(k, nil, now))
 		}
 	} else if latest != nil {
@@ -188,6 +183,31 @@ func (m *Manager) resumeThread(p *post, r *record, k taken) {
 	if k.held {
 		m.rehold(r)
 	}
+}
+
+// tellEnd owes a notifier the end of the incident that it thinks open; end is that of
+// a later one, perhaps. It reports whether people hear of it.
+func (m *Manager) tellEnd(p *post, b *ledger, k taken, end *Event) bool {
+	if its := b.ends[k.incident]; its != nil {
+		end = its
+	}
+	if end == nil || k.withheld {
+		return false
+	}
+	if k.held {
+		return true
+	}
+	// It was not there when that happened, and would leave people with an alarm.
+	if _, there := p.courier.find(end); there {
+		return true
+	}
+	if b.rows[outboxKey(p.key, end.ID)] {
+		return false // they have heard, and a commit was torn
+	}
+	now := m.now()
+	l := p.courier.offer(end, intake{}, now)
+	m.confirm([]letter{l}, m.journal.note(now.mono, rowsOf([]letter{l}), nil))
+	return true
 }
 
 // rehold has what waits for a threshold wait for those of r as they are now. r.mu is
@@ -218,10 +238,6 @@ func (m *Manager) holding(id ServiceID) bool {
 // oweAgain owes the notices of events that were stored when LaneSwap was killed,
 // and whose notices may not have been.
 func (m *Manager) oweAgain(l *loaded, events []*Event) {
-	stored := map[Key]bool{}
-	for _, n := range l.notices {
-		stored[outboxKey(n.Notifier, n.Event.ID)] = true
-	}
 	thresholds := map[ServiceID]*storedService{}
 	for _, s := range l.services {
 		thresholds[s.ID] = s
@@ -233,8 +249,8 @@ func (m *Manager) oweAgain(l *loaded, events []*Event) {
 		}
 		in := intake{hold: thresholds[ev.Service].holds(ev)}
 		for _, p := range *m.posts.Load() {
-			if stored[outboxKey(p.key, ev.ID)] {
-				continue
+			if l.ledger.rows[outboxKey(p.key, ev.ID)] {
+				continue // also where it was told already, while the storage was away
 			}
 			l := p.courier.offer(ev, in, now)
 			m.confirm([]letter{l}, m.journal.note(now.mono, rowsOf([]letter{l}), nil))
@@ -245,12 +261,13 @@ func (m *Manager) oweAgain(l *loaded, events []*Event) {
 // fetchNotices owes a notifier what is owed to it from an earlier run, and then
 // adds it.
 func (m *Manager) fetchNotices(p *post) {
+	b := m.missed(p.key)
 	m.orphaned.Lock()
 	defer m.orphaned.Unlock()
 	m.orphans = slices.DeleteFunc(m.orphans, func(n storedNotice) bool { return m.restoreNotice([]*post{p}, n) })
 	posts := append(slices.Clone(*m.posts.Load()), p)
 	m.posts.Store(&posts)
-	m.resumePost(p, m.registry.get)
+	m.resumePost(p, b, m.registry.get)
 }
 
 // restoreNotice owes a notice to the notifier that it is for, if that is there.

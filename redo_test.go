@@ -335,6 +335,46 @@ func TestNotices_areStoredBeforeTheStateThatMadeThem(t *testing.T) {
 	}
 }
 
+// What was told while the storage was away is not told again where the commit that was
+// to store it was torn behind the row that says so.
+func TestRedo_whatWasToldWhileTheStorageWasAwayIsNotToldAgain(t *testing.T) {
+	t.Parallel()
+	size, known := 1, 0
+	for keep := 0; keep <= size; keep++ {
+		synctest.Test(t, func(t *testing.T) {
+			disk := &torn{Store: memorystore.New()}
+			d := newDesk()
+			m := launch(t, disk, laneswap.WithNotifier(d))
+			h := well(t, m.Manager, "svc")
+			says(t, h, laneswap.StatusError)
+			release := disk.hold()
+			time.Sleep(2 * time.Second) // a commit is under way
+			h.Beat()
+			time.Sleep(8 * time.Second)
+			end := noticesOf(t, m.Manager, "svc")[1]
+			require.Contains(t, idsOf(eventsIn(d.took()...)), end)
+			disk.arm(laneswap.EventRecovered, keep)
+			release()
+			time.Sleep(2 * time.Second)
+			size, _ = disk.died()
+			m.crash(newSevered(disk))
+			stored := false
+			for row, err := range disk.Rows(t.Context(), laneswap.RowQuery{Kind: "outbox", Service: "svc"}) {
+				require.NoError(t, err)
+				stored = stored || row.ID == "desk/"+end
+			}
+			m = launch(t, disk.Store, laneswap.WithNotifier(d), laneswap.WithRemindEvery(time.Hour))
+			time.Sleep(2 * time.Hour)
+			if stored {
+				known++
+				require.NotContains(t, namesIn(d.took()...), laneswap.ServiceID("svc"), "%d of %d things were stored", keep, size)
+			}
+			m.stop(t)
+		})
+	}
+	require.Greater(t, known, 1)
+}
+
 func TestRedo_removedServiceThatRegistersWhileTheStorageIsReadStays(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

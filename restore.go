@@ -101,7 +101,7 @@ func (m *Manager) claimNumbers(ctx context.Context, l *loaded) {
 // takeUp makes the Manager go on where an earlier one ended, and begins to judge
 // and to store.
 func (m *Manager) takeUp(l *loaded) {
-	redone := l.redo()
+	redone := l.redone
 	m.registry.mu.Lock()
 	now := m.now()
 	wall := now.wall / int64(time.Millisecond)
@@ -129,7 +129,7 @@ func (m *Manager) takeUp(l *loaded) {
 	}
 	m.recollect(l)
 	for _, p := range *m.posts.Load() {
-		m.resumePost(p, func(id ServiceID) *record { return m.registry.byID[id] })
+		m.resumePost(p, l.ledger, func(id ServiceID) *record { return m.registry.byID[id] })
 	}
 	m.judge.born = max(m.judge.born, wall)
 	waited := m.stage.CompareAndSwap(stageLoading, stageStarted)
