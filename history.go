@@ -250,12 +250,12 @@ func (m *Manager) historyEvents(ctx context.Context, id ServiceID, t *tally, h *
 			cursor, _ = m.ring.begin(0)
 			continue
 		}
+		if len(evs) == 0 || evs[len(evs)-1].Sequence <= cursor {
+			break
+		}
 		for _, ev := range evs {
 			add(ev)
 			cursor = ev.Sequence
-		}
-		if len(evs) == 0 {
-			break
 		}
 	}
 	if m.journal != nil {

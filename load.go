@@ -105,6 +105,9 @@ func (l *loaded) readOpen(ctx context.Context, s Storage) error {
 			if errors.Is(err, errNewer) {
 				return err
 			}
+			if err == nil && (a.Next == 0 || a.Next >= maxSequence) {
+				err = fmt.Errorf("%s %q: no event has the number %d", row.Kind, row.ID, a.Next)
+			}
 			if l.note(err) {
 				l.alive = &a
 			}
@@ -132,6 +135,9 @@ func decodeAll(rows []Row) ([]*storedService, []error) {
 		s.ID = ServiceID(rows[i].ID)
 		if errs[i] == nil && len(rows[i].ID) > maxStoredID {
 			errs[i] = fmt.Errorf("%s %.80q: the id is %d bytes long, the limit is %d", rows[i].Kind, rows[i].ID, len(rows[i].ID), maxStoredID)
+		}
+		if errs[i] == nil && s.Version > 0 {
+			errs[i] = s.check() // that of another program is adopted, whatever it is
 		}
 		rows[i].Data = nil
 	})

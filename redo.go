@@ -43,7 +43,11 @@ func (l *loaded) redo() redone {
 			done.gone[s.ID] = true
 		} else {
 			next := &storedService{}
-			if !l.note(json.Unmarshal(ev.State, next)) || next.ID != s.ID {
+			err := json.Unmarshal(ev.State, next)
+			if err == nil {
+				err = next.check()
+			}
+			if !l.note(err) || next.ID != s.ID {
 				continue
 			}
 			if next.Bare {

@@ -250,7 +250,7 @@ func (m *Manager) fill(r *record, s *storedService, l *loaded, fresh bool) {
 	r.created, r.born, r.since, r.stamped = s.CreatedAt.UnixMilli(), s.Born, s.Since, s.Stamped
 	r.metadata, r.message = s.Metadata, s.Message
 	r.status, r.reported = s.Status, s.Reported
-	if r.reported == "" {
+	if !r.reported.Valid() {
 		r.reported = s.Status
 	}
 	r.armed, r.armedAt, r.endedAt = s.Armed, m.past.at(s.ArmedAt).mono, m.past.at(s.EndedAt).mono
@@ -275,7 +275,8 @@ func (m *Manager) fill(r *record, s *storedService, l *loaded, fresh bool) {
 	}
 	resight := false
 	last := r.armedAt
-	judged := s.Judged
+	// One that was judged and is as it was before would be judged for ever.
+	judged := s.Judged && (s.Status == StatusStale || s.Status == StatusUnknown)
 	if s.Beats > 0 {
 		last = m.past.at(s.LastHeartbeat.UnixMilli()).mono
 	}

@@ -73,6 +73,14 @@ type storedService struct {
 	Foreign bool `json:"foreign,omitempty"` // another program's, and long silent
 }
 
+// check returns an error for a state that nobody can count or judge.
+func (s *storedService) check() error {
+	if !s.Status.Valid() {
+		return fmt.Errorf("%s %.80q: %.40q is not a status", KindService, s.ID, s.Status)
+	}
+	return nil
+}
+
 // storedTurn is when a service last became good or bad.
 type storedTurn struct {
 	At    int64  `json:"at"`    // wall ms
@@ -167,12 +175,19 @@ type readEvent struct {
 	State   json.RawMessage `json:"state"`
 }
 
+// maxSequence bounds the numbers of events that are believed: those that follow
+// one that is higher would soon begin anew.
+const maxSequence = 1 << 62
+
 // decodeEvent reads an event row.
 func decodeEvent(row Row) (*readEvent, error) {
 	var e readEvent
 	err := decode(row, &e, &e.Version)
 	if err == nil && e.Event == nil {
 		err = fmt.Errorf("%s %q: holds no event", row.Kind, row.ID)
+	}
+	if err == nil && (e.Event.Sequence == 0 || e.Event.Sequence >= maxSequence) {
+		err = fmt.Errorf("%s %q: no event has the number %d", row.Kind, row.ID, e.Event.Sequence)
 	}
 	return &e, err
 }

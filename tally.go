@@ -63,8 +63,11 @@ func (t *tally) absent(from, to int64) (ms int64) {
 func (t *tally) history(id ServiceID) History {
 	h := History{Service: id, From: time.UnixMilli(t.from).UTC(), To: wallTime(t.to), KnownFrom: wallTime(t.to)}
 	var up, down, absent int64
+	end := t.from // no moment counts twice, whatever a row says of its times
 	for i, s := range t.spans {
-		from, to := max(s.from, t.from), min(s.to, t.to)
+		from := min(max(s.from, end), t.to)
+		to := max(from, min(s.to, t.to))
+		end = to
 		if i == 0 {
 			h.KnownFrom = time.UnixMilli(from).UTC()
 		}
