@@ -209,16 +209,15 @@ func (m *Manager) reportedErrors(ctx context.Context, id ServiceID, q ErrorQuery
 		if m.journal == nil {
 			return
 		}
+		var bad unread
+		defer bad.log(m, id)
 		for row, err := range m.opts.storage.Rows(ctx, RowQuery{Kind: KindError, Service: string(id), Descending: true}) {
-			var rec storedError
-			if err == nil {
-				err = decode(row, &rec, &rec.Version)
-			}
 			if err != nil {
 				yield(ErrorRecord{}, storageFailed(ctx, err))
 				return
 			}
-			if errorNumber(rec.ID).born != newest.born {
+			var rec storedError
+			if bad.skip(decode(row, &rec, &rec.Version)) || errorNumber(rec.ID).born != newest.born {
 				continue // of one that was removed: not all of it is deleted yet
 			}
 			if !waiting[rec.ID] && !next(rec.ErrorRecord) {

@@ -203,15 +203,17 @@ func (q HistoryQuery) period(now int64) (from, to int64, limit int, err error) {
 
 // readPast adds what the storage holds of a period to what is known already.
 func (m *Manager) readPast(ctx context.Context, id ServiceID, t *tally, spans []span, gone []storedAbsence) ([]span, []storedAbsence, error) {
+	var bad unread
+	defer bad.log(m, id)
 	// A span is stored under the time of its end, and there are no two at once: those
 	// that end after the beginning, up to the first that begins after the end.
 	for row, err := range m.opts.storage.Rows(ctx, RowQuery{Kind: kindSpan, Service: string(id), From: wallTime(t.from)}) {
-		var s storedSpan
-		if err == nil {
-			err = decode(row, &s, &s.Version)
-		}
 		if err != nil {
 			return nil, nil, storageFailed(ctx, err)
+		}
+		var s storedSpan
+		if bad.skip(decode(row, &s, &s.Version)) {
+			continue
 		}
 		spans = append(spans, s.span())
 		if s.From >= t.to && s.To > t.to {
@@ -219,12 +221,12 @@ func (m *Manager) readPast(ctx context.Context, id ServiceID, t *tally, spans []
 		}
 	}
 	for row, err := range m.opts.storage.Rows(ctx, RowQuery{Kind: kindAbsence, From: wallTime(t.from)}) {
-		var a storedAbsence
-		if err == nil {
-			err = decode(row, &a, &a.Version)
-		}
 		if err != nil {
 			return nil, nil, storageFailed(ctx, err)
+		}
+		var a storedAbsence
+		if bad.skip(decode(row, &a, &a.Version)) {
+			continue
 		}
 		if a.From >= t.to {
 			break
@@ -260,16 +262,19 @@ func (m *Manager) historyEvents(ctx context.Context, id ServiceID, t *tally, h *
 	}
 	if m.journal != nil {
 		q := RowQuery{Kind: KindEvent, Service: string(id), From: from, To: to, Descending: true, Limit: t.limit + 1}
+		var bad unread
+		defer bad.log(m, id)
+		n := 0
 		for row, err := range m.opts.storage.Rows(ctx, q) {
-			var ev *readEvent
-			if err == nil {
-				ev, err = decodeEvent(row)
-			}
 			if err != nil {
 				return storageFailed(ctx, err)
 			}
-			add(ev.Event)
+			n++
+			if ev, err := decodeEvent(row); !bad.skip(err) {
+				add(ev.Event)
+			}
 		}
+		h.Truncated = h.Truncated || n > t.limit // also where one of them is left out
 	}
 	for _, ev := range found {
 		h.Events = append(h.Events, ev)

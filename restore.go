@@ -359,11 +359,9 @@ func (m *Manager) recall(asked context.Context, r *record) {
 	ctx, cancel := context.WithTimeout(asked, recallPatience)
 	defer cancel()
 	var older []*Event
+	var bad unread
+	defer bad.log(m, r.id)
 	for row, err := range m.opts.storage.Rows(ctx, RowQuery{Kind: KindEvent, Service: string(r.id), Descending: true, Limit: maxStatusEvts}) {
-		var ev *readEvent
-		if err == nil {
-			ev, err = decodeEvent(row)
-		}
 		if err != nil {
 			if asked.Err() != nil {
 				return // who asked has gone, which says nothing of the storage
@@ -373,6 +371,10 @@ func (m *Manager) recall(asked context.Context, r *record) {
 			r.mu.Unlock()
 			m.log.Warn("events of a service cannot be read", "service", r.id, "err", err)
 			return
+		}
+		ev, err := decodeEvent(row)
+		if bad.skip(err) {
+			continue
 		}
 		if birth, _, _, ok := transitionOf(ev.Event.ID); ok && birth == born {
 			older = append(older, ev.Event)
