@@ -106,7 +106,14 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	if r.repeat {
 		req.Header["Idempotency-Key"] = nil // known to net/http; not sent
 	}
-	return c.http.Do(req)
+	res, err := c.http.Do(req)
+	if err == nil && res.StatusCode < http.StatusOK {
+		// A 101 that nobody asked for: the body is the bare connection, which would be
+		// read for ever, whatever the context says.
+		_ = res.Body.Close()
+		return nil, fmt.Errorf("the answer is %d, which nobody asked for", res.StatusCode)
+	}
+	return res, err
 }
 
 // url builds the address. Segments are escaped one by one: an id may hold what

@@ -235,6 +235,28 @@ func TestClient_callsAreBoundedInTime(t *testing.T) {
 	})
 }
 
+// Of such an answer net/http hands out the bare connection, which no context ends.
+func TestClient_aSwitchOfProtocolsThatNobodyAskedForHangsNobody(t *testing.T) {
+	t.Parallel()
+	held := make(chan net.Conn, 4)
+	c := against(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+			held <- conn
+		}
+	}, client.WithTimeout(5*time.Second))
+	done := make(chan error, 1)
+	go func() { done <- beat(t, c) }()
+	select {
+	case err := <-done:
+		require.ErrorIs(t, err, client.ErrUnreachable)
+	case <-time.After(20 * time.Second):
+		t.Error("the call has not returned")
+	}
+	(<-held).Close()
+}
+
 func TestClient_answersAreBoundedInSize(t *testing.T) {
 	t.Parallel()
 	var written atomic.Int64
