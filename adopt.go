@@ -51,7 +51,7 @@ func (s *storedService) adopt(limits Limits, now int64) {
 		s.EndedAt, s.Foreign = now, true
 	case said == StatusStale, said.Bad():
 		s.Incidents = 1
-		s.Incident = &storedIncident{StartedAt: last.UnixMilli(), Cause: "was " + string(said) + " when LaneSwap took it over"}
+		s.Incident = &storedIncident{StartedAt: last.UnixMilli(), Cause: "already " + string(said) + " when LaneSwap took it over"}
 		if said == StatusStale {
 			s.Reported, s.Judged, s.EndedAt = StatusUnknown, true, now
 			s.Incident.SilentSince = last.UnixMilli()

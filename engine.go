@@ -284,7 +284,7 @@ func (j *judge) record(r *record, kind EventKind, from, to Status, mono int64, c
 	if ch.silentSince != 0 {
 		ev.SilentSince = wallTime(min(ms, ch.silentSince))
 	}
-	if ev.Cause == "" && kind == EventUnheard {
+	if kind == EventUnheard {
 		ev.Cause = ch.cause
 	}
 	ev.ID = number + "/" + strconv.FormatUint(r.transitions, 10)

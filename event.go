@@ -65,8 +65,8 @@ type Event struct {
 	// SilentSince is the last heartbeat, when silence made the event or began its
 	// incident; else zero.
 	SilentSince time.Time
-	// Cause says, for people, what opened the incident, or why the service is
-	// unheard outside of one.
+	// Cause says, for people, what opened the incident; for EventUnheard, why
+	// nothing was heard.
 	Cause string
 	// Duration is how long the incident lasted, once it ended, or how long the
 	// storage was away; else zero.

@@ -275,7 +275,7 @@ func TestSaying_theEndOfWhatWasToldIsInTheText(t *testing.T) {
 		{[]laneswap.Status{good}, "svc recovered and is healthy after 1h0m0s, since 2000-01-01T00:00:00Z (it was: reported error)"},
 		{[]laneswap.Status{good, bad, good}, "svc was error for 1s, since 2000-01-01T01:00:01Z, and is healthy again (it was: reported error)" +
 			"; the incident since 2000-01-01T00:00:00Z ended after 1h0m0s"},
-		{[]laneswap.Status{good, bad, good, laneswap.StatusCritical}, "svc is critical, was healthy; 1 incident before that, also over" +
+		{[]laneswap.Status{good, bad, good, laneswap.StatusCritical}, "svc is critical, was healthy; 1 incident before that, over already" +
 			"; the incident since 2000-01-01T00:00:00Z ended after 1h0m0s"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -293,4 +293,61 @@ func TestSaying_theEndOfWhatWasToldIsInTheText(t *testing.T) {
 			require.Equal(t, c.text, d.one(t).Text)
 		})
 	}
+}
+
+func TestSaying_goodbyeIsNotAgain(t *testing.T) {
+	for _, c := range []struct {
+		statuses []laneswap.Status
+		text     string
+	}{
+		{[]laneswap.Status{good, bad, laneswap.StatusShutdown}, "and is shutdown now"},
+		{[]laneswap.Status{laneswap.StatusShutdown, bad, laneswap.StatusShutdown}, "and is shutdown again"},
+		{[]laneswap.Status{laneswap.StatusIdle, bad, laneswap.StatusIdle}, "and is idle again"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDesk()
+			m := open(t, d)
+			h := register(t, m, laneswap.Registration{ID: "svc", NoDeadline: true})
+			for _, s := range c.statuses {
+				require.NoError(t, h.Report(laneswap.Heartbeat{Status: s}))
+				time.Sleep(time.Second)
+			}
+			pass(laneswap.DefaultGroupWait)
+			require.Contains(t, d.one(t).Text, c.text)
+		})
+	}
+}
+
+// Nothing is known because LaneSwap could not hear, whatever was wrong before.
+func TestSaying_unheardSaysWhyWithinAnIncident(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := tellsAtOnce(t, d)
+		h := register(t, m, laneswap.Registration{ID: "svc", Interval: time.Hour, StaleAfter: 65 * time.Minute})
+		says(t, h, good)
+		require.NoError(t, h.Report(laneswap.Heartbeat{Status: bad, Message: "disk full"}))
+		synctest.Wait()
+		down := d.one(t).Event
+		time.Sleep(64 * time.Minute)
+		m.JumpSeen(10 * time.Minute)
+		time.Sleep(3 * time.Minute)
+		n := d.one(t)
+		require.Equal(t, laneswap.EventUnheard, n.Event.Kind)
+		require.Contains(t, n.Text, "svc is unknown, was error (its heartbeat was expected while LaneSwap could not hear), silent since ")
+		require.Equal(t, down.Incident, n.Event.Incident, "which goes on")
+		says(t, h, good)
+		require.Contains(t, d.one(t).Text, "(it was: reported error: disk full)")
+	})
+}
+
+func TestSaying_recoveryOfOneThatWasTakenOverSaysHowItWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := launch(t, deployment(t, heard("svc", "error", 10*time.Second)), laneswap.WithNotifier(d))
+		_, err := m.Report(t.Context(), "svc", laneswap.Heartbeat{})
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		require.Contains(t, d.one(t).Text, "name of svc (svc) recovered and is healthy after 10s, since 1999-12-31T23:59:50Z (it was: already error when LaneSwap took it over)")
+		m.stop(t)
+	})
 }

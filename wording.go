@@ -46,16 +46,15 @@ func (i *Item) title() string {
 	switch {
 	case ev.Service == "":
 		return ev.Name + ": " + strings.ReplaceAll(string(ev.Kind), "_", " ")
+	case ev.Kind == EventRemoved:
+		return ev.Name + " was removed"
 	case i.Flapping > 0:
 		return ev.Name + " is flapping"
 	case i.Reminder > 0:
 		return ev.Name + " is still " + string(ev.To)
 	}
-	switch ev.Kind {
-	case EventRecovered:
+	if ev.Kind == EventRecovered {
 		return ev.Name + " recovered"
-	case EventRemoved:
-		return ev.Name + " was removed"
 	}
 	return ev.Name + " is " + string(ev.To)
 }
@@ -109,18 +108,18 @@ func (i *Item) describe() string {
 		fmt.Fprintf(&b, " (%s)", id)
 	}
 	switch {
+	case ev.Kind == EventRemoved:
+		fmt.Fprintf(&b, " was removed while %s, bad for %s", ev.From, roundly(ev.Duration))
 	case i.Flapping > 0:
-		fmt.Fprintf(&b, " is flapping, %d changes in 30 minutes, and is %s now; what follows is told every 15 minutes", i.Flapping, ev.To)
+		fmt.Fprintf(&b, " is flapping, %s, and is %s now", changesIn(i.Flapping), ev.To)
 	case i.Reminder > 0:
 		fmt.Fprintf(&b, " is still %s, bad for %s, since %s", ev.To, roundly(i.Reminder), clock(ev.StartedAt))
 	case ev.Kind == EventRecovered && len(i.Earlier) > 0:
-		fmt.Fprintf(&b, " was %s for %s, since %s, and is %s again", i.worst(), roundly(ev.Duration), clock(ev.StartedAt), ev.To)
+		fmt.Fprintf(&b, " was %s for %s, since %s, and is %s %s", i.worst(), roundly(ev.Duration), clock(ev.StartedAt), ev.To, i.again())
 	case ev.Kind == EventRecovered:
 		fmt.Fprintf(&b, " recovered and is %s after %s, since %s", ev.To, roundly(ev.Duration), clock(ev.StartedAt))
-	case ev.Kind == EventRemoved:
-		fmt.Fprintf(&b, " was removed while %s, bad for %s", ev.From, roundly(ev.Duration))
 	case ev.Kind == EventUnheard:
-		fmt.Fprintf(&b, " is unknown, was %s (%s)", ev.From, ev.Cause)
+		fmt.Fprintf(&b, " is unknown, was %s (%s)", ev.From, Sanitize(ev.Cause))
 	default:
 		from := ev.From
 		if len(i.Earlier) > 0 {
@@ -147,10 +146,17 @@ func (i *Item) describe() string {
 		fmt.Fprintf(&b, " (it was: %s)", Sanitize(ev.Cause))
 	}
 	if n := i.before(); n > 0 {
-		fmt.Fprintf(&b, "; %s before that, also over", plural(n, "incident"))
+		over := "also over"
+		if ev.bad() {
+			over = "over already"
+		}
+		fmt.Fprintf(&b, "; %s before that, %s", plural(n, "incident"), over)
 	}
 	if end := i.end(); end != nil {
 		fmt.Fprintf(&b, "; the incident since %s ended after %s", clock(end.StartedAt), roundly(end.Duration))
+	}
+	if i.Flapping > 0 && ev.Kind != EventRemoved {
+		b.WriteString("; what follows is told every 15 minutes")
 	}
 	return b.String()
 }
@@ -164,6 +170,16 @@ func (i *Item) before() (n int) {
 		}
 	}
 	return n
+}
+
+// again says whether the service was as it is now before what the item tells.
+func (i *Item) again() string {
+	for _, ev := range i.Earlier {
+		if ev.From == i.Event.To || ev.To == i.Event.To {
+			return "again"
+		}
+	}
+	return "now"
 }
 
 // end is the event that ended an incident of which the item does not tell the
