@@ -154,7 +154,7 @@ func inDigest(msg *message) string {
 	if msg.number == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (in digest %d, with %d others)", msg.number, len(msg.parts)-1)
+	return fmt.Sprintf(" (in digest %d, with %s)", msg.number, plural(len(msg.parts)-1, "other"))
 }
 
 // failed decides what comes after an attempt that failed; mu is held.
