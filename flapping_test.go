@@ -300,3 +300,57 @@ func TestFlapping_removedWhileItFlapsIsSaid(t *testing.T) {
 		require.Zero(t, n.Items[0].Flapping, "for those that write their own texts")
 	})
 }
+
+// No more than ten changes of a service are remembered, and more than those are not
+// told as ten.
+func TestFlapping_saysTrueNumbers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := open(t, d)
+		h := well(t, m, "svc") // its first change
+		swing(t, h, 5, 10*time.Second)
+		_, flaps := sorts(d.calls())
+		require.Len(t, flaps, 1)
+		require.Equal(t, "svc is flapping, 6 changes in 30 minutes, and is error now; what follows is told every 15 minutes", flaps[0].note.Text)
+		swing(t, h, 200, 10*time.Second)
+		_, flaps = sorts(d.calls())
+		require.Len(t, flaps, 2)
+		for _, c := range flaps {
+			require.Equal(t, 10, c.note.Items[0].Flapping)
+			require.Contains(t, c.note.Text, "svc is flapping, 10 changes or more in 30 minutes, and is ")
+		}
+	})
+}
+
+func TestFlapping_restartWithoutALimitSaysNothingOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk, d := memorystore.New(), newDesk()
+		m := launch(t, disk, laneswap.WithNotifier(d), laneswap.WithFlapLimit(3))
+		swing(t, well(t, m.Manager, "svc"), 12, 10*time.Second)
+		m.stop(t)
+		d.took()
+		m = launch(t, disk, laneswap.WithNotifier(d), laneswap.WithFlapLimit(0))
+		time.Sleep(time.Second)
+		n := d.one(t)
+		require.Equal(t, laneswap.NoticeEvent, n.Kind, "what waited is told, and need not wait: %s", n.Text)
+		require.Contains(t, n.Text, "svc was error for 10s")
+		m.stop(t)
+	})
+}
+
+// How it is now stands together, and what is said of the messages at the end.
+func TestFlapping_textIsReadable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := open(t, d)
+		h := register(t, m, laneswap.Registration{ID: "svc", StaleAfter: 20 * time.Second})
+		for range 3 {
+			require.NoError(t, h.Report(laneswap.Heartbeat{Message: "step 3"}))
+			time.Sleep(30 * time.Second)
+		}
+		_, flaps := sorts(d.calls())
+		require.Len(t, flaps, 1)
+		require.Equal(t, "svc is flapping, 6 changes in 30 minutes, and is stale now, silent since 2000-01-01T00:01:00Z for 20s: step 3; what follows is told every 15 minutes",
+			flaps[0].note.Text)
+	})
+}

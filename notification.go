@@ -62,7 +62,7 @@ type Item struct {
 	// that the service went down, say, when it is back already.
 	Earlier []Event
 	// Flapping says how many transitions there were in the last 30 minutes when
-	// they are too many; else 0.
+	// they are too many; else 0. No more than 10 are counted: 10 are 10 or more.
 	Flapping int
 	// Reminder says for how long the service has been bad, when that is all that
 	// there is to tell; else 0.

@@ -191,7 +191,7 @@ func line(item laneswap.Item) string {
 	}
 	switch {
 	case item.Flapping > 0:
-		fmt.Fprintf(&b, " flapping, %d changes in 30 minutes", item.Flapping)
+		fmt.Fprintf(&b, " flapping, %s changes in 30 minutes", changes(item.Flapping))
 	case item.Reminder > 0:
 		fmt.Fprintf(&b, " still, for %s", span(item.Reminder))
 	case ev.Duration > 0:
@@ -286,7 +286,7 @@ func fileLine(item laneswap.Item, messages int) string {
 	}
 	fmt.Fprintf(&b, ", was %s", status(ev.From))
 	if item.Flapping > 0 {
-		fmt.Fprintf(&b, ", flapping, %d changes in 30 minutes", item.Flapping)
+		fmt.Fprintf(&b, ", flapping, %s changes in 30 minutes", changes(item.Flapping))
 	}
 	if item.Reminder > 0 {
 		fmt.Fprintf(&b, ", still, for %s", span(item.Reminder))

@@ -3,6 +3,7 @@ package discord
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,7 +44,7 @@ func itemEmbed(note laneswap.Notification, item laneswap.Item) embed {
 	add("Service", serviceName(ev), true)
 	add("Status", course(item), true)
 	if item.Flapping > 0 {
-		add("Changes", fmt.Sprintf("%d in 30 minutes; told every 15 minutes while it goes on", item.Flapping), true)
+		add("Changes", changes(item.Flapping)+" in 30 minutes; told every 15 minutes while it goes on", true)
 	}
 	switch {
 	case over && ev.Duration > 0:
@@ -176,6 +177,14 @@ func serviceName(ev laneswap.Event) string {
 		return name
 	}
 	return name + " (" + id + ")"
+}
+
+// changes is a number of changes, of which LaneSwap counts no more than 10.
+func changes(n int) string {
+	if n < 10 {
+		return strconv.Itoa(n)
+	}
+	return strconv.Itoa(n) + " or more"
 }
 
 // course is how the status went: "healthy → stale → healthy".
