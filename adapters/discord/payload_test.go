@@ -104,7 +104,7 @@ func everyKind() map[string]laneswap.Notification {
 		"removed":   about(laneswap.NoticeEvent, "nightly import was removed", laneswap.Item{Event: gone}),
 		"unheard":   about(laneswap.NoticeEvent, "backup is unknown", laneswap.Item{Event: unheard}),
 		"storage":   about(laneswap.NoticeEvent, "LaneSwap: storage back", laneswap.Item{Event: storage}),
-		"flapping":  about(laneswap.NoticeFlapping, "nightly import is flapping", laneswap.Item{Event: failed, Flapping: 9}),
+		"flapping":  about(laneswap.NoticeFlapping, "nightly import is flapping", laneswap.Item{Event: failed, Flapping: 10}),
 		"reminder":  about(laneswap.NoticeReminder, "nightly import is still error", laneswap.Item{Event: failed, Reminder: 4 * time.Hour}),
 		"test":      about(laneswap.NoticeTest, "LaneSwap: this is a test", laneswap.Item{Event: laneswap.Event{ID: "test/1", Name: "LaneSwap", Message: "this is a test", At: told}}),
 		"mass":      mass,
