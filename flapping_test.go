@@ -322,6 +322,22 @@ func TestFlapping_saysTrueNumbers(t *testing.T) {
 	})
 }
 
+func TestFlapping_saysTrueNumbersAfterARestart(t *testing.T) {
+	for changes, text := range map[int]string{7: "7 changes in 30 minutes", 30: "10 changes or more in 30 minutes"} {
+		synctest.Test(t, func(t *testing.T) {
+			disk, d := memorystore.New(), newDesk()
+			m := launch(t, disk, laneswap.WithNotifier(d), laneswap.WithFlapLimit(3))
+			swing(t, well(t, m.Manager, "svc"), changes-1, 10*time.Second) // the first was that it is well
+			m.stop(t)
+			d.took()
+			m = launch(t, disk, laneswap.WithNotifier(d), laneswap.WithFlapLimit(5))
+			time.Sleep(16 * time.Minute)
+			require.Contains(t, d.one(t).Text, "svc is flapping, "+text)
+			m.stop(t)
+		})
+	}
+}
+
 func TestFlapping_restartWithoutALimitSaysNothingOfIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()

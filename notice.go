@@ -17,6 +17,7 @@ type notice struct {
 	sentAt    int64 // wall ms
 	hold      *hold // what it waits for, as it was when it was owed
 	flapDue   int64 // wall ms: when it is told while its service flaps; 0 for at once
+	changes   int   // transitions in 30 minutes, when it waits for that
 	mass      bool  // many services fell silent with it
 	reminders int
 	flaps     bool // it said that the service flaps
@@ -92,6 +93,7 @@ type storedNotice struct {
 	Steps     []TraceStep `json:"steps,omitempty"`
 	SentAt    int64       `json:"sent_at,omitempty"`  // wall ms
 	FlapDue   int64       `json:"flap_due,omitempty"` // wall ms
+	Changes   int         `json:"changes,omitempty"`
 	Mass      bool        `json:"mass,omitempty"`
 	Flaps     bool        `json:"flaps,omitempty"`
 	Reminders int         `json:"reminders,omitempty"`
@@ -114,7 +116,7 @@ type storedHold struct {
 func (n *notice) entry(key string, now instant) *entry {
 	s := &storedNotice{
 		Version: storedVersion, Notifier: key, Event: n.ev, State: n.state, Message: n.message,
-		Attempts: n.attempts, Steps: slices.Clone(n.steps), SentAt: n.sentAt, FlapDue: n.flapDue, Mass: n.mass, Flaps: n.flaps, Reminders: n.reminders,
+		Attempts: n.attempts, Steps: slices.Clone(n.steps), SentAt: n.sentAt, FlapDue: n.flapDue, Changes: n.changes, Mass: n.mass, Flaps: n.flaps, Reminders: n.reminders,
 	}
 	if h := n.hold; h != nil && n.state == NoticeHeld {
 		s.Hold = &storedHold{Recovery: h.recovery, Parked: h.parked, Beats: h.threshold.Beats, For: int64(h.threshold.For)}
@@ -138,7 +140,7 @@ func outboxKey(notifier, event string) Key { return Key{kindOutbox, notifier + "
 func (s *storedNotice) notice(at func(ms int64) instant, now instant) *notice {
 	n := &notice{
 		ev: s.Event, state: s.State, message: s.Message, attempts: s.Attempts, steps: s.Steps, sentAt: s.SentAt,
-		flapDue: s.FlapDue, mass: s.Mass, flaps: s.Flaps, reminders: s.Reminders, since: at(s.Event.At.UnixMilli()).mono, noted: true, standing: s.State == NoticeSent,
+		flapDue: s.FlapDue, changes: s.Changes, mass: s.Mass, flaps: s.Flaps, reminders: s.Reminders, since: at(s.Event.At.UnixMilli()).mono, noted: true, standing: s.State == NoticeSent,
 	}
 	if n.state == "" || n.state == NoticeHeld && s.Hold == nil {
 		n.state = NoticeWaiting

@@ -31,9 +31,9 @@ func (c *courier) restore(n *notice, now instant) {
 	}
 	t.due = now.mono
 	// The clock may have been set back.
-	if wait := min(n.flapDue*int64(time.Millisecond)-now.wall, flapPause); n.flapDue != 0 && wait > 0 && c.flapLimit > 0 {
+	if wait := min(n.flapDue*int64(time.Millisecond)-now.wall, flapPause); n.flapDue != 0 && wait > 0 && c.flapLimit > 0 && n.changes > c.flapLimit {
 		t.due = now.mono + wait
-		t.changes, t.flapAt = c.flapLimit+1, t.due-flapPause
+		t.changes, t.flapAt = n.changes, t.due-flapPause
 		t.flapping = t.changes
 	}
 	c.watch(t)

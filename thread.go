@@ -270,7 +270,7 @@ func (c *courier) gather(t *thread, n *notice, before int, now instant) {
 
 // wait holds a notice back because that the service flaps was said already.
 func (t *thread) wait(n *notice, due int64, now instant) {
-	n.flapDue = (now.wall + due - now.mono) / int64(time.Millisecond)
+	n.flapDue, n.changes = (now.wall+due-now.mono)/int64(time.Millisecond), t.changes
 	n.step(now, fmt.Sprintf("flapping, %s, which was said already: told with what follows until %s", changesIn(t.changes), clockAt(now, due)))
 }
 
