@@ -1,6 +1,7 @@
 package laneswap_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -353,4 +354,25 @@ func TestRecoverAfter_theEndNamesTheIncidentOfTheAlarm(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestRecoverAfter_holdsForANotifierThatIsNotToldOfAlarms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		m := laneswap.NewManager(atOnce(laneswap.WithNotifier(laneswap.Only(d, laneswap.OnStatuses(good))))...)
+		require.NoError(t, m.Start(t.Context()))
+		defer func() { require.NoError(t, m.Stop(context.Background())) }()
+		h := register(t, m, laneswap.Registration{ID: "svc", NoDeadline: true, RecoverAfter: beats(3)})
+		says(t, h, good, bad, good, good, bad)
+		require.Empty(t, d.took(), "threshold 2 of 3")
+		says(t, h, good, good)
+		require.Empty(t, d.took())
+		says(t, h, good)
+		n := d.one(t)
+		require.Equal(t, laneswap.EventRecovered, n.Event.Kind)
+		require.Empty(t, n.Items[0].Earlier)
+		ids := noticesOf(t, m, "svc")
+		require.Equal(t, []string{"threshold 1 of 3 (recover_after)", "bad again before it was to be told: threshold 2 of 3 (recover_after)", "state: skipped"}, story(d.trace(t, m, ids[1])))
+		require.Zero(t, d.status(t, m).Waiting)
+	})
 }

@@ -88,6 +88,8 @@ func (c *courier) take(t *thread, n *notice, in intake, now instant) (ended []*n
 		ended = t.cancel(now, why)
 		n.end(now, NoticeSkipped, "nobody was told that it was bad")
 		return ended
+	case t.hold != nil && t.hold.recovery && ev.bad() && !t.announced:
+		ended = t.cancel(now, "bad again before it was to be told: "+t.hold.progress(now, in.had))
 	case t.hold != nil && t.hold.recovery && ev.bad():
 		ended = t.park("bad again before it was to be told: "+t.hold.progress(now, in.had), now)
 		if last := t.latest(); last != nil && last.ev.To == ev.To {
@@ -115,7 +117,7 @@ func (c *courier) take(t *thread, n *notice, in intake, now instant) (ended []*n
 			t.hold = in.hold // silence counts in another way than heartbeats
 		}
 		n.wait(now, t.hold, in.have)
-	case in.hold != nil && ev.bad() && !t.announced, in.hold != nil && ev.Kind == EventRecovered && t.announced:
+	case in.hold != nil && ev.bad() && !t.announced, in.hold != nil && ev.Kind == EventRecovered:
 		t.hold = in.hold
 		n.wait(now, t.hold, in.have)
 	default:
@@ -142,7 +144,7 @@ func (t *thread) park(why string, now instant) (parked []*notice) {
 			parked = append(parked, n)
 		}
 	}
-	t.hold, t.announced = nil, true
+	t.hold = nil
 	return parked
 }
 
