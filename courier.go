@@ -57,6 +57,7 @@ type courier struct {
 
 	swept       int64 // mono: when threads are tidied next
 	sent, dead  uint64
+	lost        int // of dead those for want of room that were not logged yet
 	lastSent    instant
 	lastError   string
 	lastErrorAt instant
@@ -142,6 +143,8 @@ func (c *courier) weigh(gone []*notice) {
 	}
 }
 
+const whyLost = "given up: too much waits for this notifier"
+
 // bound gives up old notices while too much waits; mu is held. It goes on where it
 // was, or those that are being sent would be looked at again and again.
 func (c *courier) bound(now instant) (ended []*notice) {
@@ -154,7 +157,8 @@ func (c *courier) bound(now instant) (ended []*notice) {
 			c.scan++
 			continue
 		}
-		ended = append(ended, c.giveUp(t, t.flying, 1, now, "given up: too much waits for this notifier")...)
+		ended = append(ended, c.giveUp(t, t.flying, 1, now, whyLost)...)
+		c.lost++
 	}
 	return ended
 }

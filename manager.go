@@ -379,6 +379,7 @@ func (m *Manager) watch() {
 		if now := m.now(); now.mono >= clean {
 			clean = now.mono + rest
 			m.forgetDue(now)
+			m.agePosts(now)
 		}
 		timer.Reset(time.Duration(max(0, min(tick, m.judge.agenda.head.Load()-m.now().mono))))
 	}

@@ -89,6 +89,16 @@ func (m *Manager) settled(p *post, reports []report) {
 	}
 }
 
+// finish remembers what has become of notices by themselves, and logs what was given
+// up. Of those that are lost for want of room there may be thousands in a second.
+func (m *Manager) finish(p *post, now instant) {
+	reports, lost := p.courier.finished(now)
+	m.settled(p, reports)
+	if lost > 0 {
+		m.log.Error("notices given up", "notifier", p.key, "notices", lost, "why", whyLost)
+	}
+}
+
 // remember stores what was decided about notices, or keeps it in memory once
 // nothing more comes of them.
 func (m *Manager) remember(reports []report) {

@@ -239,11 +239,13 @@ func (msg *message) step(now instant, text string) {
 	}
 }
 
-// finished remembers what has become of notices by themselves, and returns that.
-func (c *courier) finished(now instant) []report {
+// finished remembers what has become of notices by themselves, and returns that,
+// and how many more were lost for want of room.
+func (c *courier) finished(now instant) (reports []report, lost int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.settle(nil, now)
+	lost, c.lost = c.lost, 0
+	return c.settle(nil, now), lost
 }
 
 // status is how the notifier stands.

@@ -63,7 +63,7 @@ func (m *Manager) work(ctx context.Context, p *post) {
 	for ctx.Err() == nil {
 		now := m.now()
 		msg, next, closed := p.courier.step(now)
-		m.settled(p, p.courier.finished(now))
+		m.finish(p, now)
 		if closed {
 			break
 		}
@@ -78,7 +78,7 @@ func (m *Manager) work(ctx context.Context, p *post) {
 		case <-ctx.Done():
 		}
 	}
-	m.settled(p, p.courier.finished(m.now()))
+	m.finish(p, m.now())
 	over = true
 }
 
@@ -107,6 +107,14 @@ func (m *Manager) dispatch(ctx context.Context, p *post, msg *message) {
 		m.log.Log(ctx, level, "notice not delivered", "notifier", p.key, "service", ev.Service, "event", ev.ID, "services", len(msg.parts), "attempt", msg.note.Attempt, "err", err)
 	}
 	m.settled(p, p.courier.done(msg, id, err, ctx.Err() != nil, m.now()))
+}
+
+// agePosts sees to what notifiers are owed whose workers are busy, perhaps for ever.
+func (m *Manager) agePosts(now instant) {
+	for _, p := range *m.posts.Load() {
+		p.courier.overdue(now)
+		m.logLater(func() { m.finish(p, now) })
+	}
 }
 
 // drain lets the workers deliver what is owed until ctx ends. Shortly before,

@@ -409,3 +409,25 @@ func TestRefused_howItIsNowIsTriedWithoutWhatWasBefore(t *testing.T) {
 		})
 	}
 }
+
+func TestRetry_whatANotifierIsOwedThatHangsForEverIsGivenUpAfterADay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, logged := newDesk(), &logbook{}
+		end := make(chan struct{})
+		defer func() { close(end); synctest.Wait() }()
+		d.work = func(context.Context) error { <-end; return errAway }
+		m := tellsAtOnce(t, d, laneswap.WithLogger(slog.New(slog.NewTextHandler(logged, nil))))
+		h, other := well(t, m, "svc"), well(t, m, "other")
+		says(t, h, bad)
+		says(t, other, bad)
+		time.Sleep(23 * time.Hour)
+		require.Zero(t, d.status(t, m).Dead)
+		time.Sleep(2 * time.Hour)
+		s := d.status(t, m)
+		require.Equal(t, uint64(1), s.Dead)
+		require.Equal(t, 1, s.Waiting, "that which it has hung itself up on")
+		require.Equal(t, laneswap.NotifierStuck, s.State)
+		require.Contains(t, story(d.trace(t, m, noticesOf(t, m, "other")[0])), "given up: it could not be delivered for 24 hours")
+		require.Contains(t, logged.String(), "notice given up")
+	})
+}

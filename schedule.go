@@ -53,8 +53,8 @@ func (c *courier) age(now instant) {
 		if t.hold != nil && now.mono >= t.hold.until {
 			c.release(t, "", now)
 		}
-		for t.free > 0 && now.mono-t.waiting[0].since >= int64(owedFor) {
-			c.changed = append(c.changed, c.giveUp(t, 0, 1, now, "given up: it could not be delivered for 24 hours")...)
+		for t.free > t.flying && now.mono-t.waiting[t.flying].since >= int64(owedFor) {
+			c.changed = append(c.changed, c.giveUp(t, t.flying, 1, now, "given up: it could not be delivered for 24 hours")...)
 		}
 		c.watch(t)
 	}
@@ -72,6 +72,15 @@ func (c *courier) age(now instant) {
 		if !t.queued {
 			c.tidy(t, now)
 		}
+	}
+}
+
+// overdue is age while the worker is busy, for a notifier may hang for ever.
+func (c *courier) overdue(now instant) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.busy != 0 && now.mono >= c.ageAt {
+		c.age(now)
 	}
 }
 

@@ -3,6 +3,7 @@ package laneswap_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"strings"
 	"testing"
@@ -223,12 +224,12 @@ func TestStorm_whatWaitsIsBounded(t *testing.T) {
 			t.Run(fmt.Sprint(name, " ", services), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					const most, events = 64 << 20, 25_000 // of 4 kB each: 100 MB
-					d := newDesk()
+					d, logged := newDesk(), &logbook{}
 					d.says(always(c.answer))
 					if c.hangs {
 						d.takes(25 * time.Second)
 					}
-					m := tellsAtOnce(t, d, laneswap.WithEventBuffer(1))
+					m := tellsAtOnce(t, d, laneswap.WithEventBuffer(1), laneswap.WithLogger(slog.New(slog.NewTextHandler(logged, nil))))
 					var handles []*laneswap.Handle
 					for i := range services {
 						c.reg.ID, c.reg.NoDeadline = flapper(i), true
@@ -250,6 +251,8 @@ func TestStorm_whatWaitsIsBounded(t *testing.T) {
 					s := d.status(t, m)
 					require.LessOrEqual(t, s.Waiting*4500, most*11/10)
 					require.Equal(t, uint64(events), uint64(s.Waiting)+s.Dead, "told none, lost none unseen")
+					require.Contains(t, logged.String(), "notices given up")
+					require.Less(t, strings.Count(logged.String(), "given up"), 200, "not a line for each")
 					ctx, cancel := context.WithCancel(t.Context())
 					cancel()
 					_ = m.Stop(ctx)
