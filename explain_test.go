@@ -256,3 +256,21 @@ func TestExplain_memoryIsBoundedWithoutAStorage(t *testing.T) {
 		require.InDelta(t, 64<<20/10_000, kept, 1000)
 	})
 }
+
+func TestExplain_countsTheTriesOfEachNotice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		d.says(always(errAway))
+		m := tellsAtOnce(t, d)
+		h := well(t, m, "svc")
+		require.NoError(t, h.Report(laneswap.Heartbeat{Status: bad}))
+		time.Sleep(2 * time.Second)
+		h.Beat()
+		d.says(nil)
+		time.Sleep(time.Minute)
+		ids := noticesOf(t, m, "svc")
+		require.Equal(t, []string{"sent as message m1", "state: sent"}, story(d.trace(t, m, ids[1])))
+		require.Equal(t, 1, d.trace(t, m, ids[1]).Attempts)
+		require.Contains(t, story(d.trace(t, m, ids[0])), "sent as message m1, try 3, together with "+ids[1])
+	})
+}

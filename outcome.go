@@ -93,12 +93,13 @@ func (c *courier) told(msg *message, p part, id string, now instant) (changed []
 		t.failures, t.retryAt, t.alone = 0, 0, false
 		return p.notices
 	}
-	if n := p.notices[0].attempts; n > 1 {
-		text += fmt.Sprintf(", try %d", n)
-	}
 	last := p.notices[len(p.notices)-1]
 	for _, n := range p.notices {
-		step := text + inDigest(msg)
+		step := text
+		if n.attempts > 1 {
+			step += fmt.Sprintf(", try %d", n.attempts)
+		}
+		step += inDigest(msg)
 		if n != last {
 			step += ", together with " + last.ev.ID
 		}
