@@ -161,6 +161,9 @@ func inDigest(msg *message) string {
 // failed decides what comes after an attempt that failed; mu is held.
 func (c *courier) failed(msg *message, err error, stopped bool, now instant) (changed []*notice) {
 	f := failureOf(err)
+	if f.kind == failRefused {
+		c.failures, c.pause = 0, 0 // it is there, and has read it
+	}
 	switch {
 	case stopped:
 		msg.step(now, "cut off: LaneSwap stopped")

@@ -431,3 +431,18 @@ func TestRetry_whatANotifierIsOwedThatHangsForEverIsGivenUpAfterADay(t *testing.
 		require.Contains(t, logged.String(), "notice given up")
 	})
 }
+
+func TestRefused_isAnAnswerOfAReceiverThatIsThereAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		d.says(always(errAway))
+		m := tellsAtOnce(t, d)
+		says(t, well(t, m, "svc"), bad)
+		time.Sleep(time.Minute)
+		d.says(always(laneswap.Refused(errAway)))
+		time.Sleep(10 * time.Minute)
+		s := d.status(t, m)
+		require.Zero(t, s.Waiting)
+		require.Equal(t, laneswap.NotifierOK, s.State)
+	})
+}
