@@ -41,8 +41,8 @@ type NoticeState string
 
 // The states of a notice.
 const (
-	NoticeHeld    NoticeState = "held"    // Waits for a threshold, or is gathered with others.
-	NoticeWaiting NoticeState = "waiting" // Is to be sent, or sent again.
+	NoticeHeld    NoticeState = "held"    // Waits for a threshold, or to be told with what follows.
+	NoticeWaiting NoticeState = "waiting" // Is to be sent, alone or gathered with others, or sent again.
 	NoticeSent    NoticeState = "sent"    // The receiver has it.
 	NoticeSkipped NoticeState = "skipped" // It was decided not to send it.
 	NoticeDead    NoticeState = "dead"    // It could not be delivered, and was given up.
