@@ -174,6 +174,9 @@ func (c *courier) line(i int) *thread {
 // giveUp ends n notices of a thread, behind the first few; mu is held.
 func (c *courier) giveUp(t *thread, behind, n int, now instant, why string) (ended []*notice) {
 	for _, gone := range t.waiting[behind : behind+n] {
+		if gone.state == NoticeHeld && gone.ev.ends() {
+			t.announced = false // it is over, though nobody will be told
+		}
 		gone.end(now, NoticeDead, why)
 		ended = append(ended, gone)
 		c.dead++

@@ -45,6 +45,11 @@ func (m *Manager) intake(r *record, ev *Event, now instant) intake {
 // owe owes an event to the notifiers, if it is one for them. What comes of it is
 // to be noted, and then confirmed.
 func (m *Manager) owe(ev *Event, in intake) (letters []letter) {
+	if ev.Kind == EventUnknown {
+		for _, p := range *m.posts.Load() {
+			p.courier.doubt(ev.Service)
+		}
+	}
 	if !notable(ev) {
 		return nil
 	}
@@ -189,6 +194,9 @@ func (m *Manager) resumeThread(p *post, b *ledger, r *record, k taken) {
 		}
 	} else if latest != nil {
 		m.remember(p.courier.catchUp(k, latest, now))
+	}
+	if !r.bad(r.status) && !r.good(r.status) {
+		p.courier.doubt(r.id)
 	}
 	if k.held {
 		m.rehold(r)

@@ -319,17 +319,24 @@ func (m *Manager) fill(r *record, s *storedService, l *loaded, fresh bool) {
 
 // recollect gives the services their latest events.
 func (m *Manager) recollect(l *loaded) {
+	stored := map[*record][]*Event{}
 	for _, ev := range l.events {
 		if r := m.registry.byID[ev.Service]; r != nil {
 			if born, _, _, ok := transitionOf(ev.ID); ok && born == r.born {
-				r.mu.Lock()
-				r.keep(ev)
-				r.mu.Unlock()
+				stored[r] = append(stored[r], ev)
 			}
 		}
 	}
 	for _, r := range m.registry.byID {
 		r.mu.Lock()
+		if old := stored[r]; old != nil {
+			// What it said before the storage was read came after them.
+			younger := r.events
+			r.events = nil
+			for _, ev := range append(old, younger...) {
+				r.keep(ev)
+			}
+		}
 		r.recalled = uint64(len(r.events)) >= min(r.transitions, maxStatusEvts)
 		r.mu.Unlock()
 	}

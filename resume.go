@@ -98,6 +98,15 @@ func (c *courier) catchUp(k taken, latest *Event, now instant) []report {
 	return c.report(changed, now)
 }
 
+// doubt has nobody be reminded of a service until it is known again how it is.
+func (c *courier) doubt(service ServiceID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t := c.threads[service]; t != nil {
+		t.unheard = true
+	}
+}
+
 // holds reports whether a notice of a service waits for a threshold.
 func (c *courier) holds(service ServiceID) bool {
 	c.mu.Lock()
