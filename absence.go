@@ -29,6 +29,9 @@ type absence struct {
 	from, back instant
 	// lost says that heartbeats of that time may never have arrived.
 	lost bool
+	// cut says that LaneSwap was killed: heartbeats that it had heard right before
+	// may be forgotten.
+	cut bool
 }
 
 // length is how long it really was: the wall clock saw a suspend.
@@ -94,7 +97,7 @@ func (a *absences) walls() []storedAbsence {
 	const ms = int64(time.Millisecond)
 	var out []storedAbsence
 	for _, g := range a.past.Load().single {
-		out = append(out, storedAbsence{storedVersion, g.from.wall / ms, g.back.wall / ms, g.lost})
+		out = append(out, storedAbsence{storedVersion, g.from.wall / ms, g.back.wall / ms, g.lost, g.cut})
 	}
 	return out
 }
@@ -119,8 +122,9 @@ func (a *absences) newest() (absence, bool) {
 
 // resume goes on from an earlier run: with its absences, oldest first, and the
 // instant until which it listened. Whatever was observed since is part of the
-// absence that start is to find. whole says that those are all that there were.
-func (a *absences) resume(gone []absence, until, now instant, whole bool) absence {
+// absence that start is to find. whole says that those are all that there were,
+// cut that the earlier run was killed.
+func (a *absences) resume(gone []absence, until, now instant, whole, cut bool) absence {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	past := &history{dropped: math.MinInt64}
@@ -132,7 +136,7 @@ func (a *absences) resume(gone []absence, until, now instant, whole bool) absenc
 		a.add(g)
 	}
 	a.seen = until
-	return a.begin(now, true) // in one go: an observation in between would hide it
+	return a.begin(absence{back: now, lost: true, cut: cut}) // in one go: an observation in between would hide it
 }
 
 // start begins the watching. Who was not watching was absent. lost says that
@@ -140,15 +144,15 @@ func (a *absences) resume(gone []absence, until, now instant, whole bool) absenc
 func (a *absences) start(now instant, lost bool) absence {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.begin(now, lost)
+	return a.begin(absence{back: now, lost: lost})
 }
 
-// begin is start; mu is held.
-func (a *absences) begin(now instant, lost bool) absence {
-	gone := absence{from: a.seen, back: now, lost: lost}
+// begin is start with an absence that goes back to what was seen last; mu is held.
+func (a *absences) begin(gone absence) absence {
+	gone.from = a.seen
 	a.add(gone)
 	a.watching = true
-	a.see(now)
+	a.see(gone.back)
 	return gone
 }
 
@@ -204,7 +208,7 @@ func (a *absences) add(found absence) {
 	}
 	kept := old.gone
 	if n := len(kept); n > 0 && found.follows(kept[n-1]) {
-		found = absence{from: kept[n-1].from, back: found.back, lost: found.lost || kept[n-1].lost}
+		found = absence{from: kept[n-1].from, back: found.back, lost: found.lost || kept[n-1].lost, cut: found.cut || kept[n-1].cut}
 		kept = kept[:n-1]
 	}
 	if len(kept) >= absenceKept {
@@ -243,13 +247,17 @@ func (a *absences) settle(last, interval, window int64, beaten bool) (deadline, 
 	// Only the first few count, so that restarts cannot hide a dead service.
 	gone = gone[first:min(len(gone), first+settleCount)]
 	lost, found := int64(0), false // instants of an earlier run are negative
+	cut := deadline
 	for _, g := range gone {
 		deadline = max(deadline, g.back.mono+min(window, settleMax))
 		if g.lost {
 			lost, found = g.back.mono, true
 		}
+		if g.cut {
+			cut = g.back.mono + window // one that was heard is not known of
+		}
 	}
-	certain = deadline
+	certain = max(deadline, cut)
 	if found && (!beaten || swallowed(gone, last, interval, window, deadline)) {
 		certain = max(certain, lost+window)
 	}

@@ -1,6 +1,7 @@
 package laneswap_test
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,6 +102,94 @@ func TestRemove_takesTheReportedErrorsAlong(t *testing.T) {
 			require.NoError(t, m.Remove(t.Context(), "svc"))
 			require.Zero(t, rows(t, disk, laneswap.KindError))
 		}
+		m.stop(t)
+	})
+}
+
+// A heartbeat of the last second before a kill is forgotten. That alone makes
+// nobody stale; who has fallen silent is found all the same.
+func TestStorage_killedRightAfterABeatCallsNobodyStaleWhoBeats(t *testing.T) {
+	t.Parallel()
+	for name, reg := range map[string]laneswap.Registration{
+		"no interval":           {ID: "svc", StaleAfter: 10 * time.Minute},
+		"an interval, and late": {ID: "svc", Interval: 9 * time.Minute, StaleAfter: 12 * time.Minute},
+	} {
+		for _, between := range []time.Duration{reg.StaleAfter / 2, reg.StaleAfter * 2 / 3, reg.StaleAfter - 30*time.Second} {
+			for _, again := range []string{"nothing", "a stop", "a kill"} {
+				t.Run(fmt.Sprint(name, " ", between, " ", again), func(t *testing.T) {
+					t.Parallel()
+					synctest.Test(t, func(t *testing.T) { killAfterABeat(t, reg, between, again) })
+				})
+			}
+		}
+	}
+}
+
+func killAfterABeat(t *testing.T, reg laneswap.Registration, between time.Duration, again string) {
+	disk := memorystore.New()
+	s := newSevered(disk)
+	m := launch(t, s)
+	require.NoError(t, m.AnnounceBeat(t.Context(), reg, laneswap.Heartbeat{}))
+	for range 3 {
+		time.Sleep(between)
+		require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{}))
+	}
+	m.crash(s)
+	next := time.Now().Add(between)
+	time.Sleep(time.Second)
+	s = newSevered(disk)
+	m = launch(t, s)
+	switch again { // what was forgotten stays so
+	case "a stop":
+		time.Sleep(time.Minute)
+		m.stop(t)
+		m = launch(t, disk)
+	case "a kill":
+		time.Sleep(time.Minute)
+		m.crash(s)
+		m = launch(t, disk)
+	}
+	time.Sleep(time.Until(next))
+	require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{}))
+	for _, ev := range eventsOf(t, m.Manager, laneswap.EventQuery{Service: "svc"}) {
+		require.NotEqual(t, laneswap.StatusStale, ev.To, "%+v", ev)
+	}
+	m.stop(t)
+
+	m = launch(t, disk)
+	started := time.Now()
+	time.Sleep(reg.StaleAfter + 2*time.Minute)
+	evs := eventsOf(t, m.Manager, laneswap.EventQuery{Service: "svc"})
+	require.Equal(t, laneswap.StatusStale, evs[len(evs)-1].To)
+	require.LessOrEqual(t, evs[len(evs)-1].At.Sub(started), reg.StaleAfter+2*time.Minute)
+	m.stop(t)
+}
+
+func TestStorage_silenceThatAKillInterruptedIsFoundWithinTheWindow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := memorystore.New()
+		s := newSevered(disk)
+		m := launch(t, s)
+		reg := laneswap.Registration{ID: "svc", StaleAfter: 10 * time.Minute}
+		require.NoError(t, m.AnnounceBeat(t.Context(), reg, laneswap.Heartbeat{}))
+		time.Sleep(9 * time.Minute)
+		m.crash(s)
+		m = launch(t, disk)
+		time.Sleep(3 * time.Minute)
+		require.Equal(t, laneswap.StatusUnknown, statusOf(t, m.Manager, "svc").Status, "it may have beaten right before the kill")
+		time.Sleep(8 * time.Minute)
+		require.Equal(t, laneswap.StatusStale, statusOf(t, m.Manager, "svc").Status)
+		m.stop(t)
+
+		// After a stop nothing is forgotten, so nothing is excused.
+		m = launch(t, disk)
+		require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{}))
+		time.Sleep(9 * time.Minute)
+		m.stop(t)
+		m = launch(t, disk)
+		time.Sleep(3 * time.Minute)
+		require.Equal(t, laneswap.StatusStale, statusOf(t, m.Manager, "svc").Status)
 		m.stop(t)
 	})
 }

@@ -78,8 +78,8 @@ func (m *Manager) claimNumbers(ctx context.Context, l *loaded) {
 	if l.alive != nil {
 		claim = *l.alive
 	}
-	next := claim.Next
-	claim.Next += reserve
+	next, ended := claim.Next, claim.Ended
+	claim.Next, claim.Ended = claim.Next+reserve, false
 	at := l.until // nobody listened since
 	if at == 0 {
 		at = m.now().wall / int64(time.Millisecond)
@@ -94,7 +94,7 @@ func (m *Manager) claimNumbers(ctx context.Context, l *loaded) {
 		m.log.Error("storage can be read but does not take what it is given; events are numbered anew", "err", err)
 		claim.Journal = rand.Text()
 	}
-	claim.Next = next
+	claim.Next, claim.Ended = next, ended
 	l.alive = &claim
 }
 
@@ -164,6 +164,7 @@ func (m *Manager) resume(l *loaded, now instant) absence {
 		m.judge.born = max(m.judge.born, l.alive.Born)
 	}
 	m.ring.resume(name, l.events, l.floor, next)
+	killed := l.until != 0 && (l.alive == nil || !l.alive.Ended)
 	if l.until == 0 {
 		// If anybody listened it was another program, at least until the latest
 		// heartbeat that it stored.
@@ -181,9 +182,9 @@ func (m *Manager) resume(l *loaded, now instant) absence {
 	m.past = past{l.until, now}
 	gone := make([]absence, len(l.absences))
 	for i, a := range l.absences {
-		gone[i] = absence{from: m.past.at(a.From), back: m.past.at(a.Back), lost: a.Lost}
+		gone[i] = absence{from: m.past.at(a.From), back: m.past.at(a.Back), lost: a.Lost, cut: a.Cut}
 	}
-	return m.judge.absences.resume(gone, m.past.at(l.until), now, l.whole)
+	return m.judge.absences.resume(gone, m.past.at(l.until), now, l.whole, killed)
 }
 
 // past turns stored times into instants.

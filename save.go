@@ -129,7 +129,7 @@ func (m *Manager) logAbsence(gone absence) {
 	from, back := gone.from.wall/int64(time.Millisecond), gone.back.wall/int64(time.Millisecond)
 	m.journal.note(int64(time.Since(m.base)), []*entry{{
 		Key: Key{kindAbsence, strconv.FormatInt(from, 36) + "-" + strconv.FormatInt(back, 36)},
-		at:  back, data: &storedAbsence{storedVersion, from, back, gone.lost},
+		at:  back, data: &storedAbsence{storedVersion, from, back, gone.lost, gone.cut},
 	}}, nil)
 }
 
@@ -164,7 +164,7 @@ func (m *Manager) aliveNow(exact bool) *entry {
 	m.registry.mu.RLock()
 	born := m.judge.born
 	m.registry.mu.RUnlock()
-	return aliveRow(seen.wall/int64(time.Millisecond), &storedAlive{storedVersion, name, next, born})
+	return aliveRow(seen.wall/int64(time.Millisecond), &storedAlive{storedVersion, name, next, born, exact})
 }
 
 // sighting is a service whose last heartbeat the storage is to be told of.

@@ -206,6 +206,7 @@ type storedAbsence struct {
 	From    int64 `json:"from"`
 	Back    int64 `json:"back"`
 	Lost    bool  `json:"lost,omitempty"`
+	Cut     bool  `json:"cut,omitempty"`
 }
 
 // storedAlive is what the one alive row holds; its At is until when we listened.
@@ -215,6 +216,8 @@ type storedAlive struct {
 	// Next is a sequence number that no event has had yet.
 	Next uint64 `json:"next"`
 	Born int64  `json:"born"`
+	// Ended says that nothing was heard afterwards that is not stored.
+	Ended bool `json:"ended,omitempty"`
 }
 
 // storedBeats is what a beats row holds.
