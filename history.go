@@ -172,7 +172,8 @@ func (m *Manager) history(ctx context.Context, id ServiceID, q HistoryQuery) (Hi
 			return History{}, err
 		}
 	}
-	t.add(append(spans, present), present)
+	// First: a removal that was not stored as a whole ended the run that goes on.
+	t.add(append([]span{present}, spans...), present)
 	t.lay(gone)
 	h := t.history(id)
 	return h, m.historyEvents(ctx, id, t, &h)

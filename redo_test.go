@@ -402,3 +402,35 @@ func TestRedo_removedServiceThatRegistersWhileTheStorageIsReadStays(t *testing.T
 		m.stop(t)
 	})
 }
+
+// Of a removal only the end of the run was stored: it has not happened, and the run
+// goes on.
+func TestHistory_aTornRemovalDoesNotEndTheRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := &torn{Store: memorystore.New()}
+		m := launch(t, disk)
+		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", NoDeadline: true}, laneswap.Heartbeat{}))
+		time.Sleep(time.Hour)
+		disk.mu.Lock()
+		disk.tear = func(b laneswap.Batch) bool {
+			disk.keep = len(b.Insert) + len(b.Put)
+			return slices.ContainsFunc(b.Delete, func(k laneswap.Key) bool { return k.Kind == laneswap.KindService })
+		}
+		disk.mu.Unlock()
+		require.ErrorIs(t, m.Remove(t.Context(), "svc"), laneswap.ErrDegraded)
+		m.crash(newSevered(disk))
+
+		m = launch(t, disk.Store)
+		require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{}))
+		time.Sleep(10 * time.Hour)
+		require.Greater(t, historyOf(t, m.Manager, "svc", laneswap.HistoryQuery{}).Up, 10*time.Hour)
+		_, err := m.Report(t.Context(), "svc", laneswap.Heartbeat{Status: laneswap.StatusError})
+		require.NoError(t, err)
+		time.Sleep(time.Hour)
+		h := historyOf(t, m.Manager, "svc", laneswap.HistoryQuery{})
+		require.Greater(t, h.Up, 10*time.Hour)
+		require.Equal(t, time.Hour, h.Down)
+		m.stop(t)
+	})
+}
