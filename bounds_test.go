@@ -3,6 +3,7 @@ package laneswap_test
 import (
 	"context"
 	"fmt"
+	"iter"
 	"runtime"
 	"strings"
 	"testing"
@@ -216,4 +217,55 @@ func TestHistory_shortPausesHideNoLongOne(t *testing.T) {
 			})
 		})
 	}
+}
+
+// flappy yields as many runs of one service as asked for.
+type flappy struct {
+	*memorystore.Store
+	runs int
+	from time.Time
+	peak uint64
+}
+
+func (s *flappy) Rows(ctx context.Context, q laneswap.RowQuery) iter.Seq2[laneswap.Row, error] {
+	if q.Kind != "span" {
+		return s.Store.Rows(ctx, q)
+	}
+	return func(yield func(laneswap.Row, error) bool) {
+		for i := range s.runs {
+			from := s.from.Add(time.Duration(i) * time.Second)
+			to := from.Add(time.Second)
+			data := fmt.Appendf(nil, `{"v":1,"born":1,"number":%d,"state":"down","status":"error","from":%d,"to":%d,"beats":1,"message":"it failed, and here is a message of a hundred bytes or so that says why that was and what to do about","incident":{"id":"svc/1-%d","started_at":%d,"cause":"reported error"}}`, i+1, from.UnixMilli(), to.UnixMilli(), i+1, from.UnixMilli())
+			if !yield(laneswap.Row{Kind: "span", ID: fmt.Sprint(i), Service: "svc", At: to, Data: data}, nil) {
+				return
+			}
+		}
+		runtime.GC()
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		s.peak = stats.HeapAlloc
+	}
+}
+
+// A service that changes each second has 30 million runs a year.
+func TestHistory_ofManyRunsTakesNoMoreMemoryThanOfFew(t *testing.T) { // not parallel: it looks at the heap
+	synctest.Test(t, func(t *testing.T) {
+		s := &flappy{Store: memorystore.New(), from: time.Now().Add(-24 * time.Hour)}
+		m := launch(t, s)
+		register(t, m.Manager, laneswap.Registration{ID: "svc", NoDeadline: true})
+		ask := func(runs int) uint64 {
+			s.runs = runs
+			h, err := m.History(t.Context(), "svc", laneswap.HistoryQuery{From: s.from, Limit: 10})
+			require.NoError(t, err)
+			require.Len(t, h.Spans, 10)
+			require.Len(t, h.Incidents, 10)
+			require.Equal(t, runs, h.IncidentCount)
+			require.Equal(t, time.Duration(runs)*time.Second, h.Down)
+			require.True(t, h.Truncated)
+			return s.peak
+		}
+		few, many := ask(100), ask(80_000)
+		require.Less(t, many, few+1<<20)
+		m.stop(t)
+	})
 }

@@ -157,25 +157,29 @@ func (m *Manager) history(ctx context.Context, id ServiceID, q HistoryQuery) (Hi
 	if t.from, t.to, t.limit, err = q.period(end); err != nil {
 		return History{}, err
 	}
+	t.begin(id, present)
 	// What waits to be stored is read first: what is stored meanwhile is then found
 	// twice, and not missed.
 	spans := kept
 	gone := m.judge.absences.walls()
-	if m.journal != nil {
+	if m.journal == nil {
+		t.lay(gone)
+		for _, s := range inOrder(spans) {
+			t.take(s)
+		}
+	} else {
 		for _, data := range m.journal.pending(kindSpan, string(id)) {
 			spans = append(spans, data.(*storedSpan).span())
 		}
 		for _, data := range m.journal.pending(kindAbsence, "") {
 			gone = append(gone, *data.(*storedAbsence))
 		}
-		if spans, gone, err = m.readPast(ctx, id, t, spans, gone); err != nil {
+		if err = m.readPast(ctx, id, t, inOrder(spans), gone); err != nil {
 			return History{}, err
 		}
 	}
-	// First: a removal that was not stored as a whole ended the run that goes on.
-	t.add(append([]span{present}, spans...), present)
-	t.lay(gone)
-	h := t.history(id)
+	t.take(present)
+	h := t.history()
 	return h, m.historyEvents(ctx, id, t, &h)
 }
 
@@ -202,28 +206,14 @@ func (q HistoryQuery) period(now int64) (from, to int64, limit int, err error) {
 	return from, to, limit, nil
 }
 
-// readPast adds what the storage holds of a period to what is known already.
-func (m *Manager) readPast(ctx context.Context, id ServiceID, t *tally, spans []span, gone []storedAbsence) ([]span, []storedAbsence, error) {
+// readPast has what the storage holds of a period counted, together with the runs,
+// in order, and the absences that are known already.
+func (m *Manager) readPast(ctx context.Context, id ServiceID, t *tally, known []span, gone []storedAbsence) error {
 	var bad unread
 	defer bad.log(m, id)
-	// A span is stored under the time of its end, and there are no two at once: those
-	// that end after the beginning, up to the first that begins after the end.
-	for row, err := range m.opts.storage.Rows(ctx, RowQuery{Kind: kindSpan, Service: string(id), From: wallTime(t.from)}) {
-		if err != nil {
-			return nil, nil, storageFailed(ctx, err)
-		}
-		var s storedSpan
-		if bad.skip(decode(row, &s, &s.Version)) {
-			continue
-		}
-		spans = append(spans, s.span())
-		if s.From >= t.to && s.To > t.to {
-			break
-		}
-	}
 	for row, err := range m.opts.storage.Rows(ctx, RowQuery{Kind: kindAbsence, From: wallTime(t.from)}) {
 		if err != nil {
-			return nil, nil, storageFailed(ctx, err)
+			return storageFailed(ctx, err)
 		}
 		var a storedAbsence
 		if bad.skip(decode(row, &a, &a.Version)) {
@@ -234,7 +224,35 @@ func (m *Manager) readPast(ctx context.Context, id ServiceID, t *tally, spans []
 		}
 		gone = append(gone, a)
 	}
-	return spans, gone, nil
+	t.lay(gone)
+	// A span is stored under the time of its end, and there are no two at once: those
+	// that end after the beginning, up to the first that begins after the end.
+	next := 0 // of the known ones
+	for row, err := range m.opts.storage.Rows(ctx, RowQuery{Kind: kindSpan, Service: string(id), From: wallTime(t.from)}) {
+		if err != nil {
+			return storageFailed(ctx, err)
+		}
+		var stored storedSpan
+		if bad.skip(decode(row, &stored, &stored.Version)) {
+			continue
+		}
+		s := stored.span()
+		for ; next < len(known) && known[next].compare(s) < 0; next++ {
+			t.take(known[next])
+		}
+		_, twice := slices.BinarySearchFunc(known, s, span.compare)
+		// A removal that was not stored as a whole ended the run that goes on.
+		if !twice && s.compare(t.present) != 0 {
+			t.take(s)
+		}
+		if s.from >= t.to && s.to > t.to {
+			break
+		}
+	}
+	for _, s := range known[next:] {
+		t.take(s)
+	}
+	return nil
 }
 
 // historyEvents adds the events of the period.

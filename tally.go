@@ -6,33 +6,79 @@ import (
 	"time"
 )
 
-// tally counts how a service fared in a period. It is pure; times are wall ms.
+// tally counts how a service fared in a period, run by run: there may be millions
+// of them, and it keeps no more than are listed. It is pure; times are wall ms.
 type tally struct {
 	from, to int64
 	limit    int
-	spans    []span // those that touch the period, in order
-	next     *span  // the one behind them, if that begins when the period ends
-	present  span   // the one that lasts
+	present  span // the run that lasts
 	gone     []storedAbsence
+
+	h              History
+	end            int64 // until when it is counted
+	up, down, lost int64
+	spans          int   // how many touch the period
+	last           span  // the latest of them
+	next           *span // the one behind them, if that begins when the period ends
+	incident       *PastIncident
+	began          int64         // of that incident
+	recovery       time.Duration // of all that have ended
 }
 
-// add takes the spans in, in any order and some of them twice, and which of them
-// is the one that lasts.
-func (t *tally) add(spans []span, present span) {
-	spans, t.present = slices.Clone(spans), present
-	slices.SortStableFunc(spans, func(a, b span) int {
-		return cmp.Or(cmp.Compare(a.born, b.born), cmp.Compare(a.number, b.number))
-	})
-	spans = slices.CompactFunc(spans, func(a, b span) bool { return a.born == b.born && a.number == b.number })
-	for i, s := range spans {
-		switch {
-		case s.to < t.from, s.to == t.from && s.from < s.to: // before the period
-		case s.from < t.to, s.from == t.to && s.from == present.to: // or it began this very millisecond
-			t.spans = append(t.spans, s)
-		case s.from == t.to && t.next == nil:
-			t.next = &spans[i]
-		}
+// begin begins a tally of a service. The absences are laid in before the first run
+// is taken.
+func (t *tally) begin(id ServiceID, present span) {
+	t.present, t.end = present, t.from
+	t.h = History{Service: id, From: time.UnixMilli(t.from).UTC(), To: wallTime(t.to), KnownFrom: wallTime(t.to)}
+}
+
+// compare orders runs as they followed each other.
+func (s span) compare(other span) int {
+	return cmp.Or(cmp.Compare(s.born, other.born), cmp.Compare(s.number, other.number))
+}
+
+// inOrder sorts runs, and drops those that are there twice.
+func inOrder(spans []span) []span {
+	slices.SortStableFunc(spans, span.compare)
+	return slices.CompactFunc(spans, func(a, b span) bool { return a.compare(b) == 0 })
+}
+
+// take counts the next run, if it touches the period.
+func (t *tally) take(s span) {
+	switch {
+	case s.to < t.from, s.to == t.from && s.from < s.to:
+		return // before the period
+	case s.from < t.to, s.from == t.to && s.from == t.present.to: // or it began this very millisecond
+	case s.from == t.to && t.next == nil:
+		next := s
+		t.next = &next
+		return
+	default:
+		return
 	}
+	// No moment counts twice, whatever a row says of its times.
+	from := min(max(s.from, t.end), t.to)
+	to := max(from, min(s.to, t.to))
+	t.end = to
+	if t.spans == 0 {
+		t.h.KnownFrom = time.UnixMilli(from).UTC()
+	}
+	gone := t.absent(from, to)
+	t.lost += gone
+	switch s.state {
+	case SpanUp:
+		t.up += to - from - gone
+	case SpanDown:
+		t.down += to - from - gone
+	}
+	public := s.public()
+	if s.compare(t.present) == 0 {
+		public.To = time.Time{}
+	}
+	t.h.Spans = keep(t.h.Spans, public, t.limit, &t.h.Truncated)
+	t.follow(s)
+	t.last = s
+	t.spans++
 }
 
 // lay takes the absences in, in any order and some of them twice. Only those
@@ -60,91 +106,69 @@ func (t *tally) absent(from, to int64) (ms int64) {
 	return ms
 }
 
-func (t *tally) history(id ServiceID) History {
-	h := History{Service: id, From: time.UnixMilli(t.from).UTC(), To: wallTime(t.to), KnownFrom: wallTime(t.to)}
-	var up, down, absent int64
-	end := t.from // no moment counts twice, whatever a row says of its times
-	for i, s := range t.spans {
-		from := min(max(s.from, end), t.to)
-		to := max(from, min(s.to, t.to))
-		end = to
-		if i == 0 {
-			h.KnownFrom = time.UnixMilli(from).UTC()
-		}
-		gone := t.absent(from, to)
-		absent += gone
-		switch s.state {
-		case SpanUp:
-			up += to - from - gone
-		case SpanDown:
-			down += to - from - gone
-		}
-		public := s.public()
-		if s.born == t.present.born && s.number == t.present.number {
-			public.To = time.Time{}
-		}
-		h.Spans = append(h.Spans, public)
-	}
+// history is what was counted, when all has been taken.
+func (t *tally) history() History {
+	h := &t.h
 	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
-	h.Up, h.Down, h.Absent = ms(up), ms(down), ms(absent)
-	h.Unknown = ms(t.to - t.from - up - down - absent)
-	for _, a := range t.gone {
+	h.Up, h.Down, h.Absent = ms(t.up), ms(t.down), ms(t.lost)
+	h.Unknown = ms(t.to - t.from - t.up - t.down - t.lost)
+	for _, a := range latest(t.gone, t.limit, &h.Truncated) {
 		h.Absences = append(h.Absences, Absence{From: wallTime(a.From), To: wallTime(a.Back)})
 	}
-	t.incidents(&h)
-	h.Spans = latest(h.Spans, t.limit, &h.Truncated)
-	h.Absences = latest(h.Absences, t.limit, &h.Truncated)
-	h.Incidents = latest(h.Incidents, t.limit, &h.Truncated)
-	return h
-}
-
-// incidents finds the incidents in the spans: one is over when a span follows
-// that does not belong to it.
-func (t *tally) incidents(h *History) {
-	var recovery time.Duration
-	var open *PastIncident
-	var began, ended int64
-	close := func(at int64, ended bool) {
-		if open == nil {
-			return
-		}
-		open.Duration = time.Duration(at-began) * time.Millisecond
-		if ended {
-			open.EndedAt = wallTime(at)
-			h.Recovered++
-			recovery += open.Duration
-		}
-		h.Incidents = append(h.Incidents, *open)
-		open = nil
-	}
-	for _, s := range t.spans {
-		if open != nil && (s.incident == nil || s.incident.id != open.ID) {
-			close(ended, true)
-		}
-		ended = s.to
-		if s.incident == nil {
-			continue
-		}
-		if open == nil {
-			began = s.incident.startedAt
-			open = &PastIncident{ID: s.incident.id, StartedAt: wallTime(began), Worst: s.status, Cause: s.incident.cause}
-		}
-		if s.status.rank() < open.Worst.rank() {
-			open.Worst = s.status
-		}
-	}
-	if n := len(t.spans); n > 0 {
+	if t.spans > 0 && t.incident != nil {
 		// One that ends before the period does, with nothing behind it, ended with
 		// the service.
-		last := t.spans[n-1]
-		lasts := last.born == t.present.born && last.number == t.present.number
-		over := !lasts && ended <= t.to && t.next == nil || t.next != nil && (t.next.incident == nil || open != nil && t.next.incident.id != open.ID)
-		close(min(ended, t.to), over)
+		lasts := t.last.compare(t.present) == 0
+		over := !lasts && t.last.to <= t.to && t.next == nil ||
+			t.next != nil && (t.next.incident == nil || t.next.incident.id != t.incident.ID)
+		t.close(min(t.last.to, t.to), over)
 	}
-	h.IncidentCount = len(h.Incidents)
 	if h.Recovered > 0 {
-		h.MeanTimeToRecovery = (recovery / time.Duration(h.Recovered)).Truncate(time.Millisecond)
+		h.MeanTimeToRecovery = (t.recovery / time.Duration(h.Recovered)).Truncate(time.Millisecond)
 	}
+	h.Spans = latest(h.Spans, t.limit, &h.Truncated)
+	h.Incidents = latest(h.Incidents, t.limit, &h.Truncated)
+	return *h
+}
+
+// follow finds the incidents in the runs: one is over when a run follows that does
+// not belong to it.
+func (t *tally) follow(s span) {
+	if t.incident != nil && (s.incident == nil || s.incident.id != t.incident.ID) {
+		t.close(t.last.to, true)
+	}
+	if s.incident == nil {
+		return
+	}
+	if t.incident == nil {
+		t.began = s.incident.startedAt
+		t.incident = &PastIncident{ID: s.incident.id, StartedAt: wallTime(t.began), Worst: s.status, Cause: s.incident.cause}
+	}
+	if s.status.rank() < t.incident.Worst.rank() {
+		t.incident.Worst = s.status
+	}
+}
+
+// close lists the incident; ended says that it is over.
+func (t *tally) close(at int64, ended bool) {
+	i := t.incident
+	i.Duration = time.Duration(at-t.began) * time.Millisecond
+	if ended {
+		i.EndedAt = wallTime(at)
+		t.h.Recovered++
+		t.recovery += i.Duration
+	}
+	t.h.IncidentCount++
+	t.h.Incidents = keep(t.h.Incidents, *i, t.limit, &t.h.Truncated)
+	t.incident = nil
+}
+
+// keep adds to a list of which the newest entries are wanted.
+func keep[T any](list []T, v T, limit int, truncated *bool) []T {
+	if len(list) >= 2*limit {
+		list = append(list[:0], latest(list, limit, truncated)...)
+	}
+	return append(list, v)
 }
 
 // latest cuts a list to its newest entries, and says so.
