@@ -217,7 +217,10 @@ func (m *Manager) reportedErrors(ctx context.Context, id ServiceID, q ErrorQuery
 				return
 			}
 			var rec storedError
-			if bad.skip(decode(row, &rec, &rec.Version)) || errorNumber(rec.ID).born != newest.born {
+			if bad.skip(decode(row, &rec, &rec.Version)) {
+				continue
+			}
+			if rank := errorNumber(rec.ID); rank.ok && rank.born != newest.born {
 				continue // of one that was removed: not all of it is deleted yet
 			}
 			if !waiting[rec.ID] && !next(rec.ErrorRecord) {

@@ -78,7 +78,7 @@ func (a *archive) absence(from, back time.Time) {
 }
 
 func (a *archive) reported(id string, created time.Time, number int, at time.Time) {
-	key := fmt.Sprintf("%s/%s-e%010d", id, "k3", number)
+	key := fmt.Sprintf("%s/%s-e%010d", id, strconv.FormatInt(ms(created), 36), number)
 	a.put(laneswap.KindError, key, id, at, false, map[string]any{"v": 1, "id": key, "service_id": id, "timestamp": at, "type": "E", "message": "m"})
 }
 
