@@ -52,7 +52,7 @@ func (a *archive) service(id string, created, since time.Time, transitions int) 
 	a.born[id] = created
 	a.put(laneswap.KindService, id, id, created, true, map[string]any{
 		"v": 1, "id": id, "name": id, "status": "healthy", "created_at": created, "last_heartbeat": a.now, "born": ms(created),
-		"since": ms(since), "stamped": ms(a.now), "armed": true, "armed_at": ms(created), "side": "up", "no_deadline": true, "beats": 7, "transitions": transitions,
+		"since": ms(since), "stamped": ms(a.now), "armed": true, "armed_at": ms(created), "side": "up", "no_deadline": true, "beats": 7, "transitions": transitions, "errors": transitions,
 	})
 }
 
