@@ -40,6 +40,7 @@ type courier struct {
 	storm   int64     // mono: until then many come
 	rest    bool      // more of those that were too many for single messages
 	digests int
+	halves  int // of digests that were refused
 
 	failures int   // attempts in a row
 	spoiled  int   // digests among them

@@ -36,15 +36,17 @@ type testCall struct {
 // compose makes the next message of what is ready and may be told together; mu is
 // held.
 func (c *courier) compose(company []part, now instant) *message {
-	silent := fellTogether(company)
 	// Who has failed least goes first: what nobody can digest holds up nobody.
-	first := 0
-	for i, p := range company {
-		if p.t.failures < company[first].t.failures {
-			first = i
+	first := company[0]
+	for _, p := range company {
+		if p.t.failures < first.t.failures {
+			first = p
 		}
 	}
-	msg := &message{kind: NoticeEvent, parts: company[first : first+1]}
+	half := first.t.half
+	company = slices.DeleteFunc(company, func(p part) bool { return p.t.half != half })
+	silent := fellTogether(company)
+	msg := &message{kind: NoticeEvent, parts: []part{first}}
 	switch {
 	case c.single:
 	case c.spoiled >= spoiledMost && c.spoiled%2 == 1 && !c.probed:
@@ -54,7 +56,7 @@ func (c *courier) compose(company []part, now instant) *message {
 		}
 	case len(silent) > 0:
 		msg.kind, msg.parts = NoticeMassSilence, silent
-	case len(company) > digestAbove, (c.rest || now.mono < c.storm) && len(company) > 1:
+	case len(company) > digestAbove, (half != 0 || c.rest || now.mono < c.storm) && len(company) > 1:
 		msg.kind, msg.parts = NoticeDigest, company
 	}
 	msg.parts = msg.parts[:min(len(msg.parts), digestMost)]

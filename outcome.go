@@ -90,7 +90,7 @@ func (c *courier) told(msg *message, p part, id string, now instant) (changed []
 	if p.reminder {
 		p.notices[0].step(now, text+inDigest(msg))
 		t.saidAt, p.notices[0].sentAt = now.mono, now.wall/int64(time.Millisecond)
-		t.failures, t.retryAt, t.alone = 0, 0, false
+		t.failures, t.retryAt, t.alone, t.half = 0, 0, false, 0
 		return p.notices
 	}
 	last := p.notices[len(p.notices)-1]
@@ -108,7 +108,7 @@ func (c *courier) told(msg *message, p part, id string, now instant) (changed []
 	}
 	c.weigh(p.notices)
 	t.drop(len(p.notices))
-	t.failures, t.retryAt, t.alone = 0, 0, false
+	t.failures, t.retryAt, t.alone, t.half = 0, 0, false, 0
 	changed = append(changed, t.stand(p, now)...)
 	t.landed(c, now)
 	if !t.queued {
@@ -174,17 +174,22 @@ func (c *courier) failed(msg *message, err error, stopped bool, now instant) (ch
 		c.disabled = true
 		msg.step(now, excuse(err)+"; the notifier is disabled until LaneSwap is started again or a test message gets through")
 	case f.kind == failRefused && len(msg.parts) > 1:
-		msg.step(now, fmt.Sprintf("digest %d was refused, it is told alone: %s", msg.number, excuse(err)))
-		for _, p := range msg.parts {
-			p.t.alone = true
+		msg.step(now, fmt.Sprintf("digest %d was refused, it is told in halves: %s", msg.number, excuse(err)))
+		for i, p := range msg.parts {
+			p.t.half = c.halves + 1 + 2*i/len(msg.parts)
+			if msg.kind == NoticeMassSilence {
+				p.notices[len(p.notices)-1].mass = true // of both halves
+			}
 		}
+		c.halves += 2
 	case f.kind == failRefused && msg.parts[0].reminder:
 		msg.step(now, "reminder refused: "+excuse(err))
-		msg.parts[0].t.saidAt = now.mono
+		msg.parts[0].t.saidAt, msg.parts[0].t.half = now.mono, 0
 	case f.kind == failRefused:
 		// It may be for what was before, or for how much that is: how the service is now
 		// is tried without it.
 		p := msg.parts[0]
+		p.t.half = 0
 		changed = c.giveUp(p.t, 0, max(1, len(p.notices)-1), now, "given up, the receiver refused it: "+excuse(err))
 		if len(p.notices) > 1 {
 			p.notices[len(p.notices)-1].step(now, "refused, tried without what was before: "+excuse(err))

@@ -347,12 +347,14 @@ func TestRefused_ofADigestOnlyThePoisonIsGivenUp(t *testing.T) {
 		require.Len(t, eventsIn(notes...), 29, "each once")
 		require.Equal(t, uint64(1), d.status(t, m).Dead)
 		require.Equal(t, []string{
-			"gathered with what comes until 00:00:05", "digest 1 was refused, it is told alone: 400 bad embed", "given up, the receiver refused it: 400 bad embed", "state: dead",
+			"gathered with what comes until 00:00:05", "digest 1 was refused, it is told in halves: 400 bad embed", "digest 2 was refused, it is told in halves: 400 bad embed",
+			"digest 3 was refused, it is told in halves: 400 bad embed", "digest 5 was refused, it is told in halves: 400 bad embed",
+			"digest 7 was refused, it is told in halves: 400 bad embed", "given up, the receiver refused it: 400 bad embed", "state: dead",
 		}, story(d.trace(t, m, noticesOf(t, m, flapper(7))[0])))
 		tr := d.trace(t, m, noticesOf(t, m, flapper(8))[0])
 		require.Equal(t, laneswap.NoticeSent, tr.State)
-		require.Equal(t, "digest 1 was refused, it is told alone: 400 bad embed", tr.Steps[1].Text)
-		require.Regexp(t, `^sent as message m\d+, try 2$`, tr.Steps[2].Text)
+		require.Equal(t, "digest 1 was refused, it is told in halves: 400 bad embed", tr.Steps[1].Text)
+		require.Regexp(t, `^sent as message m\d+, try \d`, tr.Steps[len(tr.Steps)-1].Text)
 	})
 }
 
@@ -445,4 +447,38 @@ func TestRefused_isAnAnswerOfAReceiverThatIsThereAgain(t *testing.T) {
 		require.Zero(t, s.Waiting)
 		require.Equal(t, laneswap.NotifierOK, s.State)
 	})
+}
+
+func TestRefused_aDigestThatIsTooLongIsAFewMessages(t *testing.T) {
+	for _, silent := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDesk()
+			d.says(func(n laneswap.Notification) error { // 413
+				if len(n.Items) > 300 {
+					return laneswap.Refused(errAway)
+				}
+				return nil
+			})
+			m := open(t, d)
+			if silent {
+				for i := range 1000 {
+					register(t, m, laneswap.Registration{ID: flapper(i)}).Beat()
+				}
+			} else {
+				turn(t, many(t, m, 1000), bad)
+			}
+			time.Sleep(10 * time.Minute)
+			calls := d.calls()
+			require.Len(t, calls, 1+2+4)
+			var notes []laneswap.Notification
+			for _, c := range calls {
+				if c.err == nil {
+					notes = append(notes, c.note)
+					require.Equal(t, silent, c.note.Kind == laneswap.NoticeMassSilence)
+				}
+			}
+			require.Len(t, namesIn(notes...), 1000)
+			require.Len(t, eventsIn(notes...), 1000, "each once")
+		})
+	}
 }

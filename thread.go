@@ -21,7 +21,8 @@ type thread struct {
 	retryAt int64 // mono: not before it, for an attempt has failed
 
 	failures int
-	alone    bool // the receiver has refused a digest that it was in
+	alone    bool // a digest that it was in has failed, where others got through
+	half     int  // which half it is in of a digest that was refused; 0 for none
 
 	announced bool    // a bad notice of the open incident is owed, or was told
 	said      *notice // the latest that was told, while the incident is open or the service flaps
