@@ -8,8 +8,8 @@ import (
 
 // Bounds of what is owed to one notifier.
 const (
-	noticesBytes = 64 << 20 // the oldest go first
-	noticeFrame  = 500      // what a notice costs besides its text, about
+	noticesBytes = 64 << 20 // of a service its oldest go first
+	noticeFrame  = 1300     // what a notice costs besides its text, with its event and trace, about
 	digestAbove  = 10       // more than that are told in one message
 	digestMost   = 10_000   // services in one message
 	stormFactor  = 6        // how much longer notices are gathered after a digest
