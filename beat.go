@@ -218,6 +218,9 @@ func (m *Manager) commit(r *record, hb Heartbeat) (st ServiceStatus, ticket uint
 	}
 	change := hb.Status != r.reported || r.armed == hb.last()
 	r.unsaid = r.unsaid || hb.Message != r.message || hb.Message != "" || len(hb.Metadata) > 0
+	if !r.bad(hb.Status) && !r.good(hb.Status) {
+		r.pass()
+	}
 	ev, earlier := m.judge.beat(r, hb, merged, now)
 	m.publish(r, ev)
 	m.counted(r)

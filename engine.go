@@ -242,7 +242,7 @@ func (j *judge) transit(r *record, to Status, mono int64, ch change) *Event {
 		over.beats-- // the heartbeat that makes the transition belongs to what it begins
 	}
 	r.status = to
-	r.turn(to, mono, ch)
+	r.turn(from, to, mono, ch)
 	// An incident outlives a change of registration that makes its cause good.
 	if from.Good() && r.good(to) && r.incident == nil {
 		return nil

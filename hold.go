@@ -40,34 +40,65 @@ func (h *hold) progress(now instant, beats uint64) string {
 
 // side is whether a service is good or bad, and since when.
 type side struct {
-	bad   bool
-	since int64  // mono
-	beats uint64 // heartbeats before it
-	quiet bool   // silence began it: that counts as its first heartbeat
-	had   uint64 // heartbeats of the side before it
+	bad    bool
+	since  int64  // mono
+	beats  uint64 // heartbeats before it, and those that belong to no side
+	quiet  bool   // silence began it: that counts as its first heartbeat
+	missed uint64 // heartbeats that silence counted for since, but for the silence that lasts
+	silent int64  // mono: when it fell silent last
+	had    uint64 // heartbeats of the side before it
 }
 
-// turn notes that r is good or bad now; ch is why. mu is held.
-func (r *record) turn(to Status, mono int64, ch change) {
+// unit is how long a silence of r lasts that counts as one more heartbeat. mu is held.
+func (r *record) unit() int64 {
+	if r.reg.Interval > 0 {
+		return int64(r.reg.Interval)
+	}
+	return r.cell.window.Load()
+}
+
+// pass notes a heartbeat that says neither good nor bad. mu is held.
+func (r *record) pass() {
+	r.turned.beats++
+	if r.awaited != 0 {
+		r.awaited++
+	}
+}
+
+// turn notes that r is good or bad now, or still; ch is why. mu is held.
+func (r *record) turn(from, to Status, mono int64, ch change) {
+	if from == StatusStale {
+		r.turned.missed += uint64(max(0, mono-r.turned.silent) / r.unit())
+	}
+	if to == StatusStale {
+		r.turned.silent = mono
+	}
 	bad := r.bad(to)
 	if bad == r.turned.bad || !bad && !r.good(to) {
+		if to == StatusStale {
+			r.turned.missed++ // that it fell silent counts as one
+		}
 		return
 	}
 	beats := r.cell.beats.Load()
 	if ch.beat && beats > 0 {
 		beats-- // it belongs to what it begins
 	}
-	r.turned = side{bad: bad, since: mono, beats: beats, quiet: !ch.beat, had: r.turned.count(beats)}
+	r.turned = side{bad: bad, since: mono, silent: mono, beats: beats, quiet: !ch.beat, had: r.turned.count(beats)}
 }
 
 // count is how many heartbeats there were on this side, when the service has had
 // as many as that.
 func (s side) count(beats uint64) uint64 {
-	n := beats - min(beats, s.beats)
+	return beats - min(beats, s.beats) + s.unsaid()
+}
+
+// unsaid is how many of its heartbeats silence counted for.
+func (s side) unsaid() uint64 {
 	if s.quiet {
-		n++
+		return s.missed + 1
 	}
-	return n
+	return s.missed
 }
 
 // holds returns what notices of r wait for while it is as it is; nil for nothing.
@@ -85,25 +116,16 @@ func (r *record) holds(now instant) *hold {
 		h.until = s.since + int64(d)
 	} else {
 		need := uint64(h.threshold.Beats)
-		h.target = s.beats + need
-		if s.quiet {
-			h.target--
-		}
+		h.target = s.beats + need - min(need, s.unsaid())
 		if r.cell.window.Load() == noDeadline {
 			h.until = s.since + holdMost
 		}
 		beats := r.cell.beats.Load()
 		if r.status == StatusStale {
-			h.unit = int64(r.reg.Interval)
-			if h.unit == 0 {
-				h.unit = r.cell.window.Load()
+			h.unit, h.from = r.unit(), s.silent
+			if missing := int64(need - min(need, s.count(beats))); h.unit != noDeadline {
+				h.until = min(h.until, s.silent+missing*h.unit)
 			}
-			h.from = max(s.since, now.mono)
-			missing := int64(need) - int64(min(need, s.count(beats)))
-			if !s.quiet {
-				missing-- // that it fell silent counts as one
-			}
-			h.until = min(h.until, now.mono+max(0, missing)*h.unit)
 		}
 		if beats >= h.target {
 			return nil

@@ -94,7 +94,7 @@ func (m *Manager) register(ctx context.Context, reg Registration) (st ServiceSta
 	} else {
 		before := r.reg
 		m.rouse(m.judge.rearm(r, known, now))
-		if before.AlertAfter != known.AlertAfter || before.RecoverAfter != known.RecoverAfter {
+		if before.AlertAfter != known.AlertAfter || before.RecoverAfter != known.RecoverAfter || r.status == StatusStale {
 			m.rehold(r)
 		}
 	}

@@ -269,8 +269,9 @@ func (m *Manager) fill(r *record, s *storedService, l *loaded, fresh bool) {
 		r.turned = side{bad: true, since: r.incident.start, beats: s.Beats}
 	}
 	if t := s.Turned; t != nil {
-		r.turned.since, r.turned.beats, r.turned.quiet = m.past.at(t.At).mono, t.Beats, t.Quiet
+		r.turned.since, r.turned.beats, r.turned.quiet, r.turned.missed = m.past.at(t.At).mono, t.Beats, t.Quiet, t.Missed
 	}
+	r.turned.silent = m.past.at(s.Since).mono
 	if r.side = s.Side; r.side == "" {
 		r.side = r.spanState()
 	}

@@ -86,6 +86,8 @@ type storedTurn struct {
 	At    int64  `json:"at"`    // wall ms
 	Beats uint64 `json:"beats"` // heartbeats before it
 	Quiet bool   `json:"quiet,omitempty"`
+	// Missed is how many heartbeats silence has counted for since.
+	Missed uint64 `json:"missed,omitempty"`
 }
 
 // storedIncident is an incident within a row; its times are wall ms.
@@ -120,7 +122,7 @@ func (j *judge) state(r *record) *storedService {
 		s.LastHeartbeat = wallTime(wall(last))
 	}
 	if s.AlertAfter != nil || s.RecoverAfter != nil {
-		s.Turned = &storedTurn{wall(r.turned.since), r.turned.beats, r.turned.quiet}
+		s.Turned = &storedTurn{wall(r.turned.since), r.turned.beats, r.turned.quiet, r.turned.missed}
 	}
 	if r.reported != r.status {
 		s.Reported = r.reported
