@@ -301,6 +301,6 @@ func TestServer_readyzHoldsTheLastErrorOfANotifier(t *testing.T) {
 	_, err := s.Manager().TestNotifier(t.Context(), "webhook")
 	require.NoError(t, err)
 	_, body := get(t, s.URL()+"/readyz")
-	require.Contains(t, string(body), `"last_error":`)
-	require.NotContains(t, string(body), "hunter2")
+	require.Contains(t, body, `"last_error":`)
+	require.NotContains(t, body, "hunter2")
 }
