@@ -273,14 +273,14 @@ func TestStorm_whatWaitsIsBoundedThoughItIsShort(t *testing.T) {
 		m := tellsAtOnce(t, d, laneswap.WithEventBuffer(1))
 		h := well(t, m, "svc")
 		used := heapOf(func() {
-			for i := range 70_000 {
+			for i := range 140_000 {
 				require.NoError(t, h.Report(laneswap.Heartbeat{Status: []laneswap.Status{laneswap.StatusWarning, bad}[i%2]}))
 			}
 			time.Sleep(time.Hour) // the traces of the tries
 			d.calls()
 		})
 		require.Less(t, used, most*9/8+8<<20)
-		require.Equal(t, uint64(70_000), uint64(d.status(t, m).Waiting)+d.status(t, m).Dead)
+		require.Equal(t, uint64(140_000), uint64(d.status(t, m).Waiting)+d.status(t, m).Dead)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		_ = m.Stop(ctx)

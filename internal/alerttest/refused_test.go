@@ -230,8 +230,8 @@ func TestRefused_isGivenUpWhenPlainTextIsNotTakenEither(t *testing.T) {
 	}
 }
 
-// A digest that Discord takes in no form is told service by service, within the
-// limits.
+// A digest that Discord takes in no form is told in halves, and in the end service by
+// service, within the limits.
 func TestRefused_aDigestIsToldServiceByService(t *testing.T) {
 	t.Parallel()
 	const services = 40
@@ -261,7 +261,7 @@ func TestRefused_aDigestIsToldServiceByService(t *testing.T) {
 			require.Equal(t, []string{"healthy → error"}, s.courses(name(i)))
 		}
 		texts := steps(s.trace(s.events(name(7))[0]))
-		require.True(t, slices.ContainsFunc(texts, func(text string) bool { return matches(`^digest 1 was refused, it is told alone: `, text) }), "%q", texts)
+		require.True(t, slices.ContainsFunc(texts, func(text string) bool { return matches(`^digest 1 was refused, it is told in halves: `, text) }), "%q", texts)
 	})
 }
 
