@@ -149,3 +149,99 @@ func TestStorage_aFencedWriterPrunesNothing(t *testing.T) {
 		m.kill()
 	})
 }
+
+// What fifty thousand services say is stored little by little: all of it at once
+// would fill the backlog, errors would be refused and transitions thinned out.
+func TestStorage_checkpointsOfManyServicesFillNoBacklog(t *testing.T) {
+	if raceEnabled {
+		t.Skip("it is their number that matters")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		const services = 50_001
+		disk := memorystore.New()
+		m := launch(t, sluggish(disk, 5*time.Millisecond))
+		for n := range services {
+			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: flapper(n), NoDeadline: true}, laneswap.Heartbeat{}))
+		}
+		time.Sleep(time.Minute)
+		require.NoError(t, m.Sync(t.Context()))
+		for n := range services {
+			require.NoError(t, m.Beat(t.Context(), flapper(n), laneswap.Heartbeat{Message: "well"}))
+		}
+		for range 400 { // each has its turn among them
+			for _, s := range []laneswap.Status{laneswap.StatusError, laneswap.StatusHealthy, laneswap.StatusError, laneswap.StatusHealthy} {
+				require.NoError(t, m.Beat(t.Context(), flapper(0), laneswap.Heartbeat{Status: s}))
+			}
+			_, err := m.ReportError(t.Context(), flapper(0), laneswap.ErrorReport{Message: "boom"})
+			require.NoError(t, err)
+			health := m.Health().Storage
+			require.Equal(t, "ok", health.State)
+			require.Zero(t, health.Lost)
+			time.Sleep(100 * time.Millisecond)
+		}
+		m.stop(t)
+	})
+}
+
+func TestStorage_checkpointsDoNotDelayWhatIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const services = 10_000
+		disk := memorystore.New()
+		told := &recorder{}
+		m := launch(t, sluggish(disk, 300*time.Millisecond), laneswap.WithNotifier(told))
+		for n := range services {
+			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: flapper(n), NoDeadline: true}, laneswap.Heartbeat{}))
+		}
+		time.Sleep(2 * time.Minute)
+		require.NoError(t, m.Sync(t.Context()))
+		for range 3 {
+			for n := range services {
+				require.NoError(t, m.Beat(t.Context(), flapper(n), laneswap.Heartbeat{Message: "well"}))
+			}
+			for range 60 {
+				time.Sleep(100 * time.Millisecond)
+				begun := time.Now()
+				rec, err := m.ReportError(t.Context(), flapper(0), laneswap.ErrorReport{Message: "boom"})
+				require.NoError(t, err)
+				require.False(t, rec.NotDurable, "it waited %v", time.Since(begun))
+			}
+		}
+		require.NotContains(t, told.kinds(), laneswap.EventStorageAway)
+		m.stop(t)
+	})
+}
+
+// The alive row says that all was heard until then but our absences, which go first.
+func TestStorage_aPauseIsStoredBeforeTheAliveRowBehindIt(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			disk := memorystore.New()
+			p := &puppet{Storage: disk}
+			m := launch(t, p)
+			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", NoDeadline: true}, laneswap.Heartbeat{}))
+			require.NoError(t, m.Sync(t.Context()))
+			time.Sleep(time.Hour - 100*time.Millisecond)
+			begun := time.Now()
+			dead := false
+			p.pull(func() {
+				p.commit = func(ctx context.Context, b laneswap.Batch) error {
+					if dead {
+						return errCut
+					}
+					for _, row := range b.Put {
+						dead = dead || row.Kind == kindAlive // killed right after it
+					}
+					return disk.Commit(ctx, b)
+				}
+			})
+			m.JumpSeen(10 * time.Minute) // as if the process had been stopped
+			time.Sleep(3 * time.Second)
+			m.kill()
+			m = launch(t, disk)
+			h, err := m.History(t.Context(), "svc", laneswap.HistoryQuery{From: begun.Add(-30 * time.Minute)})
+			require.NoError(t, err)
+			require.GreaterOrEqual(t, h.Absent, 10*time.Minute)
+			m.stop(t)
+		})
+	}
+}

@@ -150,12 +150,10 @@ func aliveRow(at int64, a *storedAlive) *entry {
 	return &entry{Key: Key{kindAlive, "alive"}, at: at, open: true, data: a}
 }
 
-// aliveNow says until when we listened. exact says that no more events come. It is
+// aliveAt says that we listened until seen. exact says that no more events come. It is
 // stored with the sightings that follow it, never before them: who was heard until
 // then would else seem silent after a crash.
-func (m *Manager) aliveNow(exact bool) *entry {
-	m.observe(m.now())
-	seen := m.judge.absences.observed()
+func (m *Manager) aliveAt(seen instant, exact bool) *entry {
 	next, name := m.ring.latest()
 	next++
 	if !exact {
@@ -192,14 +190,17 @@ func (m *Manager) sightings(all bool) []sighting {
 	return out
 }
 
-// saveSaid notes the services that said something since they were last saved and,
-// over an hour, all whose beats were not counted.
-func (m *Manager) saveSaid(all bool, share, shares int) {
+// everybody has its turn.
+var everybody = turns{all: 1}
+
+// saveSaid notes the services that said something since they were last saved and
+// those whose beats were not counted, each of those whose turn it is.
+func (m *Manager) saveSaid(said, count turns) {
 	for _, r := range m.registry.all() {
 		r.mu.Lock()
-		counted := all || shares > 0 && int(uint64(r.born)%uint64(shares)) == share
+		counted := count.of(r)
 		switch {
-		case r.gone != alive || r.limbo:
+		case r.gone != alive || r.limbo || !said.of(r):
 		case r.unsaid, r.unkept:
 			m.save(r, false)
 			m.saveBeats(r)

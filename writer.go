@@ -23,9 +23,11 @@ const (
 // goroutine's own.
 type writer struct {
 	m     *Manager
-	tidy  int64         // mono: when services that said something are saved next
-	share int           // of the services whose beats are counted in that round
+	tidy  int64         // mono: when all are looked at next
+	said  turns         // whose turn it is to have what they said saved
+	count turns         // whose turn it is to have their beats counted
 	due   int64         // mono: when the next round is due, whatever there is to store
+	until instant       // we listened until then, and the log has our absences before it
 	look  bool          // it is time to look who was heard
 	all   bool          // at all services, not only at those whose window is long
 	heard []sighting    // who was, and is yet to be stored
@@ -39,7 +41,8 @@ type writer struct {
 // flush, after which it stores what is left and ends, or by ending ctx.
 func (m *Manager) write(ctx context.Context) {
 	defer close(m.written)
-	w := &writer{m: m}
+	rest := int64(m.opts.checkInterval)
+	w := &writer{m: m, said: turns{all: uint64(max(1, rest/aliveEvery))}, count: turns{all: uint64(max(1, countsEvery/rest))}}
 	ticker := time.NewTicker(time.Duration(aliveEvery))
 	defer ticker.Stop()
 	w.round()
@@ -53,7 +56,7 @@ func (m *Manager) write(ctx context.Context) {
 		case <-ticker.C:
 			w.round()
 		case <-m.flush:
-			m.saveSaid(true, 0, 0)
+			m.saveSaid(everybody, everybody)
 			for range 2 { // what was gathered before, and the rest
 				w.look, w.all, w.last = true, true, true
 				w.drain(ctx)
@@ -65,16 +68,31 @@ func (m *Manager) write(ctx context.Context) {
 	}
 }
 
+// turns has services take turns.
+type turns struct{ now, all uint64 }
+
+// next says that it is the turn of the next, and whether that is the first.
+func (t *turns) next() (first bool) {
+	t.now = (t.now + 1) % t.all
+	return t.now == 0
+}
+
+// of reports whether it is the turn of r, whose mu is held. Births are times, often
+// round ones: multiplied they are spread over all turns.
+func (t turns) of(r *record) bool { return uint64(r.born)*0x9e3779b97f4a7c15>>32%t.all == t.now }
+
 // round is what is done each second: the alive row, and what services were last
-// seen; and at the rhythm of housekeeping what they said.
+// seen; and what they said, of a part of them, so that each has its turn at the
+// rhythm of housekeeping, and what somebody waits for never stands behind all.
 func (w *writer) round() {
 	m, now := w.m, w.m.now().mono
 	w.due = now + aliveEvery
+	if w.said.next() {
+		w.count.next()
+	}
+	m.saveSaid(w.said, w.count)
 	if now >= w.tidy {
-		rest := int64(m.opts.checkInterval)
-		shares := int(max(1, countsEvery/rest))
-		w.tidy, w.share, w.all = now+rest, (w.share+1)%shares, true
-		m.saveSaid(false, w.share, shares)
+		w.tidy, w.all = now+int64(m.opts.checkInterval), true
 	}
 	// Only the first few absences since a service's last beat count: while they
 	// are young, every beat matters.
@@ -87,7 +105,7 @@ func (w *writer) round() {
 // part until when we listened.
 func (w *writer) gather() (part []sighting, alive *entry) {
 	if w.look && len(w.heard) == 0 {
-		w.alive = w.m.aliveNow(w.last) // before looking: whoever was heard until then is found
+		w.alive = w.m.aliveAt(w.until, w.last) // before looking: whoever was heard until then is found
 		w.heard = w.m.sightings(w.all)
 		w.look, w.all = false, false
 	}
@@ -106,6 +124,8 @@ func (w *writer) drain(ctx context.Context) {
 		if m.now().mono >= w.due && !w.last {
 			w.round() // changes may never pause for as long as a commit takes
 		}
+		m.observe(m.now())
+		w.until = m.judge.absences.observed() // before the log is taken: after it, an absence would come later
 		f := m.journal.next(m.now().mono, w.gather)
 		if f == nil {
 			return
