@@ -31,7 +31,7 @@ type courier struct {
 	mu      sync.Mutex // guards what follows
 	threads map[ServiceID]*thread
 	queue   []*thread // those with notices that wait, in the order in which they came
-	apart   []*thread // of those the ones that are told alone
+	apart   []*thread // of those the ones that are told alone, and halves of digests, each in a row
 	scan    int       // where bound goes on, in queue and apart
 	alone   bool      // the last message was of apart
 	ageAt   int64     // mono: when one of them comes of age

@@ -129,12 +129,15 @@ func (c *courier) pick(now instant) *message {
 	c.scan = 0
 	company, apart := c.ready(now)
 	if c.alone = !c.alone || len(company) == 0; c.alone {
-		p, ok := c.lonely(now)
-		if !ok && len(apart) > 0 {
-			p, ok = apart[0], true
+		parts := c.lonely(now)
+		if len(parts) == 0 && len(apart) > 0 {
+			parts = apart[:1]
 		}
-		if ok {
-			msg := &message{kind: NoticeEvent, parts: []part{p}}
+		if len(parts) > 1 {
+			return c.compose(parts, now)
+		}
+		if len(parts) == 1 {
+			msg := &message{kind: NoticeEvent, parts: parts}
 			msg.fill(now)
 			return msg
 		}
@@ -145,8 +148,9 @@ func (c *courier) pick(now instant) *message {
 	return c.compose(company, now)
 }
 
-// lonely returns the first of those that are told alone which is ready; mu is held.
-func (c *courier) lonely(now instant) (part, bool) {
+// lonely returns the first of those that are told apart which is ready, with the
+// others of its half of a digest that was refused; mu is held.
+func (c *courier) lonely(now instant) (parts []part) {
 	for len(c.apart) > 0 && len(c.apart[0].waiting) == 0 {
 		c.apart[0].queued = false
 		c.tidy(c.apart[0], now)
@@ -154,11 +158,14 @@ func (c *courier) lonely(now instant) (part, bool) {
 		c.apart = c.apart[1:]
 	}
 	for _, t := range c.apart {
+		if len(parts) > 0 && (t.half == 0 || t.half != parts[0].t.half) {
+			break
+		}
 		if at, ok := t.readyAt(); ok && at <= now.mono {
-			return t.part(), true
+			parts = append(parts, t.part())
 		}
 	}
-	return part{}, false
+	return parts
 }
 
 func (t *thread) part() part {
@@ -183,7 +190,7 @@ func (c *courier) ready(now instant) (parts, apart []part) {
 			t.queued = false
 			c.tidy(t, now)
 			continue
-		case t.alone:
+		case t.alone, t.half != 0:
 			c.apart = append(c.apart, t)
 			continue
 		case ok && at <= now.mono:
