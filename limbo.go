@@ -47,35 +47,43 @@ func (r *record) hold(h held) {
 			return
 		}
 	}
-	if h.reg != nil && !h.new {
-		for i, old := range r.held {
-			if old.reg != nil && !old.new { // the latest counts
-				reg := *h.reg
-				reg.Metadata = maps.Clone(old.reg.Metadata)
-				if reg.Metadata == nil {
-					reg.Metadata = map[string]any{}
-				}
-				maps.Copy(reg.Metadata, h.reg.Metadata)
-				h.reg = &reg
-				r.held = slices.Delete(r.held, i, i+1)
-				break
-			}
-		}
-	}
 	r.held = append(r.held, h)
+	for r.brimming() && r.thin() {
+	}
+}
+
+// brimming reports whether more is held than should be.
+func (r *record) brimming() bool {
 	bytes := 0
 	for _, h := range r.held {
 		bytes += h.size()
 	}
-	for len(r.held) > heldMost || bytes > heldBytes && len(r.held) > 2 {
-		// Registrations, two at most, stay.
-		i := slices.IndexFunc(r.held[:len(r.held)-1], func(h held) bool { return h.reg == nil })
-		if i < 0 {
-			break
+	return len(r.held) > heldMost || bytes > heldBytes
+}
+
+// thin drops a heartbeat that lies between the first and the latest; where there is
+// none, a registration that a younger one replaces, which takes its metadata over.
+func (r *record) thin() bool {
+	for i := 1; i < len(r.held)-1; i++ {
+		if r.held[i].reg == nil {
+			r.held = slices.Delete(r.held, i, i+1)
+			return true
 		}
-		bytes -= r.held[i].size()
-		r.held = slices.Delete(r.held, i, i+1)
 	}
+	for i := 1; i < len(r.held)-1; i++ {
+		if next := &r.held[i+1]; next.reg != nil {
+			reg := *next.reg
+			reg.Metadata = maps.Clone(r.held[i].reg.Metadata)
+			if reg.Metadata == nil {
+				reg.Metadata = map[string]any{}
+			}
+			maps.Copy(reg.Metadata, next.reg.Metadata)
+			next.reg = &reg
+			r.held = slices.Delete(r.held, i, i+1)
+			return true
+		}
+	}
+	return false
 }
 
 // size is about how many bytes of memory it takes.
