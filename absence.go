@@ -50,6 +50,9 @@ func (a absence) follows(other absence) bool {
 type absences struct {
 	anchor atomic.Int64            // wall minus mono, as it is now
 	past   atomic.Pointer[history] // replaced as a whole
+	// note remembers an absence that was observed, before anybody can know that we
+	// listen again; nil for none. It is called while mu is held.
+	note func(absence)
 
 	mu       sync.Mutex // guards what follows
 	seen     instant
@@ -179,6 +182,9 @@ func (a *absences) observe(now instant) (found absence, ok bool) {
 		found.lost = found.length() > shortPause
 		ok = true
 		a.add(found)
+		if a.note != nil {
+			a.note(found)
+		}
 	}
 	if jumped {
 		a.anchor.Store(now.wall - now.mono)

@@ -33,6 +33,7 @@ func busily(t *testing.T, m *laneswap.Manager, d time.Duration) {
 
 // One alive row a second says until when we listened, whatever else there is to do.
 func TestStorage_checkpointsGoOnWhileThereIsAlwaysSomethingToStore(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
 		m := launch(t, sluggish(disk, 5*time.Millisecond))
@@ -44,6 +45,7 @@ func TestStorage_checkpointsGoOnWhileThereIsAlwaysSomethingToStore(t *testing.T)
 }
 
 func TestStorage_aKillUnderLoadKeepsUptimeAndLastSeen(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
 		p := sluggish(disk, 5*time.Millisecond)
@@ -73,6 +75,7 @@ func TestStorage_aKillUnderLoadKeepsUptimeAndLastSeen(t *testing.T) {
 
 // An hourly job beats in time, while there is always something to store.
 func TestStorage_aKillUnderLoadAlarmsNobody(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
 		p := sluggish(disk, 500*time.Millisecond)
@@ -107,6 +110,7 @@ func TestStorage_aKillUnderLoadAlarmsNobody(t *testing.T) {
 
 // What a service said together with a change is kept as what it says besides.
 func TestStorage_heartbeatsThatChangeTheStatusSurviveACleanStop(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
 		m := launch(t, disk)
@@ -134,6 +138,7 @@ func TestStorage_heartbeatsThatChangeTheStatusSurviveACleanStop(t *testing.T) {
 }
 
 func TestStorage_aFencedWriterPrunesNothing(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &puppet{Storage: memorystore.New()}
 		m := launch(t, p)
@@ -153,6 +158,7 @@ func TestStorage_aFencedWriterPrunesNothing(t *testing.T) {
 // What fifty thousand services say is stored little by little: all of it at once
 // would fill the backlog, errors would be refused and transitions thinned out.
 func TestStorage_checkpointsOfManyServicesFillNoBacklog(t *testing.T) {
+	t.Parallel()
 	if raceEnabled {
 		t.Skip("it is their number that matters")
 	}
@@ -184,6 +190,7 @@ func TestStorage_checkpointsOfManyServicesFillNoBacklog(t *testing.T) {
 }
 
 func TestStorage_checkpointsDoNotDelayWhatIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const services = 10_000
 		disk := memorystore.New()
@@ -213,6 +220,7 @@ func TestStorage_checkpointsDoNotDelayWhatIsWaitedFor(t *testing.T) {
 
 // The alive row says that all was heard until then but our absences, which go first.
 func TestStorage_aPauseIsStoredBeforeTheAliveRowBehindIt(t *testing.T) {
+	t.Parallel()
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {
 			disk := memorystore.New()

@@ -97,6 +97,7 @@ func NewManager(opts ...Option) *Manager {
 	}
 	m.optErr = m.opts.check()
 	m.judge = newJudge(o.staleThreshold, m.now())
+	m.judge.absences.note = m.logAbsence
 	m.ring = newRing(max(1, o.events), rand.Text())
 	if o.storage != nil {
 		m.journal = newJournal()
@@ -411,7 +412,6 @@ func (m *Manager) catchUp(now instant) {
 // what it finds is logged elsewhere.
 func (m *Manager) observe(now instant) {
 	if gone, ok := m.judge.absences.observe(now); ok {
-		m.logAbsence(gone)
 		m.logLater(func() {
 			m.log.Warn("could not hear for a while; silence in that time is not held against services",
 				"seconds", time.Duration(gone.length()).Seconds())

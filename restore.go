@@ -105,7 +105,7 @@ func (m *Manager) takeUp(l *loaded) {
 	m.registry.mu.Lock()
 	now := m.now()
 	wall := now.wall / int64(time.Millisecond)
-	absence := m.resume(l, now)
+	m.logAbsence(m.resume(l, now))
 	m.resumeNotices(l) // before anything new is owed
 	m.oweAgain(l, redone.events)
 	m.journal.note(now.mono, redone.runs, nil)
@@ -137,7 +137,6 @@ func (m *Manager) takeUp(l *loaded) {
 	if !waited {
 		return // stopped meanwhile
 	}
-	m.logAbsence(absence)
 	for _, remark := range m.opts.remarks {
 		m.proclaim(EventStorageDamaged, remark, 0)
 	}

@@ -174,6 +174,7 @@ func TestReminders_whatComesDuringOneIsGathered(t *testing.T) {
 // A beat that comes while the storage is taken up must not make the downtime
 // something that was heard.
 func TestLoading_downtimeIsAnAbsenceThoughBeatsComeDuringTheTakeUp(t *testing.T) {
+	t.Parallel()
 	for try := range 3 {
 		synctest.Test(t, func(t *testing.T) {
 			disk := seeded(t, func(m *laneswap.Manager) {
