@@ -45,10 +45,18 @@ func child(role string) int {
 		c := make(chan os.Signal, 64)
 		signal.Notify(c, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH)
 		fmt.Println("ready")
-		for s := range c {
-			fmt.Println(s)
-			if s == syscall.SIGTERM {
-				return 7
+		parent := os.Getppid()
+		for {
+			select {
+			case s := <-c:
+				fmt.Println(s)
+				if s == syscall.SIGTERM {
+					return 7
+				}
+			case <-time.After(100 * time.Millisecond):
+				if os.Getppid() != parent {
+					return 0 // its wrapper was killed: nobody is left to end it
+				}
 			}
 		}
 	}
