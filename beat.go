@@ -83,7 +83,7 @@ func (m *Manager) strikeSlow(r *record, mono int64) error {
 		m.heed(r, Heartbeat{Status: StatusHealthy}, r.metadata, m.now())
 		return nil
 	}
-	m.publish(r, m.judge.overdue(r, instant{mono: mono}))
+	m.publish(r, m.judge.overdue(r, instant{Mono: mono}))
 	change := r.reported != StatusHealthy || !r.armed
 	r.unsaid = r.unsaid || r.message != ""
 	// Read again under the lock: a verdict may have been given since mono, and
@@ -210,7 +210,7 @@ func (m *Manager) commit(r *record, hb Heartbeat) (st ServiceStatus, ticket uint
 			r.spoke = new(speech)
 		}
 		r.unkept = true
-		m.speeches.hear(r.spoke, hb, r.stamp(m.judge.absences.wall(now.mono)))
+		m.speeches.hear(r.spoke, hb, r.stamp(m.judge.absences.Wall(now.Mono)))
 	}
 	if r.limbo {
 		m.heed(r, hb, merged, now)
@@ -224,7 +224,7 @@ func (m *Manager) commit(r *record, hb Heartbeat) (st ServiceStatus, ticket uint
 	ev, earlier := m.judge.beat(r, hb, merged, now)
 	m.publish(r, ev)
 	m.counted(r)
-	if ev != nil || change {
+	if ev == nil && change {
 		m.save(r, true)
 	}
 	m.rouse(earlier)
@@ -253,7 +253,7 @@ func (m *Manager) judgeNow(r *record, now instant) {
 	if m.stage.Load() == stageStopped || r.status == StatusStale {
 		return
 	}
-	if deadline, _ := m.judge.next(r); now.mono > deadline {
+	if deadline, _ := m.judge.next(r); now.Mono > deadline {
 		m.observe(now) // the process may have been stopped since the last look
 		m.publish(r, m.judge.look(r, now))
 	}

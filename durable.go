@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/outbox"
 )
 
 // Sync waits until every registration, removal, change of status and reported
@@ -24,18 +26,15 @@ func (m *Manager) Sync(ctx context.Context) error {
 	if m.stage.Load() == stageLoading {
 		return failed("sync", "", ErrDegraded)
 	}
-	m.journal.mu.Lock()
-	ticket := m.journal.vital
-	m.journal.mu.Unlock()
-	return failed("sync", "", m.await(ctx, ticket))
+	return failed("sync", "", m.await(ctx, m.journal.Vital()))
 }
 
 // await waits until all up to a ticket is stored.
 func (m *Manager) await(ctx context.Context, ticket uint64) error {
-	if m.journal == nil || ticket <= m.journal.stored.Load() {
+	if m.journal == nil || m.journal.Stored(ticket) {
 		return nil
 	}
-	stored, more, away := m.journal.await(ticket)
+	stored, more, away := m.journal.Await(ticket)
 	if stored {
 		return nil
 	}
@@ -52,7 +51,7 @@ func (m *Manager) await(ctx context.Context, ticket uint64) error {
 		case <-m.written: // nobody stores any more
 		case <-patience.C:
 			m.observe(m.now())
-			if m.journal.paused(m.now().mono, m.judge.absences.latestBack()) {
+			if m.journal.Paused(m.now().Mono, m.judge.absences.LatestBack()) {
 				patience.Reset(durableWithin) // it was us who stood still
 				continue
 			}
@@ -61,7 +60,7 @@ func (m *Manager) await(ctx context.Context, ticket uint64) error {
 			}
 			return ErrDegraded
 		}
-		if stored, more, away = m.journal.await(ticket); stored {
+		if stored, more, away = m.journal.Await(ticket); stored {
 			return nil
 		}
 		select {
@@ -83,7 +82,7 @@ func (m *Manager) storageAway(why string) { m.storageLeft(why)() }
 
 // storageLeft is storageAway without the log, which it returns.
 func (m *Manager) storageLeft(why string) (log func()) {
-	if !m.journal.degrade(m.now().mono) {
+	if !m.journal.Degrade(m.now().Mono) {
 		return func() {}
 	}
 	if why == "" {
@@ -94,7 +93,7 @@ func (m *Manager) storageLeft(why string) (log func()) {
 
 // stored is called after each commit, with how long it took.
 func (m *Manager) stored(took time.Duration) {
-	back, away, lost := m.journal.landed(m.now().mono, took)
+	back, away, lost := m.journal.Landed(m.now().Mono, took)
 	if back {
 		m.proclaim(EventStorageBack, "the storage takes again what it is given, and has taken all that waited", away)
 	}
@@ -141,19 +140,19 @@ func (m *Manager) proclaim(kind EventKind, message string, d time.Duration) {
 
 // happen makes an event of LaneSwap itself, and returns what logs it.
 func (m *Manager) happen(kind EventKind, message string, d time.Duration) (log func()) {
-	now := m.judge.absences.wall(m.now().mono) / int64(time.Millisecond)
+	now := m.judge.absences.Wall(m.now().Mono) / int64(time.Millisecond)
 	ev := &Event{Kind: kind, Name: "LaneSwap", Message: message, At: wallTime(now), Duration: d.Truncate(time.Millisecond)}
 	m.registry.mu.Lock()
 	m.judge.born = max(m.judge.born+1, now) // no two of them have the same
 	ev.ID = ownEvents + strconv.FormatInt(m.judge.born, 36)
 	m.registry.mu.Unlock()
 	m.ring.append(ev)
-	letters := m.owe(ev, intake{})
+	letters := m.alerts.owe(ev, outbox.Intake{})
 	ticket := uint64(0)
 	if m.journal != nil {
-		ticket = m.journal.note(m.now().mono, append([]*entry{eventEntry(ev)}, rowsOf(letters)...), nil)
+		ticket = m.journal.Note(m.now().Mono, append([]*entry{eventEntry(ev)}, m.alerts.rowsOf(letters)...), nil)
 	}
-	m.confirm(letters, ticket)
+	m.alerts.confirm(letters, ticket)
 	return func() { m.log.Log(context.Background(), levelOf(kind), message, "event", string(kind)) }
 }
 
@@ -168,11 +167,11 @@ func levelOf(kind EventKind) slog.Level {
 // Health tells how the Manager itself is.
 func (m *Manager) Health() Health {
 	h := Health{Stage: [...]string{"new", "loading", "running", "stopped"}[m.stage.Load()]}
-	h.Notifiers = m.notifiers()
+	h.Notifiers = m.alerts.notifiers()
 	if m.journal == nil {
 		return h
 	}
-	rows, away, lost, fenced := m.journal.backlog()
+	rows, away, lost, fenced := m.journal.Backlog()
 	s := &StorageHealth{State: "ok", Backlog: rows, Lost: lost}
 	since := away
 	switch {
@@ -184,7 +183,7 @@ func (m *Manager) Health() Health {
 		s.State = "degraded"
 	}
 	if s.State != "ok" && since != 0 {
-		s.Since = wallTime(m.judge.absences.wall(since) / int64(time.Millisecond))
+		s.Since = wallTime(m.judge.absences.Wall(since) / int64(time.Millisecond))
 	}
 	h.Storage = s
 	return h

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/clock"
 )
 
 // judge decides what status a service has. It is given instants and has no
@@ -22,7 +24,7 @@ type judge struct {
 }
 
 func newJudge(threshold time.Duration, now instant) *judge {
-	return &judge{threshold: int64(threshold), absences: newAbsences(now), agenda: newAgenda()}
+	return &judge{threshold: int64(threshold), absences: clock.New(now), agenda: newAgenda()}
 }
 
 // window is the silence that a registration allows.
@@ -52,25 +54,25 @@ func (j *judge) nextAfter(r *record, last int64) (deadline, certain int64) {
 		return noDeadline, noDeadline
 	}
 	beaten := last > r.armedAt || r.reported != StatusUnknown && r.reported != StatusShutdown
-	return j.absences.settle(last, int64(r.reg.Interval), window, beaten)
+	return j.absences.Settle(last, int64(r.reg.Interval), window, beaten)
 }
 
 // admit takes a new record in: unknown, and silent from now on.
 func (j *judge) admit(r *record, now instant) (earlier bool) {
 	r.slot = -1
 	r.cell = new(cell)
-	r.cell.last.Store(now.mono)
+	r.cell.last.Store(now.Mono)
 	r.cell.window.Store(j.window(r.reg))
 	r.cell.slow.Store(true)
-	r.created = r.stamp(j.absences.wall(now.mono))
+	r.created = r.stamp(j.absences.Wall(now.Mono))
 	// Records follow each other faster than the clock ticks, and the clock may be
 	// set back: two of them never have the same event ids.
 	j.born = max(j.born+1, r.created)
 	r.born = j.born
 	r.since = r.created
 	r.reported, r.status, r.side = StatusUnknown, StatusUnknown, SpanUnknown
-	r.armed, r.armedAt = true, now.mono
-	r.judged = now.mono - 1
+	r.armed, r.armedAt = true, now.Mono
+	r.judged = now.Mono - 1
 	j.count("", r.status)
 	return j.schedule(r)
 }
@@ -96,7 +98,7 @@ func (j *judge) rearm(r *record, reg Registration, now instant) (earlier bool) {
 	r.reg.Metadata = nil
 	before, window := r.cell.window.Load(), j.window(reg)
 	if r.armed && window < before && r.status != StatusStale {
-		from := now.mono
+		from := now.Mono
 		if before != noDeadline {
 			from = min(from, max(r.cell.last.Load(), r.armedAt)+before-window)
 		}
@@ -104,11 +106,11 @@ func (j *judge) rearm(r *record, reg Registration, now instant) (earlier bool) {
 	}
 	r.cell.window.Store(window)
 	if !r.armed {
-		r.armed, r.armedAt = true, now.mono
+		r.armed, r.armedAt = true, now.Mono
 	}
 	r.foreign = false
-	r.endedAt = now.mono // it is about to beat: not the time to forget it
-	r.claimed = now.mono + min(window, 10*j.threshold)
+	r.endedAt = now.Mono // it is about to beat: not the time to forget it
+	r.claimed = now.Mono + min(window, 10*j.threshold)
 	r.cell.slow.Store(!r.quiet())
 	return j.schedule(r)
 }
@@ -159,9 +161,9 @@ func (j *judge) silence(r *record, last int64, now instant) *Event {
 	}
 	deadline, certain := j.nextAfter(r, last)
 	switch {
-	case now.mono <= deadline:
+	case now.Mono <= deadline:
 		return nil
-	case now.mono <= certain:
+	case now.Mono <= certain:
 		if r.judged == last {
 			return nil // said already
 		}
@@ -183,7 +185,7 @@ func (j *judge) silence(r *record, last int64, now instant) *Event {
 
 // lastBeat is when r last beat, in wall ms.
 func (j *judge) lastBeat(r *record) int64 {
-	return j.absences.wall(r.cell.last.Load()) / int64(time.Millisecond)
+	return j.absences.Wall(r.cell.last.Load()) / int64(time.Millisecond)
 }
 
 // overdue judges a silence that a beat of the fast path ended at until before
@@ -197,19 +199,19 @@ func (j *judge) overdue(r *record, until instant) *Event {
 // silence before it.
 func (j *judge) beat(r *record, hb Heartbeat, merged map[string]any, now instant) (ev *Event, earlier bool) {
 	r.cell.slow.Store(true)
-	r.cell.raise(now.mono)
+	r.cell.raise(now.Mono)
 	// While a record is armed and not stale the agenda holds it already.
 	enter := !r.armed || r.status == StatusStale || r.status == StatusUnknown
 	r.claimed, r.foreign = 0, false
 	r.armed = !hb.last()
 	if !r.armed {
-		r.endedAt = now.mono
+		r.endedAt = now.Mono
 	}
 	ch := change{message: hb.Message, cause: "reported " + string(hb.Status), beat: true}
 	if hb.Message != "" {
 		ch.cause += ": " + hb.Message
 	}
-	ev = j.transit(r, hb.Status, now.mono, ch)
+	ev = j.transit(r, hb.Status, now.Mono, ch)
 	r.reported, r.message, r.metadata = hb.Status, hb.Message, merged
 	r.cell.slow.Store(!r.quiet())
 	if enter {
@@ -258,7 +260,7 @@ func (j *judge) transit(r *record, to Status, mono int64, ch change) *Event {
 
 // record makes the event of a transition, and opens or closes its incident.
 func (j *judge) record(r *record, kind EventKind, from, to Status, mono int64, ch change) *Event {
-	ms := r.stamp(j.absences.wall(mono))
+	ms := r.stamp(j.absences.Wall(mono))
 	r.since = ms
 	r.transitions++
 	ev := &Event{
@@ -319,7 +321,7 @@ func (j *judge) dismiss(r *record, why fate, now instant) *Event {
 	j.count(r.status, "")
 	over := r.run(0)
 	defer func() {
-		r.since = r.stamp(j.absences.wall(now.mono))
+		r.since = r.stamp(j.absences.Wall(now.Mono))
 		r.endRun(over)
 	}()
 	if r.incident == nil {
@@ -329,7 +331,7 @@ func (j *judge) dismiss(r *record, why fate, now instant) *Event {
 	if why == forgotten {
 		reason = fmt.Sprintf("forgotten after %v", r.forgetAfter())
 	}
-	return j.record(r, EventRemoved, r.status, StatusUnknown, now.mono, change{message: reason})
+	return j.record(r, EventRemoved, r.status, StatusUnknown, now.Mono, change{message: reason})
 }
 
 // forgetAfter is how long r is kept once it has ended.

@@ -90,14 +90,14 @@ func (m *Manager) reportError(ctx context.Context, id ServiceID, rep ErrorReport
 	if err := m.open(r); err != nil {
 		return rec, 0, err
 	}
-	if m.journal != nil && !m.journal.roomy() {
+	if m.journal != nil && !m.journal.Roomy() {
 		return rec, 0, ErrDegraded
 	}
 	if r.errors++; r.oldest == 0 {
 		r.oldest = 1
 	}
 	rec = ErrorRecord{
-		ID: r.errorID(r.errors), Service: r.id, At: wallTime(r.stamp(m.judge.absences.wall(m.now().mono))),
+		ID: r.errorID(r.errors), Service: r.id, At: wallTime(r.stamp(m.judge.absences.Wall(m.now().Mono))),
 		Type: rep.Type, Message: rep.Message, Stack: rep.Stack, Metadata: rep.Metadata,
 	}
 	if m.journal == nil {
@@ -115,11 +115,11 @@ func (m *Manager) reportError(ctx context.Context, id ServiceID, rep ErrorReport
 func (m *Manager) saveError(r *record, rec ErrorRecord) (ticket uint64) {
 	var gone []*entry
 	for kept := uint64(m.opts.limits.Errors); r.errors-r.oldest >= kept; r.oldest++ {
-		gone = append(gone, &entry{Key: Key{KindError, r.errorID(r.oldest)}, service: string(r.id), delete: true})
+		gone = append(gone, &entry{Key: key(KindError, r.errorID(r.oldest)), Service: string(r.id), Delete: true})
 	}
 	return m.note(r, true, []*entry{{
-		Key: Key{KindError, rec.ID}, service: string(r.id), at: rec.At.UnixMilli(), data: &storedError{storedVersion, rec},
-		size: len(rec.Message) + len(rec.Stack) + footprint(rec.Metadata), vital: true,
+		Key: key(KindError, rec.ID), Service: string(r.id), At: rec.At.UnixMilli(), Data: &storedError{storedVersion, rec},
+		Size: len(rec.Message) + len(rec.Stack) + footprint(rec.Metadata), Vital: true,
 	}}, gone...)
 }
 
@@ -185,7 +185,7 @@ func (m *Manager) reportedErrors(ctx context.Context, id ServiceID, q ErrorQuery
 		r.mu.Unlock()
 		if m.journal != nil {
 			// What waits first: what is stored meanwhile is then found twice, not missed.
-			for _, data := range m.journal.pending(KindError, string(id)) {
+			for _, data := range m.journal.Pending(string(KindError), string(id)) {
 				recs = append(recs, data.(*storedError).ErrorRecord)
 			}
 		}

@@ -69,12 +69,12 @@ func (m *Manager) explain(ctx context.Context, eventID string) (Explanation, err
 			return Explanation{}, err
 		}
 	}
-	for _, t := range m.archive.of(ev.ID) {
+	for _, t := range m.alerts.archive.of(ev.ID) {
 		traces[t.Notifier] = t
 	}
-	for _, p := range *m.posts.Load() {
-		if t, ok := p.courier.find(ev); ok {
-			traces[p.key] = t
+	for _, p := range *m.alerts.posts.Load() {
+		if n, ok := p.courier.Find(owed(ev)); ok {
+			traces[p.key] = traceOf(n, p.key)
 		}
 	}
 	x := Explanation{Event: *ev, Notices: []NoticeTrace{}}
@@ -160,7 +160,7 @@ func (m *Manager) storedTraces(ctx context.Context, ev *Event, traces map[string
 		}
 		add(&s)
 	}
-	for _, data := range m.journal.pending(kindOutbox, string(ev.Service)) {
+	for _, data := range m.journal.Pending(string(kindOutbox), string(ev.Service)) {
 		add(data.(*storedNotice))
 	}
 	return nil

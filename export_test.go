@@ -15,25 +15,27 @@ type Court struct {
 
 // NewCourt makes a judge at an instant.
 func NewCourt(threshold time.Duration, mono, wall int64) *Court {
-	return &Court{j: newJudge(threshold, instant{mono, wall}), recs: map[ServiceID]*record{}}
+	return &Court{j: newJudge(threshold, instant{Mono: mono, Wall: wall}), recs: map[ServiceID]*record{}}
 }
 
 // Start begins to watch; lost says that heartbeats before it found nobody, as
 // after a restart.
-func (c *Court) Start(mono, wall int64, lost bool) { c.j.absences.start(instant{mono, wall}, lost) }
+func (c *Court) Start(mono, wall int64, lost bool) {
+	c.j.absences.Start(instant{Mono: mono, Wall: wall}, lost)
+}
 
 // Register admits a service.
 func (c *Court) Register(reg Registration, mono, wall int64) {
-	c.j.absences.observe(instant{mono, wall})
+	c.j.absences.Observe(instant{Mono: mono, Wall: wall})
 	r := &record{id: reg.ID, reg: reg}
 	c.recs[reg.ID] = r
-	c.j.admit(r, instant{mono, wall})
+	c.j.admit(r, instant{Mono: mono, Wall: wall})
 }
 
 // Beat is a heartbeat with something to say; an empty one takes the fast path.
 func (c *Court) Beat(id ServiceID, hb Heartbeat, mono, wall int64) {
 	r := c.recs[id]
-	now := instant{mono, wall}
+	now := instant{Mono: mono, Wall: wall}
 	if hb.Status == "" {
 		hb.Status = StatusHealthy // as the validator does
 	}
@@ -41,10 +43,10 @@ func (c *Court) Beat(id ServiceID, hb Heartbeat, mono, wall int64) {
 		if !r.cell.beat(mono) {
 			return
 		}
-		c.j.absences.observe(now)
+		c.j.absences.Observe(now)
 		c.add(c.j.overdue(r, now))
 	} else {
-		c.j.absences.observe(now)
+		c.j.absences.Observe(now)
 		c.add(c.j.look(r, now))
 		r.cell.beats.Add(1)
 	}
@@ -54,8 +56,8 @@ func (c *Court) Beat(id ServiceID, hb Heartbeat, mono, wall int64) {
 
 // Tick observes and judges whoever is due.
 func (c *Court) Tick(mono, wall int64) {
-	now := instant{mono, wall}
-	c.j.absences.observe(now)
+	now := instant{Mono: mono, Wall: wall}
+	c.j.absences.Observe(now)
 	for r := c.j.agenda.due(mono); r != nil; r = c.j.agenda.due(mono) {
 		c.add(c.j.look(r, now))
 	}
@@ -88,11 +90,10 @@ func (m *Manager) SpeechBytes() int {
 
 // JumpSeen makes the next observation find an absence.
 func (m *Manager) JumpSeen(d time.Duration) {
-	a := m.judge.absences
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.seen.mono -= int64(d)
-	a.seen.wall -= int64(d)
+	seen := m.judge.absences.Observed()
+	seen.Mono -= int64(d)
+	seen.Wall -= int64(d)
+	m.judge.absences.SetSeen(seen)
 }
 
 // HalfBeat is Beat, cut in two where the scheduler may cut it.
@@ -153,14 +154,12 @@ func (m *Manager) checkRecord(id ServiceID, r *record) error {
 
 // Snapshot is how a service stands at an instant.
 func (c *Court) Snapshot(id ServiceID, mono, wall int64) ServiceStatus {
-	return c.recs[id].snapshot(c.j, instant{mono, wall}, maxStatusEvts)
+	return c.recs[id].snapshot(c.j, instant{Mono: mono, Wall: wall}, maxStatusEvts)
 }
 
 // Doze lets time pass with ticks that are not played one by one.
 func (c *Court) Doze(mono, wall int64) {
-	c.j.absences.mu.Lock()
-	defer c.j.absences.mu.Unlock()
-	c.j.absences.seen = instant{mono, wall}
+	c.j.absences.SetSeen(instant{Mono: mono, Wall: wall})
 }
 
 // Cut is how a batch is offered in parts.

@@ -146,9 +146,9 @@ func (m *Manager) history(ctx context.Context, id ServiceID, q HistoryQuery) (Hi
 	}
 	m.judgeNow(r, now)
 	if m.stage.Load() == stageStopped {
-		now = m.judge.absences.observed() // nobody has listened since
+		now = m.judge.absences.Observed() // nobody has listened since
 	}
-	end := max(m.judge.absences.wall(now.mono)/int64(time.Millisecond), r.since)
+	end := max(m.judge.absences.Wall(now.Mono)/int64(time.Millisecond), r.since)
 	present := r.run(end)
 	kept := m.runs.all(r.past)
 	r.mu.Unlock()
@@ -161,17 +161,17 @@ func (m *Manager) history(ctx context.Context, id ServiceID, q HistoryQuery) (Hi
 	// What waits to be stored is read first: what is stored meanwhile is then found
 	// twice, and not missed.
 	spans := kept
-	gone := m.judge.absences.walls()
+	gone := wallsOf(m.judge.absences)
 	if m.journal == nil {
 		t.lay(gone)
 		for _, s := range inOrder(spans) {
 			t.take(s)
 		}
 	} else {
-		for _, data := range m.journal.pending(kindSpan, string(id)) {
+		for _, data := range m.journal.Pending(string(kindSpan), string(id)) {
 			spans = append(spans, data.(*storedSpan).span())
 		}
-		for _, data := range m.journal.pending(kindAbsence, "") {
+		for _, data := range m.journal.Pending(string(kindAbsence), "") {
 			gone = append(gone, *data.(*storedAbsence))
 		}
 		if err = m.readPast(ctx, id, t, inOrder(spans), gone); err != nil {

@@ -1,42 +1,14 @@
 package laneswap
 
 import (
-	"fmt"
 	"time"
-)
 
-// hold is what a notice waits for before it may be told: a threshold that is to be
-// reached.
-type hold struct {
-	threshold Threshold
-	recovery  bool   // recover_after; else alert_after
-	parked    bool   // it waits for what is told next, whatever that is
-	target    uint64 // how many heartbeats the service has had by then; 0 when they do not count
-	until     int64  // mono: when it is reached without; noDeadline for never
-	from      int64  // mono: since when it counts
-	unit      int64  // ns of silence that count as one heartbeat; 0 when silence does not count
-}
+	"github.com/laneswap/laneswap/internal/outbox"
+)
 
 // holdMost is how long a notice of a service without a deadline waits for
 // heartbeats: nobody knows whether they come. Others fall silent when they do not.
 const holdMost = int64(24 * time.Hour)
-
-// progress says how far it is; beats are those that counted.
-func (h *hold) progress(now instant, beats uint64) string {
-	name := "alert_after"
-	if h.recovery {
-		name = "recover_after"
-	}
-	if h.threshold.For != 0 {
-		lasted := min(time.Duration(max(0, now.mono-h.from)), h.threshold.For).Truncate(time.Millisecond)
-		return fmt.Sprintf("threshold %v of %v (%s)", lasted, h.threshold.For, name)
-	}
-	have := max(1, int64(beats))
-	if h.unit > 0 {
-		have = max(have, 1+(now.mono-h.from)/h.unit)
-	}
-	return fmt.Sprintf("threshold %d of %d (%s)", min(have, int64(h.threshold.Beats)), h.threshold.Beats, name)
-}
 
 // side is whether a service is good or bad, and since when.
 type side struct {
@@ -103,35 +75,35 @@ func (s side) unsaid() uint64 {
 
 // holds returns what notices of r wait for while it is as it is; nil for nothing.
 // mu is held.
-func (r *record) holds(now instant) *hold {
+func (r *record) holds(now instant) *outbox.Hold {
 	s := &r.turned
-	h := &hold{threshold: r.reg.AlertAfter, recovery: !s.bad, from: s.since, until: noDeadline}
-	if h.recovery {
-		h.threshold = r.reg.RecoverAfter
+	h := &outbox.Hold{Threshold: outbox.Threshold(r.reg.AlertAfter), Recovery: !s.bad, From: s.since, Until: noDeadline}
+	if h.Recovery {
+		h.Threshold = outbox.Threshold(r.reg.RecoverAfter)
 	}
-	if h.threshold.immediate() {
+	if Threshold(h.Threshold).immediate() {
 		return nil
 	}
-	if d := h.threshold.For; d != 0 {
-		h.until = s.since + int64(d)
+	if d := h.Threshold.For; d != 0 {
+		h.Until = s.since + int64(d)
 	} else {
-		need := uint64(h.threshold.Beats)
-		h.target = s.beats + need - min(need, s.unsaid())
+		need := uint64(h.Threshold.Beats)
+		h.Target = s.beats + need - min(need, s.unsaid())
 		if r.cell.window.Load() == noDeadline {
-			h.until = s.since + holdMost
+			h.Until = s.since + holdMost
 		}
 		beats := r.cell.beats.Load()
 		if r.status == StatusStale {
-			h.unit, h.from = r.unit(), s.silent
-			if missing := int64(need - min(need, s.count(beats))); h.unit != noDeadline {
-				h.until = min(h.until, s.silent+missing*h.unit)
+			h.Unit, h.From = r.unit(), s.silent
+			if missing := int64(need - min(need, s.count(beats))); h.Unit != noDeadline {
+				h.Until = min(h.Until, s.silent+missing*h.Unit)
 			}
 		}
-		if beats >= h.target {
+		if beats >= h.Target {
 			return nil
 		}
 	}
-	if h.until <= now.mono {
+	if h.Until <= now.Mono {
 		return nil
 	}
 	return h
@@ -139,13 +111,13 @@ func (r *record) holds(now instant) *hold {
 
 // holds returns what a notice of ev would wait for, until the service is restored and
 // it is known how much of that is over.
-func (s *storedService) holds(ev *Event) *hold {
+func (s *storedService) holds(ev *Event) *outbox.Hold {
 	switch {
 	case s == nil:
 	case ev.bad() && !thresholdOf(s.AlertAfter).immediate():
-		return &hold{threshold: *s.AlertAfter, until: noDeadline}
+		return &outbox.Hold{Threshold: outbox.Threshold(*s.AlertAfter), Until: noDeadline}
 	case ev.Kind == EventRecovered && !thresholdOf(s.RecoverAfter).immediate():
-		return &hold{threshold: *s.RecoverAfter, recovery: true, until: noDeadline}
+		return &outbox.Hold{Threshold: outbox.Threshold(*s.RecoverAfter), Recovery: true, Until: noDeadline}
 	}
 	return nil
 }

@@ -3,18 +3,20 @@ package laneswap
 import (
 	"context"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/journal"
 )
 
 // ledger is what a storage knows of notices besides the open ones: what a notifier
 // has missed that was away, and what was told though a commit was torn.
 type ledger struct {
-	ends   map[string]*Event // of incidents that a notifier may think open, by incident; nil where none was found
-	rows   map[Key]bool      // notices that are stored, whatever became of them
-	looked map[string]bool   // events of which rows has all
+	ends   map[string]*Event    // of incidents that a notifier may think open, by incident; nil where none was found
+	rows   map[journal.Key]bool // notices that are stored, whatever became of them
+	looked map[string]bool      // events of which rows has all
 }
 
 func newLedger(open []storedNotice) *ledger {
-	b := &ledger{ends: map[string]*Event{}, rows: map[Key]bool{}, looked: map[string]bool{}}
+	b := &ledger{ends: map[string]*Event{}, rows: map[journal.Key]bool{}, looked: map[string]bool{}}
 	for _, n := range open {
 		b.rows[outboxKey(n.Notifier, n.Event.ID)] = true
 	}
@@ -58,7 +60,7 @@ func (b *ledger) look(ctx context.Context, s Storage, ev *Event) error {
 		if err != nil {
 			return err
 		}
-		b.rows[Key{row.Kind, row.ID}] = true
+		b.rows[key(row.Kind, row.ID)] = true
 	}
 	b.looked[ev.ID] = true
 	return nil
@@ -103,25 +105,25 @@ func (l *loaded) readLedger(ctx context.Context, s Storage) error {
 // missed reads how the incidents have ended that a notifier thinks open which was
 // not there until now. It is called without locks that a heartbeat takes; what cannot
 // be read is not told.
-func (m *Manager) missed(key string) *ledger {
-	m.orphaned.Lock()
+func (a *alerts) missed(key string) *ledger {
+	a.orphaned.Lock()
 	var notices []storedNotice
-	for _, n := range m.orphans {
+	for _, n := range a.orphans {
 		if n.Notifier == key {
 			notices = append(notices, n)
 		}
 	}
-	m.orphaned.Unlock()
+	a.orphaned.Unlock()
 	b := newLedger(notices)
-	ctx, cancel := context.WithTimeout(m.storing, recallPatience)
+	ctx, cancel := context.WithTimeout(a.storing, recallPatience)
 	defer cancel()
 	for i := range notices {
 		n := &notices[i]
-		if !n.Event.bad() || m.lasts(n.Event) {
+		if !n.Event.bad() || a.lasts(n.Event) {
 			continue
 		}
-		if err := b.follow(ctx, m.opts.storage, n); err != nil {
-			m.log.Warn("events of a service cannot be read", "service", n.Event.Service, "err", err)
+		if err := b.follow(ctx, a.opts.storage, n); err != nil {
+			a.log.Warn("events of a service cannot be read", "service", n.Event.Service, "err", err)
 			break
 		}
 	}

@@ -97,7 +97,7 @@ func (h held) size() int {
 
 // heed is a heartbeat of a service in limbo. r.mu is held.
 func (m *Manager) heed(r *record, hb Heartbeat, merged map[string]any, now instant) {
-	r.cell.raise(now.mono)
+	r.cell.raise(now.Mono)
 	r.hold(held{hb: hb, at: now})
 	r.reported, r.message, r.metadata = hb.Status, hb.Message, merged
 }

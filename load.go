@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/journal"
 )
 
 // loaded is what the storage held at the start.
@@ -168,7 +170,7 @@ func (l *loaded) note(err error) bool {
 
 // redoMost is how many of the latest events may be ahead of the states: those of
 // one flight, and what the order of time and of numbers differ by.
-const redoMost = 4 * batchRows
+const redoMost = 4 * journal.BatchRows
 
 // readEvents reads the latest events, of which n are kept.
 func (l *loaded) readEvents(ctx context.Context, s Storage, n int) error {
@@ -230,7 +232,7 @@ func (l *loaded) readAbsences(ctx context.Context, s Storage) error {
 func (l *loaded) strays() (gone []*entry) {
 	add := func(kind Kind, id string) {
 		if !l.rows[ServiceID(id)] {
-			gone = append(gone, &entry{Key: Key{kind, id}, service: id, delete: true})
+			gone = append(gone, &entry{Key: key(kind, id), Service: id, Delete: true})
 		}
 	}
 	for id := range l.seen {

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/journal"
 )
 
 // stopTimeout bounds Stop when its context has no deadline.
@@ -34,25 +36,19 @@ type Manager struct {
 
 	judge    *judge
 	registry *registry
+	alerts   *alerts
 	ring     *ring
-	journal  *journal // nil without a storage
-	past     past     // set once, when the storage was read
+	journal  *journal.Journal[sighting] // nil without a storage
+	past     past                       // set once, when the storage was read
 	speeches speeches
 	runs     hoard[span]        // without a storage
 	reported hoard[ErrorRecord] // without a storage
-	archive  archive            // without a storage
-	silences silences
-	checks   selfChecks
 
-	stage atomic.Int32            // one of the stages below; changed under life
-	posts atomic.Pointer[[]*post] // replaced under life
-	turn  sync.Mutex              // held by whoever takes records off the agenda
-	nudge chan struct{}           // tells the watching loop of an earlier deadline
-	later chan func()             // what is to be logged without waiting for the logger
-	began atomic.Int64            // mono: when the reading of the storage began
-
-	orphaned sync.Mutex     // guards what follows
-	orphans  []storedNotice // owed to notifiers that are not there
+	stage atomic.Int32  // one of the stages below; changed under life
+	turn  sync.Mutex    // held by whoever takes records off the agenda
+	nudge chan struct{} // tells the watching loop of an earlier deadline
+	later chan func()   // what is to be logged without waiting for the logger
+	began atomic.Int64  // mono: when the reading of the storage began
 
 	life     sync.Mutex // guards starting, stopping and adding notifiers
 	quit     chan struct{}
@@ -97,24 +93,28 @@ func NewManager(opts ...Option) *Manager {
 	}
 	m.optErr = m.opts.check()
 	m.judge = newJudge(o.staleThreshold, m.now())
-	m.judge.absences.note = m.logAbsence
+	m.judge.absences.Note = m.logAbsence
 	m.ring = newRing(max(1, o.events), rand.Text())
 	if o.storage != nil {
-		m.journal = newJournal()
+		m.journal = journal.New[sighting]()
 	}
 	m.speeches = newSpeeches()
 	m.runs = hoard[span]{items: pastRecords, bytes: pastBytes, limit: pastTotal}
 	m.reported = hoard[ErrorRecord]{items: pastRecords, bytes: pastBytes, limit: pastTotal}
-	m.archive = newArchive()
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.storing, m.giveUp = context.WithCancel(context.Background())
+	m.alerts = &alerts{
+		opts: &m.opts, log: m.log, now: m.now, judge: m.judge, registry: m.registry, journal: m.journal, past: &m.past,
+		await: m.await, cancel: m.cancel, logLater: m.logLater, storing: m.storing, archive: newArchive(),
+		storageHealth: func() *StorageHealth { return m.Health().Storage },
+	}
 	posts := make([]*post, 0, len(o.notifiers))
 	if m.optErr == nil {
 		for _, n := range o.notifiers {
-			posts = append(posts, m.newPost(n, posts))
+			posts = append(posts, m.alerts.newPost(n, posts))
 		}
 	}
-	m.posts.Store(&posts)
+	m.alerts.posts.Store(&posts)
 	return m
 }
 
@@ -155,12 +155,12 @@ func (m *Manager) Start(ctx context.Context) error {
 		}
 	} else {
 		// Heartbeats before Start were heard: only the watching was missing.
-		m.judge.absences.start(m.now(), false)
+		m.judge.absences.Start(m.now(), false)
 		m.stage.Store(stageStarted)
 	}
 	m.launched = true
-	for _, p := range *m.posts.Load() {
-		go m.work(m.ctx, p) // ended by Stop
+	for _, p := range *m.alerts.posts.Load() {
+		go m.alerts.work(m.ctx, p) // ended by Stop
 	}
 	go m.watch()      // ended by Stop
 	go m.logWaiting() // ended by Stop
@@ -198,7 +198,7 @@ func (m *Manager) Stop(ctx context.Context) error {
 		m.observe(m.now()) // we listened until now
 	}
 	close(m.quit)
-	m.judge.absences.stop()
+	m.judge.absences.Stop()
 	m.settleDown()
 	var errs []error
 	if before == stageLoading {
@@ -249,7 +249,7 @@ func (m *Manager) deliver(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	return m.drain(ctx)
+	return m.alerts.drain(ctx)
 }
 
 // close stores what is left until ctx ends.
@@ -272,7 +272,7 @@ func (m *Manager) close(ctx context.Context) error {
 		case <-patience.Done(): // a storage that does not obey its context
 		}
 	}
-	if rows, _, _, _ := m.journal.backlog(); rows > 0 {
+	if rows, _, _, _ := m.journal.Backlog(); rows > 0 {
 		return fmt.Errorf("%w: %d rows", ErrDegraded, rows)
 	}
 	return nil
@@ -301,10 +301,10 @@ func (m *Manager) AddNotifier(n Notifier) error {
 	if stage == stageStopped {
 		return failed("add notifier", "", ErrStopped)
 	}
-	p := m.newPost(n, *m.posts.Load())
-	m.fetchNotices(p)
+	p := m.alerts.newPost(n, *m.alerts.posts.Load())
+	m.alerts.fetchNotices(p)
 	if m.launched {
-		go m.work(m.ctx, p) // ended by Stop
+		go m.alerts.work(m.ctx, p) // ended by Stop
 	}
 	return nil
 }
@@ -334,7 +334,7 @@ func (m *Manager) usable(ctx context.Context) error {
 	if m.optErr != nil {
 		return m.optErr
 	}
-	if m.stage.Load() == stageNew && (m.journal != nil || len(*m.posts.Load()) > 0) {
+	if m.stage.Load() == stageNew && (m.journal != nil || len(*m.alerts.posts.Load()) > 0) {
 		return ErrNotStarted
 	}
 	return ctx.Err()
@@ -351,7 +351,7 @@ func (m *Manager) writable(ctx context.Context) error {
 // now reads both clocks.
 func (m *Manager) now() instant {
 	t := time.Now()
-	return instant{mono: int64(t.Sub(m.base)), wall: t.UnixNano()}
+	return instant{Mono: int64(t.Sub(m.base)), Wall: t.UnixNano()}
 }
 
 // watch is the loop that notices silence. Start starts it, Stop ends it.
@@ -360,7 +360,7 @@ func (m *Manager) watch() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	rest := int64(m.opts.checkInterval)
-	clean := m.now().mono + rest
+	clean := m.now().Mono + rest
 	for {
 		select {
 		case <-timer.C:
@@ -374,15 +374,15 @@ func (m *Manager) watch() {
 			continue
 		}
 		m.catchUp(m.now())
-		if m.journal != nil && m.journal.overdue(m.now().mono, m.judge.absences.latestBack()) {
+		if m.journal != nil && m.journal.Overdue(m.now().Mono, m.judge.absences.LatestBack()) {
 			m.logLater(m.storageLeft(""))
 		}
-		if now := m.now(); now.mono >= clean {
-			clean = now.mono + rest
+		if now := m.now(); now.Mono >= clean {
+			clean = now.Mono + rest
 			m.forgetDue(now)
-			m.agePosts(now)
+			m.alerts.agePosts(now)
 		}
-		timer.Reset(time.Duration(max(0, min(tick, m.judge.agenda.head.Load()-m.now().mono))))
+		timer.Reset(time.Duration(max(0, min(tick, m.judge.agenda.head.Load()-m.now().Mono))))
 	}
 }
 
@@ -393,7 +393,7 @@ func (m *Manager) catchUp(now instant) {
 	defer m.turn.Unlock()
 	m.observe(now)
 	for n := 1; m.stage.Load() != stageStopped; n++ {
-		r := m.judge.agenda.due(now.mono)
+		r := m.judge.agenda.due(now.Mono)
 		if r == nil {
 			return
 		}
@@ -411,10 +411,10 @@ func (m *Manager) catchUp(now instant) {
 // observe lets the monitor doubt itself before it judges. Locks may be held:
 // what it finds is logged elsewhere.
 func (m *Manager) observe(now instant) {
-	if gone, ok := m.judge.absences.observe(now); ok {
+	if gone, ok := m.judge.absences.Observe(now); ok {
 		m.logLater(func() {
 			m.log.Warn("could not hear for a while; silence in that time is not held against services",
-				"seconds", time.Duration(gone.length()).Seconds())
+				"seconds", time.Duration(gone.Length()).Seconds())
 		})
 	}
 }
@@ -428,22 +428,22 @@ func (m *Manager) publish(r *record, ev *Event) {
 	}
 	m.ring.append(ev)
 	r.keep(ev)
-	in := m.intake(r, ev, m.now())
-	letters := m.owe(ev, in)
+	in := m.alerts.intake(r, ev, m.now())
+	letters := m.alerts.owe(ev, in)
 	var happened []*entry
 	if m.journal != nil {
-		happened = append([]*entry{eventEntry(ev)}, rowsOf(letters)...)
+		happened = append([]*entry{eventEntry(ev)}, m.alerts.rowsOf(letters)...)
 	}
 	ticket := m.note(r, true, happened)
 	if len(letters) == 0 {
 		return
 	}
 	before := r.awaited
-	switch held := m.confirm(letters, ticket); {
+	switch held := m.alerts.confirm(letters, ticket); {
 	case !held:
 		r.awaited = 0
-	case in.hold != nil:
-		r.awaited = in.hold.target
+	case in.Hold != nil:
+		r.awaited = in.Hold.Target
 	}
 	if before != r.awaited {
 		r.cell.slow.Store(!r.quiet())
@@ -462,8 +462,8 @@ func (m *Manager) counted(r *record) {
 	}
 	r.awaited = 0
 	now := m.now()
-	for _, p := range *m.posts.Load() {
-		p.courier.rehold(r.id, nil, why, now)
+	for _, p := range *m.alerts.posts.Load() {
+		p.courier.Rehold(string(r.id), nil, why, now)
 	}
 	r.cell.slow.Store(!r.quiet())
 }

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/outbox"
 )
 
 // Notifier delivers notices to people. The Manager calls Notify from one
@@ -39,7 +41,7 @@ type NotifierFunc func(ctx context.Context, n Notification) error
 func (f NotifierFunc) Notify(ctx context.Context, n Notification) error { return f(ctx, n) }
 
 // notifyTimeout bounds one call of Notify.
-const notifyTimeout = 30 * time.Second
+const notifyTimeout = outbox.NotifyTimeout
 
 // Send calls Notify once, as the Manager does: with a context that ends after 30
 // seconds, and with a panic turned into an error. It returns what the receiver
@@ -98,7 +100,7 @@ func Refused(err error) error { return verdict(err, failure{kind: failRefused}) 
 // is given up after 24. Who asks for less than a second again and again is left alone
 // for longer each time, a minute at most. A nil error stays nil.
 func RetryAfter(err error, d time.Duration) error {
-	return verdict(err, failure{kind: failLater, after: min(max(d, 0), mostDelay)})
+	return verdict(err, failure{kind: failLater, after: min(max(d, 0), outbox.MostDelay)})
 }
 
 // IsPermanent reports whether err, or one that it wraps, was made by Permanent.

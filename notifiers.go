@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/outbox"
 )
 
 // NotifierStatus is how a notifier stands.
@@ -55,13 +57,13 @@ func (m *Manager) Notifiers(ctx context.Context) ([]NotifierStatus, error) {
 	if err := m.readable(ctx); err != nil {
 		return nil, failed("notifiers", "", err)
 	}
-	return m.notifiers(), nil
+	return m.alerts.notifiers(), nil
 }
 
-func (m *Manager) notifiers() (all []NotifierStatus) {
-	now := m.now()
-	for _, p := range *m.posts.Load() {
-		s := p.courier.status(now)
+func (a *alerts) notifiers() (all []NotifierStatus) {
+	now := a.now()
+	for _, p := range *a.posts.Load() {
+		s := statusOf(p.courier.Status(now))
 		s.Name = p.key
 		all = append(all, s)
 	}
@@ -87,7 +89,7 @@ func (m *Manager) testNotifier(ctx context.Context, name string) (NotifierTest, 
 	if err := m.writable(ctx); err != nil {
 		return NotifierTest{}, err
 	}
-	for _, p := range *m.posts.Load() {
+	for _, p := range *m.alerts.posts.Load() {
 		if p.key != name {
 			continue
 		}
@@ -97,66 +99,29 @@ func (m *Manager) testNotifier(ctx context.Context, name string) (NotifierTest, 
 		if end, ok := ctx.Deadline(); ok {
 			patience = min(patience, time.Until(end))
 		}
-		call := &testCall{done: make(chan NotifierTest, 1), until: m.now().mono + int64(patience)}
-		p.courier.test(call)
-		result := NotifierTest{}
+		call := outbox.NewTest(m.now().Mono + int64(patience))
+		p.courier.Test(call)
+		var result NotifierTest
 		select {
-		case result = <-call.done:
+		case res := <-call.Done:
+			result = testOf(name, res)
 		case <-m.ctx.Done():
 			return NotifierTest{}, ErrStopped
 		case <-ctx.Done():
-			result.Error = p.courier.abandon(call, m.now())
+			result = NotifierTest{Notifier: name, Error: p.courier.Abandon(call, m.now())}
 		}
-		result.Notifier = name
 		return result, nil
 	}
 	return NotifierTest{}, ErrNotifierNotFound
 }
 
-// test has a test message sent.
-func (c *courier) test(call *testCall) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.tests = append(c.tests, call)
-	c.nudge()
-}
-
-// testAgain has a test that was told to come later sent again, if somebody waits
-// for so long; mu is held.
-func (c *courier) testAgain(call *testCall, err error) bool {
-	if c.asked >= call.until || c.closing {
-		return false
-	}
-	call.said = excuse(err)
-	c.tests = slices.Insert(c.tests, 0, call)
-	return true
-}
-
-// abandon takes a test back for which nobody waits any more, and says what it
-// waited for.
-func (c *courier) abandon(call *testCall, now instant) (why string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.tests = slices.DeleteFunc(c.tests, func(other *testCall) bool { return other == call })
-	call.until = 0
-	switch {
-	case call.said != "" && c.busy == 0:
-		return call.said
-	case c.asked > now.mono:
-		return "nothing was sent: the receiver asked to wait until " + clockAt(now, c.asked)
-	case c.busy != 0:
-		return fmt.Sprintf("no answer: the notifier is busy since %s", clockAt(now, c.busy))
-	}
-	return "nothing was sent in that time"
-}
-
 // testNotification is what a test message says.
 func testNotification(now instant) Notification {
 	n := Notification{
-		ID: fmt.Sprintf("test/%x", now.wall), Kind: NoticeTest, Attempt: 1, Title: "LaneSwap: a test message",
+		ID: fmt.Sprintf("test/%x", now.Wall), Kind: NoticeTest, Attempt: 1, Title: "LaneSwap: a test message",
 		Text: "This is a test message of LaneSwap. Nothing has happened; alerts arrive here.",
 	}
-	n.Event = Event{ID: n.ID, Name: "LaneSwap", Message: n.Text, At: wallTime(now.wall / int64(time.Millisecond))}
+	n.Event = Event{ID: n.ID, Name: "LaneSwap", Message: n.Text, At: wallTime(now.Wall / int64(time.Millisecond))}
 	n.Items = []Item{{Event: n.Event, Text: n.Text}}
 	return n
 }

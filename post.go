@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/outbox"
 )
 
 // post is a notifier with its courier and the goroutine between them, which
@@ -14,16 +16,20 @@ type post struct {
 	notifier Notifier
 	name     string
 	key      string // under which is stored what it is owed
-	courier  *courier
+	courier  *outbox.Courier
 	done     chan struct{}
-	msg      *message // that is being sent; the worker's
+	msg      *outbox.Message // that is being sent; the worker's
 }
 
-func (m *Manager) newPost(n Notifier, others []*post) *post {
+func (a *alerts) newPost(n Notifier, others []*post) *post {
 	name := notifierName(n)
 	key := label(others, name)
-	c := newCourier(&m.opts, n, key)
-	c.keep = m.remember
+	filters, single := route(n)
+	c := outbox.New(outbox.Config{
+		GroupWait: a.opts.groupWait, Remind: a.opts.remindEvery, FlapLimit: a.opts.flapLimit, Single: single, Durable: a.opts.storage != nil,
+		Wants: func(ev *outbox.Event) (bool, string) { return passes(filters, ev.Of.(*Event)) },
+		Keep:  func(notices []outbox.Notice) { a.remember(key, notices) },
+	})
 	return &post{notifier: n, name: name, key: key, courier: c, done: make(chan struct{})}
 }
 
@@ -45,7 +51,7 @@ var errGoexit = errors.New("the notifier has ended its goroutine")
 
 // work sends until the courier is closed and nothing more is to be sent, or ctx
 // ends.
-func (m *Manager) work(ctx context.Context, p *post) {
+func (a *alerts) work(ctx context.Context, p *post) {
 	over := false
 	defer func() {
 		if over {
@@ -54,45 +60,46 @@ func (m *Manager) work(ctx context.Context, p *post) {
 		}
 		// By runtime.Goexit, as a failing test does. What follows is not its fault.
 		if p.msg != nil {
-			m.settled(p, p.courier.done(p.msg, "", fmt.Errorf("%w: %w", ErrNotifier, errGoexit), false, m.now()))
+			a.settled(p, p.courier.Done(p.msg, resultOf("", fmt.Errorf("%w: %w", ErrNotifier, errGoexit), false), a.now()))
 		}
-		go m.work(ctx, p) // ended by Stop
+		go a.work(ctx, p) // ended by Stop
 	}()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		now := m.now()
-		msg, next, closed := p.courier.step(now)
-		m.finish(p, now)
+		now := a.now()
+		msg, next, closed := p.courier.Step(now)
+		a.finish(p, now)
 		if closed {
 			break
 		}
 		if msg != nil {
-			m.dispatch(ctx, p, msg)
+			a.dispatch(ctx, p, msg, now)
 			continue
 		}
-		timer.Reset(time.Duration(min(next-now.mono, int64(time.Hour))))
+		timer.Reset(time.Duration(min(next-now.Mono, int64(time.Hour))))
 		select {
-		case <-p.courier.wake:
+		case <-p.courier.Wake:
 		case <-timer.C:
 		case <-ctx.Done():
 		}
 	}
-	m.finish(p, m.now())
+	a.finish(p, a.now())
 	over = true
 }
 
 // dispatch sends one message. What the storage does not have yet, and could have,
 // is not told: after a crash nobody would know of it.
-func (m *Manager) dispatch(ctx context.Context, p *post, msg *message) {
+func (a *alerts) dispatch(ctx context.Context, p *post, msg *outbox.Message, now instant) {
 	p.msg = msg
-	_ = m.await(ctx, msg.ticket) // away is no reason to be silent
-	if msg.kind == NoticeMassSilence {
-		msg.note.explain(m.checkSelf(ctx))
+	_ = a.await(ctx, msg.Ticket) // away is no reason to be silent
+	note := notificationOf(msg, now)
+	if msg.Kind == outbox.KindMassSilence {
+		note.explain(a.checkSelf(ctx))
 	}
 	id, err := "", ctx.Err()
 	if err == nil {
-		id, err = Send(ctx, p.notifier, msg.note)
+		id, err = Send(ctx, p.notifier, note)
 	}
 	p.msg = nil
 	if err != nil {
@@ -101,39 +108,39 @@ func (m *Manager) dispatch(ctx context.Context, p *post, msg *message) {
 			level = slog.LevelError
 		}
 		if what := failureOf(err).panicked; what != nil {
-			m.log.Error("notifier panicked", "notifier", p.key, "panic", what.String(), "stack", string(what.stack))
+			a.log.Error("notifier panicked", "notifier", p.key, "panic", what.String(), "stack", string(what.stack))
 		}
-		ev := &msg.note.Event
-		m.log.Log(ctx, level, "notice not delivered", "notifier", p.key, "service", ev.Service, "event", ev.ID, "services", len(msg.parts), "attempt", msg.note.Attempt, "err", err)
+		ev := &note.Event
+		a.log.Log(ctx, level, "notice not delivered", "notifier", p.key, "service", ev.Service, "event", ev.ID, "services", len(msg.Parts), "attempt", note.Attempt, "err", err)
 	}
-	m.settled(p, p.courier.done(msg, id, err, ctx.Err() != nil, m.now()))
+	a.settled(p, p.courier.Done(msg, resultOf(id, err, ctx.Err() != nil), a.now()))
 }
 
 // agePosts sees to what notifiers are owed whose workers are busy, perhaps for ever.
-func (m *Manager) agePosts(now instant) {
-	for _, p := range *m.posts.Load() {
-		p.courier.overdue(now)
-		m.logLater(func() { m.finish(p, now) })
+func (a *alerts) agePosts(now instant) {
+	for _, p := range *a.posts.Load() {
+		p.courier.Overdue(now)
+		a.logLater(func() { a.finish(p, now) })
 	}
 }
 
 // drain lets the workers deliver what is owed until ctx ends. Shortly before,
 // they are told to end, so that those that listen can.
-func (m *Manager) drain(ctx context.Context) error {
+func (a *alerts) drain(ctx context.Context) error {
 	var errs []error
-	posts := *m.posts.Load()
+	posts := *a.posts.Load()
 	deadline, _ := ctx.Deadline() // Stop has set one
 	left := time.Until(deadline)
 	left -= min(left/4, time.Second)
 	for _, p := range posts {
-		p.courier.close(m.now().mono + int64(left))
+		p.courier.Close(a.now().Mono + int64(left))
 	}
-	soon := time.AfterFunc(left, m.cancel)
+	soon := time.AfterFunc(left, a.cancel)
 	defer soon.Stop()
 	for _, p := range posts {
 		if !p.ended(ctx) {
 			errs = append(errs, fmt.Errorf("%w: %s did not return", ErrNotifier, p.name))
-		} else if n := p.courier.left(); n > 0 {
+		} else if n := p.courier.Left(); n > 0 {
 			errs = append(errs, fmt.Errorf("%w: %s: %s not delivered", ErrNotifier, p.name, plural(n, "notice")))
 		}
 	}

@@ -150,14 +150,14 @@ func (r *record) snapshot(j *judge, now instant, events int) ServiceStatus {
 		Interval: r.reg.Interval, Beats: r.cell.beats.Load(), AlertAfter: r.reg.AlertAfter, RecoverAfter: r.reg.RecoverAfter,
 	}
 	if st.Beats > 0 {
-		st.LastHeartbeat = wallTime(j.absences.wall(last) / int64(time.Millisecond))
+		st.LastHeartbeat = wallTime(j.absences.Wall(last) / int64(time.Millisecond))
 	}
 	if window := r.cell.window.Load(); window != noDeadline {
 		st.Window = time.Duration(window)
 		if deadline := j.due(r); deadline != noDeadline && r.status != StatusStale {
-			st.Deadline = wallTime(j.absences.wall(deadline) / int64(time.Millisecond))
+			st.Deadline = wallTime(j.absences.Wall(deadline) / int64(time.Millisecond))
 			interval := int64(r.reg.Interval)
-			st.Late = interval > 0 && now.mono-max(last, r.armedAt) > interval+interval/2
+			st.Late = interval > 0 && now.Mono-max(last, r.armedAt) > interval+interval/2
 		}
 	}
 	if i := r.incident; i != nil {

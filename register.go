@@ -95,7 +95,7 @@ func (m *Manager) register(ctx context.Context, reg Registration) (st ServiceSta
 		before := r.reg
 		m.rouse(m.judge.rearm(r, known, now))
 		if before.AlertAfter != known.AlertAfter || before.RecoverAfter != known.RecoverAfter || r.status == StatusStale {
-			m.rehold(r)
+			m.alerts.rehold(r)
 		}
 	}
 	g.name(r)
@@ -152,7 +152,7 @@ func (m *Manager) admit(reg Registration, now instant) (*record, error) {
 	if n := len(m.registry.byID); n >= m.opts.limits.Services {
 		return nil, fmt.Errorf("%w: there are %d, the limit is %d", ErrTooManyServices, n, m.opts.limits.Services)
 	}
-	if m.journal != nil && m.journal.stuck() {
+	if m.journal != nil && m.journal.Stuck() {
 		return nil, ErrDegraded
 	}
 	merged, err := m.opts.limits.merge(ErrInvalidRegistration, nil, reg.Metadata)
@@ -201,7 +201,7 @@ func (m *Manager) takeOver(name string, now instant) *record {
 // free reports whether r is dead and may be taken over. One that registered a
 // moment ago has yet to beat: it is not free for another. mu is held.
 func (r *record) free(now instant) bool {
-	return r.ended() && (r.claimed == 0 || now.mono > r.claimed)
+	return r.ended() && (r.claimed == 0 || now.Mono > r.claimed)
 }
 
 // uuid is the form of the ids that are made up, here and by clients of other
@@ -271,7 +271,7 @@ func (m *Manager) dismiss(r *record, why fate, holds func(now instant) bool) (ti
 func (m *Manager) forgetDue(now instant) {
 	due := func(r *record, now instant) bool {
 		after := r.forgetAfter()
-		return !r.limbo && after != Never && r.ended() && now.mono-r.endedAt >= int64(after)
+		return !r.limbo && after != Never && r.ended() && now.Mono-r.endedAt >= int64(after)
 	}
 	for _, id := range m.registry.ids() {
 		r := m.registry.get(id)

@@ -82,11 +82,11 @@ func (m *Manager) claimNumbers(ctx context.Context, l *loaded) {
 	claim.Next, claim.Ended = claim.Next+reserve, false
 	at := l.until // nobody listened since
 	if at == 0 {
-		at = m.now().wall / int64(time.Millisecond)
+		at = m.now().Wall / int64(time.Millisecond)
 	}
 	ctx, cancel := context.WithTimeout(ctx, durableWithin)
 	defer cancel()
-	row, err := aliveRow(at, &claim).row()
+	row, err := rowOf(aliveRow(at, &claim))
 	if err == nil {
 		err = m.try(ctx, Batch{Epoch: 1, Put: []Row{row}})
 	}
@@ -104,14 +104,14 @@ func (m *Manager) takeUp(l *loaded) {
 	redone := l.redone
 	m.registry.mu.Lock()
 	now := m.now()
-	wall := now.wall / int64(time.Millisecond)
+	wall := now.Wall / int64(time.Millisecond)
 	m.logAbsence(m.resume(l, now))
-	m.resumeNotices(l) // before anything new is owed
-	m.oweAgain(l, redone.events)
-	m.journal.note(now.mono, redone.runs, nil)
-	m.journal.put(now.mono, l.strays()...)
+	m.alerts.resumeNotices(l) // before anything new is owed
+	m.alerts.oweAgain(l, redone.events)
+	m.journal.Note(now.Mono, redone.runs, nil)
+	m.journal.Put(now.Mono, l.strays()...)
 	for id := range redone.gone {
-		m.journal.put(now.mono, deletions(string(id))...)
+		m.journal.Put(now.Mono, deletions(string(id))...)
 	}
 	for _, s := range l.services {
 		imported := s.Version == 0
@@ -128,8 +128,8 @@ func (m *Manager) takeUp(l *loaded) {
 		r.mu.Unlock()
 	}
 	m.recollect(l)
-	for _, p := range *m.posts.Load() {
-		m.resumePost(p, l.ledger, func(id ServiceID) *record { return m.registry.byID[id] })
+	for _, p := range *m.alerts.posts.Load() {
+		m.alerts.resumePost(p, l.ledger, func(id ServiceID) *record { return m.registry.byID[id] })
 	}
 	m.judge.born = max(m.judge.born, wall)
 	waited := m.stage.CompareAndSwap(stageLoading, stageStarted)
@@ -146,7 +146,7 @@ func (m *Manager) takeUp(l *loaded) {
 		}
 		m.proclaim(EventStorageDamaged, fmt.Sprintf("%d rows of the storage cannot be read; they are left as they are", n), 0)
 	}
-	if away := time.Duration(m.now().mono - m.began.Load()); away > loadPatience {
+	if away := time.Duration(m.now().Mono - m.began.Load()); away > loadPatience {
 		m.proclaim(EventStorageBack, "the storage could be read at last", away)
 	}
 	go m.write(m.storing) // ended by Stop
@@ -167,7 +167,7 @@ func (m *Manager) resume(l *loaded, now instant) absence {
 	if l.until == 0 {
 		// If anybody listened it was another program, at least until the latest
 		// heartbeat that it stored.
-		l.until = now.wall / int64(time.Millisecond)
+		l.until = now.Wall / int64(time.Millisecond)
 		latest := int64(0)
 		for _, s := range l.services {
 			latest = max(latest, s.LastHeartbeat.UnixMilli())
@@ -177,13 +177,13 @@ func (m *Manager) resume(l *loaded, now instant) absence {
 		}
 	}
 	// A clock that is behind the one of then says nothing of the time between.
-	l.until = min(l.until, now.wall/int64(time.Millisecond))
+	l.until = min(l.until, now.Wall/int64(time.Millisecond))
 	m.past = past{l.until, now}
 	gone := make([]absence, len(l.absences))
 	for i, a := range l.absences {
-		gone[i] = absence{from: m.past.at(a.From), back: m.past.at(a.Back), lost: a.Lost, cut: a.Cut}
+		gone[i] = absence{From: m.past.at(a.From), Back: m.past.at(a.Back), Lost: a.Lost, Cut: a.Cut}
 	}
-	return m.judge.absences.resume(gone, m.past.at(l.until), now, l.whole, killed)
+	return m.judge.absences.Resume(gone, m.past.at(l.until), now, l.whole, killed)
 }
 
 // past turns stored times into instants.
@@ -195,9 +195,9 @@ type past struct {
 // at is the instant of a wall ms. What was before we listened last was before
 // now, whatever became of the wall clock: no time passes backwards.
 func (p past) at(ms int64) instant {
-	now := p.now.wall / int64(time.Millisecond)
+	now := p.now.Wall / int64(time.Millisecond)
 	ago := max(0, p.until-ms) + max(0, now-max(ms, p.until))
-	return instant{mono: p.now.mono - ago*int64(time.Millisecond), wall: ms * int64(time.Millisecond)}
+	return instant{Mono: p.now.Mono - ago*int64(time.Millisecond), Wall: ms * int64(time.Millisecond)}
 }
 
 // restore makes a record of a stored service, or gives what is stored to the one
@@ -253,24 +253,24 @@ func (m *Manager) fill(r *record, s *storedService, l *loaded, fresh bool) {
 	if !r.reported.Valid() {
 		r.reported = s.Status
 	}
-	r.armed, r.armedAt, r.endedAt = s.Armed, m.past.at(s.ArmedAt).mono, m.past.at(s.EndedAt).mono
+	r.armed, r.armedAt, r.endedAt = s.Armed, m.past.at(s.ArmedAt).Mono, m.past.at(s.EndedAt).Mono
 	r.transitions, r.incidents, r.errors, r.oldest = s.Transitions, s.Incidents, s.Errors, s.Oldest
 	r.runBeats, r.noted = s.RunBeats, s.Beats
 	if i := s.Incident; i != nil {
 		r.incident = i.incident()
-		r.incident.start = m.past.at(i.StartedAt).mono
+		r.incident.start = m.past.at(i.StartedAt).Mono
 		if r.incident.id == "" {
 			r.incident.id = r.incidentID(r.incidents)
 		}
 	}
-	r.turned = side{since: m.past.at(s.Since).mono, beats: s.Beats}
+	r.turned = side{since: m.past.at(s.Since).Mono, beats: s.Beats}
 	if r.incident != nil {
 		r.turned = side{bad: true, since: r.incident.start, beats: s.Beats}
 	}
 	if t := s.Turned; t != nil {
-		r.turned.since, r.turned.beats, r.turned.quiet, r.turned.missed = m.past.at(t.At).mono, t.Beats, t.Quiet, t.Missed
+		r.turned.since, r.turned.beats, r.turned.quiet, r.turned.missed = m.past.at(t.At).Mono, t.Beats, t.Quiet, t.Missed
 	}
-	r.turned.silent = m.past.at(s.Since).mono
+	r.turned.silent = m.past.at(s.Since).Mono
 	if r.side = s.Side; r.side == "" {
 		r.side = r.spanState()
 	}
@@ -279,17 +279,17 @@ func (m *Manager) fill(r *record, s *storedService, l *loaded, fresh bool) {
 	// One that was judged and is as it was before would be judged for ever.
 	judged := s.Judged && (s.Status == StatusStale || s.Status == StatusUnknown)
 	if s.Beats > 0 {
-		last = m.past.at(s.LastHeartbeat.UnixMilli()).mono
+		last = m.past.at(s.LastHeartbeat.UnixMilli()).Mono
 	}
 	if at, ok := l.seen[string(s.ID)]; ok && at >= r.created {
 		if at > l.until+aliveEvery/int64(time.Millisecond) {
 			// Nobody was heard after we listened last: a clock was ahead. The storage
 			// would keep that for ever, and take every earlier time for older.
 			at = l.until
-			m.journal.put(m.past.now.mono, &entry{Key: Key{KindSeen, string(s.ID)}, service: string(s.ID), delete: true})
+			m.journal.Put(m.past.now.Mono, &entry{Key: key(KindSeen, string(s.ID)), Service: string(s.ID), Delete: true})
 			resight = true
 		}
-		if seen := m.past.at(at).mono; seen > last {
+		if seen := m.past.at(at).Mono; seen > last {
 			last = seen
 			judged = judged && seen <= r.armedAt
 		}
@@ -357,7 +357,7 @@ func (m *Manager) recall(asked context.Context, r *record) {
 	if m.journal == nil {
 		return
 	}
-	now := m.now().mono
+	now := m.now().Mono
 	r.mu.Lock()
 	done, born := r.recalled || now < r.recallAt, r.born
 	r.mu.Unlock()
@@ -375,7 +375,7 @@ func (m *Manager) recall(asked context.Context, r *record) {
 				return // who asked has gone, which says nothing of the storage
 			}
 			r.mu.Lock()
-			r.recallAt = m.now().mono + recallRest
+			r.recallAt = m.now().Mono + recallRest
 			r.mu.Unlock()
 			m.log.Warn("events of a service cannot be read", "service", r.id, "err", err)
 			return
@@ -415,7 +415,7 @@ func (m *Manager) recall(asked context.Context, r *record) {
 func (m *Manager) beginLoading() *loading {
 	ctx, cancel := context.WithCancel(m.storing)
 	m.loading = &loading{done: make(chan struct{}), first: make(chan error, 1), cancel: cancel}
-	m.began.Store(max(1, m.now().mono))
+	m.began.Store(max(1, m.now().Mono))
 	m.stage.Store(stageLoading)
 	go m.load(ctx, m.loading)
 	return m.loading

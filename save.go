@@ -3,6 +3,8 @@ package laneswap
 import (
 	"strconv"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/journal"
 )
 
 // What is to be stored is noted here, in the critical section that changed it.
@@ -45,7 +47,7 @@ func (m *Manager) note(r *record, vital bool, happened []*entry, more ...*entry)
 	log = append(log, happened...)
 	now := int64(time.Since(m.base))
 	if r.gone != alive {
-		return m.journal.note(now, log, r.erased())
+		return m.journal.Note(now, log, r.erased())
 	}
 	state := m.judge.state(r)
 	size := len(r.message)
@@ -53,9 +55,9 @@ func (m *Manager) note(r *record, vital bool, happened []*entry, more ...*entry)
 		size += footprint(r.metadata)
 	}
 	for _, e := range happened {
-		if ev, ok := e.data.(*storedEvent); ok {
+		if ev, ok := e.Data.(*storedEvent); ok {
 			ev.State = state
-			e.size += size
+			e.Size += size
 			if !r.unsaid {
 				bare := *state
 				bare.Metadata, bare.Bare = nil, true
@@ -64,9 +66,9 @@ func (m *Manager) note(r *record, vital bool, happened []*entry, more ...*entry)
 		}
 	}
 	r.unsaid, r.noted = false, r.cell.beats.Load()
-	ticket = m.journal.note(now, log, append([]*entry{{
-		Key: Key{KindService, string(r.id)}, service: string(r.id), at: r.created, open: true,
-		data: state, size: size, vital: vital,
+	ticket = m.journal.Note(now, log, append([]*entry{{
+		Key: key(KindService, string(r.id)), Service: string(r.id), At: r.created, Open: true,
+		Data: state, Size: size, Vital: vital,
 	}}, more...))
 	if vital {
 		r.ticket.Store(ticket)
@@ -76,24 +78,25 @@ func (m *Manager) note(r *record, vital bool, happened []*entry, more ...*entry)
 
 // runEntry is a run that is over.
 func runEntry(id ServiceID, run span) *entry {
-	return &entry{Key: Key{kindSpan, run.rowID(id)}, service: string(id), at: run.to, data: run.stored(), size: len(run.message)}
+	return &entry{Policy: journal.Policy{Keep: 2}, Key: key(kindSpan, run.rowID(id)), Service: string(id), At: run.to, Data: run.stored(), Size: len(run.message)}
 }
 
 // eventEntry is an event. It is vital: what made it waits for the state that
 // follows.
 func eventEntry(ev *Event) *entry {
 	return &entry{
-		Key: Key{KindEvent, ev.ID}, service: string(ev.Service), at: ev.At.UnixMilli(),
-		data: &storedEvent{Version: storedVersion, Event: ev}, size: len(ev.Message), vital: true,
+		Policy: journal.Policy{Insert: true, Keep: 2, Counted: true},
+		Key:    key(KindEvent, ev.ID), Service: string(ev.Service), At: ev.At.UnixMilli(),
+		Data: &storedEvent{Version: storedVersion, Event: ev}, Size: len(ev.Message), Vital: true,
 	}
 }
 
 // erased is what is to be deleted of r. r.mu is held.
 func (r *record) erased() []*entry {
 	gone := deletions(string(r.id))
-	gone[0].vital = true
+	gone[0].Vital = true
 	for n := r.oldest; n <= r.errors && n > 0; n++ {
-		gone = append(gone, &entry{Key: Key{KindError, r.errorID(n)}, service: string(r.id), delete: true})
+		gone = append(gone, &entry{Key: key(KindError, r.errorID(n)), Service: string(r.id), Delete: true})
 	}
 	return gone
 }
@@ -103,7 +106,7 @@ func (r *record) erased() []*entry {
 func deletions(id string) []*entry {
 	var gone []*entry
 	for _, kind := range []Kind{KindService, kindBeats, KindSeen} {
-		gone = append(gone, &entry{Key: Key{kind, id}, service: id, delete: true})
+		gone = append(gone, &entry{Key: key(kind, id), Service: id, Delete: true})
 	}
 	return gone
 }
@@ -115,21 +118,22 @@ func (m *Manager) saveBeats(r *record) {
 	if len(said) == 0 {
 		return
 	}
-	m.journal.put(int64(time.Since(m.base)), &entry{
-		Key: Key{kindBeats, string(r.id)}, service: string(r.id), at: said[len(said)-1].Last.UnixMilli(), open: true,
-		data: &storedBeats{storedVersion, said}, size: speechBytes,
+	m.journal.Put(int64(time.Since(m.base)), &entry{
+		Key: key(kindBeats, string(r.id)), Service: string(r.id), At: said[len(said)-1].Last.UnixMilli(), Open: true,
+		Data: &storedBeats{storedVersion, said}, Size: speechBytes,
 	})
 }
 
 // logAbsence notes an absence of our own.
 func (m *Manager) logAbsence(gone absence) {
-	if m.journal == nil || !gone.lost || gone.length() < int64(time.Millisecond) {
+	if m.journal == nil || !gone.Lost || gone.Length() < int64(time.Millisecond) {
 		return // what was heard all the same needs no memory
 	}
-	from, back := gone.from.wall/int64(time.Millisecond), gone.back.wall/int64(time.Millisecond)
-	m.journal.note(int64(time.Since(m.base)), []*entry{{
-		Key: Key{kindAbsence, strconv.FormatInt(from, 36) + "-" + strconv.FormatInt(back, 36)},
-		at:  back, data: &storedAbsence{storedVersion, from, back, gone.lost, gone.cut},
+	from, back := gone.From.Wall/int64(time.Millisecond), gone.Back.Wall/int64(time.Millisecond)
+	m.journal.Note(int64(time.Since(m.base)), []*entry{{
+		Policy: journal.Policy{Insert: true},
+		Key:    key(kindAbsence, strconv.FormatInt(from, 36)+"-"+strconv.FormatInt(back, 36)),
+		At:     back, Data: &storedAbsence{storedVersion, from, back, gone.Lost, gone.Cut},
 	}}, nil)
 }
 
@@ -147,7 +151,7 @@ const (
 // aliveRow is the row that says until when we listened, and which number no event
 // has had yet.
 func aliveRow(at int64, a *storedAlive) *entry {
-	return &entry{Key: Key{kindAlive, "alive"}, at: at, open: true, data: a}
+	return &entry{Key: key(kindAlive, "alive"), At: at, Open: true, Data: a}
 }
 
 // aliveAt says that we listened until seen. exact says that no more events come. It is
@@ -162,7 +166,7 @@ func (m *Manager) aliveAt(seen instant, exact bool) *entry {
 	m.registry.mu.RLock()
 	born := m.judge.born
 	m.registry.mu.RUnlock()
-	return aliveRow(seen.wall/int64(time.Millisecond), &storedAlive{storedVersion, name, next, born, exact})
+	return aliveRow(seen.Wall/int64(time.Millisecond), &storedAlive{storedVersion, name, next, born, exact})
 }
 
 // sighting is a service whose last heartbeat the storage is to be told of.
@@ -185,7 +189,7 @@ func (m *Manager) sightings(all bool) []sighting {
 		if last <= r.seen.Load() || r.cell.beats.Load() == 0 {
 			continue
 		}
-		out = append(out, sighting{r, string(r.id), last, m.judge.absences.wall(last) / int64(time.Millisecond)})
+		out = append(out, sighting{r, string(r.id), last, m.judge.absences.Wall(last) / int64(time.Millisecond)})
 	}
 	return out
 }

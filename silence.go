@@ -80,38 +80,38 @@ const (
 )
 
 // checkSelf says in a few sentences whether it is us that cannot hear.
-func (m *Manager) checkSelf(ctx context.Context) string {
-	m.checks.mu.Lock()
-	defer m.checks.mu.Unlock()
-	now := m.now()
-	if m.checks.finding != "" && now.mono-m.checks.at < checkFresh {
-		return m.checks.finding
+func (a *alerts) checkSelf(ctx context.Context) string {
+	a.checks.mu.Lock()
+	defer a.checks.mu.Unlock()
+	now := a.now()
+	if a.checks.finding != "" && now.Mono-a.checks.at < checkFresh {
+		return a.checks.finding
 	}
-	parts := []string{m.hearing(now), m.pauses(now)}
-	if m.journal != nil {
-		if h := m.Health().Storage; h.State != "ok" {
+	parts := []string{a.hearing(now), a.pauses(now)}
+	if a.journal != nil {
+		if h := a.storageHealth(); h.State != "ok" {
 			parts = append(parts, "the storage is "+h.State)
 		}
 	}
-	for i, check := range m.opts.selfChecks {
-		if text := m.checks.ask(ctx, i, check); text != "" {
+	for i, check := range a.opts.selfChecks {
+		if text := a.checks.ask(ctx, i, check); text != "" {
 			parts = append(parts, text)
 		}
 	}
-	m.checks.at, m.checks.finding = now.mono, "Self-check: "+strings.Join(parts, "; ")+"."
-	return m.checks.finding
+	a.checks.at, a.checks.finding = now.Mono, "Self-check: "+strings.Join(parts, "; ")+"."
+	return a.checks.finding
 }
 
 // hearing says whether anybody is heard.
-func (m *Manager) hearing(now instant) string {
+func (a *alerts) hearing(now instant) string {
 	latest, heard, all := int64(0), 0, 0
-	for _, r := range m.registry.all() {
+	for _, r := range a.registry.all() {
 		all++
 		if r.cell.beats.Load() == 0 {
 			continue
 		}
 		last := r.cell.last.Load()
-		if now.mono-last < massWithin {
+		if now.Mono-last < massWithin {
 			heard++
 		}
 		if latest == 0 || last > latest {
@@ -120,18 +120,18 @@ func (m *Manager) hearing(now instant) string {
 	}
 	text := fmt.Sprintf("%d of %s heard in the last minute", heard, plural(all, "service"))
 	if latest != 0 {
-		text += fmt.Sprintf(", the latest heartbeat %v ago", roundly(time.Duration(max(0, now.mono-latest))))
+		text += fmt.Sprintf(", the latest heartbeat %v ago", roundly(time.Duration(max(0, now.Mono-latest))))
 	}
 	return text
 }
 
 // pauses says whether LaneSwap itself stood still of late.
-func (m *Manager) pauses(now instant) string {
-	gone, ok := m.judge.absences.newest()
-	if !ok || now.mono-gone.back.mono > int64(5*time.Minute) || gone.length() < int64(100*time.Millisecond) {
+func (a *alerts) pauses(now instant) string {
+	gone, ok := a.judge.absences.Newest()
+	if !ok || now.Mono-gone.Back.Mono > int64(5*time.Minute) || gone.Length() < int64(100*time.Millisecond) {
 		return "LaneSwap itself has not paused in the last 5 minutes"
 	}
-	return fmt.Sprintf("LaneSwap itself could not hear for %v until %s", roundly(time.Duration(gone.length())), clock(time.Unix(0, gone.back.wall)))
+	return fmt.Sprintf("LaneSwap itself could not hear for %v until %s", roundly(time.Duration(gone.Length())), stamp(time.Unix(0, gone.Back.Wall)))
 }
 
 // ask runs one check of the program around; it may hang or panic. One that has not

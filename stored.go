@@ -107,7 +107,7 @@ func (i *incident) stored() *storedIncident {
 
 // state is what is to be stored of r; mu is held.
 func (j *judge) state(r *record) *storedService {
-	last, wall := r.cell.last.Load(), func(mono int64) int64 { return j.absences.wall(mono) / int64(time.Millisecond) }
+	last, wall := r.cell.last.Load(), func(mono int64) int64 { return j.absences.Wall(mono) / int64(time.Millisecond) }
 	s := &storedService{
 		Version: storedVersion, ID: r.id, Name: r.reg.Name, Status: r.status, Message: r.message, Metadata: r.metadata,
 		CreatedAt: wallTime(r.created), Made: r.made, Born: r.born, Since: r.since, Stamped: r.stamped,

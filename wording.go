@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/outbox"
 )
 
 // maxTextItems is how many lines the text of a digest has.
@@ -111,13 +113,13 @@ func (i *Item) describe() string {
 	case ev.Kind == EventRemoved:
 		fmt.Fprintf(&b, " was removed while %s, bad for %s", ev.From, roundly(ev.Duration))
 	case i.Flapping > 0:
-		fmt.Fprintf(&b, " is flapping, %s, and is %s now", changesIn(i.Flapping), ev.To)
+		fmt.Fprintf(&b, " is flapping, %s, and is %s now", outbox.ChangesIn(i.Flapping), ev.To)
 	case i.Reminder > 0:
-		fmt.Fprintf(&b, " is still %s, bad for %s, since %s", ev.To, roundly(i.Reminder), clock(ev.StartedAt))
+		fmt.Fprintf(&b, " is still %s, bad for %s, since %s", ev.To, roundly(i.Reminder), stamp(ev.StartedAt))
 	case ev.Kind == EventRecovered && len(i.Earlier) > 0:
-		fmt.Fprintf(&b, " was %s for %s, since %s, and is %s %s", i.worst(), roundly(ev.Duration), clock(ev.StartedAt), ev.To, i.again())
+		fmt.Fprintf(&b, " was %s for %s, since %s, and is %s %s", i.worst(), roundly(ev.Duration), stamp(ev.StartedAt), ev.To, i.again())
 	case ev.Kind == EventRecovered:
-		fmt.Fprintf(&b, " recovered and is %s after %s, since %s", ev.To, roundly(ev.Duration), clock(ev.StartedAt))
+		fmt.Fprintf(&b, " recovered and is %s after %s, since %s", ev.To, roundly(ev.Duration), stamp(ev.StartedAt))
 	case ev.Kind == EventUnheard:
 		fmt.Fprintf(&b, " is unknown, was %s (%s)", ev.From, Sanitize(ev.Cause))
 	default:
@@ -137,7 +139,7 @@ func (i *Item) describe() string {
 		if i.Reminder > 0 {
 			until = ev.StartedAt.Add(i.Reminder)
 		}
-		fmt.Fprintf(&b, ", silent since %s for %s", clock(ev.SilentSince), roundly(until.Sub(ev.SilentSince)))
+		fmt.Fprintf(&b, ", silent since %s for %s", stamp(ev.SilentSince), roundly(until.Sub(ev.SilentSince)))
 	}
 	if ev.Message != "" {
 		fmt.Fprintf(&b, ": %s", Sanitize(ev.Message))
@@ -153,7 +155,7 @@ func (i *Item) describe() string {
 		fmt.Fprintf(&b, "; %s before that, %s", plural(n, "incident"), over)
 	}
 	if end := i.end(); end != nil {
-		fmt.Fprintf(&b, "; the incident since %s ended after %s", clock(end.StartedAt), roundly(end.Duration))
+		fmt.Fprintf(&b, "; the incident since %s ended after %s", stamp(end.StartedAt), roundly(end.Duration))
 	}
 	if i.Flapping > 0 && ev.Kind != EventRemoved {
 		b.WriteString("; what follows is told every 15 minutes")
@@ -226,4 +228,4 @@ func shown(name string) string { return strings.TrimSpace(Sanitize(name)) }
 
 func roundly(d time.Duration) time.Duration { return d.Round(time.Second / 10) }
 
-func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

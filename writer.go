@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/journal"
 )
 
 // How the writer treats a storage.
@@ -12,7 +14,7 @@ const (
 	commitTimeout = 10 * time.Second // of one try
 	commitPause   = 50 * time.Millisecond
 	commitRest    = 5 * time.Second   // the pause between two tries doubles up to this
-	durableWithin = 5 * time.Second   // after it the storage is away
+	durableWithin = journal.Patience  // after it the storage is away
 	commitSlow    = durableWithin / 2 // a try that fails after it was too large
 	commitLeast   = 10                // rows that are offered at once, to whatever storage
 	pruneRows     = 500               // of a kind that are pruned at once
@@ -52,7 +54,7 @@ func (m *Manager) write(ctx context.Context) {
 			return
 		}
 		select {
-		case <-m.journal.wake:
+		case <-m.journal.Wake:
 		case <-ticker.C:
 			w.round()
 		case <-m.flush:
@@ -85,7 +87,7 @@ func (t turns) of(r *record) bool { return uint64(r.born)*0x9e3779b97f4a7c15>>32
 // seen; and what they said, of a part of them, so that each has its turn at the
 // rhythm of housekeeping, and what somebody waits for never stands behind all.
 func (w *writer) round() {
-	m, now := w.m, w.m.now().mono
+	m, now := w.m, w.m.now().Mono
 	w.due = now + aliveEvery
 	if w.said.next() {
 		w.count.next()
@@ -96,7 +98,7 @@ func (w *writer) round() {
 	}
 	// Only the first few absences since a service's last beat count: while they
 	// are young, every beat matters.
-	w.all = w.all || now < m.judge.absences.latestBack()+eagerFor
+	w.all = w.all || now < m.judge.absences.LatestBack()+eagerFor
 	w.look = true
 }
 
@@ -109,7 +111,7 @@ func (w *writer) gather() (part []sighting, alive *entry) {
 		w.heard = w.m.sightings(w.all)
 		w.look, w.all = false, false
 	}
-	n := min(len(w.heard), 5*batchRows)
+	n := min(len(w.heard), 5*journal.BatchRows)
 	part, w.heard = w.heard[:n:n], w.heard[n:]
 	if len(w.heard) == 0 {
 		alive, w.alive = w.alive, nil
@@ -121,15 +123,16 @@ func (w *writer) gather() (part []sighting, alive *entry) {
 func (w *writer) drain(ctx context.Context) {
 	m := w.m
 	for ctx.Err() == nil {
-		if m.now().mono >= w.due && !w.last {
+		if m.now().Mono >= w.due && !w.last {
 			w.round() // changes may never pause for as long as a commit takes
 		}
 		m.observe(m.now())
-		w.until = m.judge.absences.observed() // before the log is taken: after it, an absence would come later
-		f := m.journal.next(m.now().mono, w.gather)
-		if f == nil {
+		w.until = m.judge.absences.Observed() // before the log is taken: after it, an absence would come later
+		taken := m.journal.Next(m.now().Mono, w.gather)
+		if taken == nil {
 			return
 		}
+		f := newFlight(taken)
 		for _, err := range f.broken {
 			m.log.Error("a row is not one that can be stored", "err", err)
 		}
@@ -140,7 +143,7 @@ func (w *writer) drain(ctx context.Context) {
 		if !w.commit(ctx, f) {
 			return
 		}
-		for _, s := range f.seen {
+		for _, s := range f.Seen {
 			s.r.seen.Store(s.mono)
 		}
 		m.stored(w.took)
@@ -155,10 +158,10 @@ func (w *writer) commit(ctx context.Context, f *flight) bool {
 	pause := commitPause
 	w.took = 0
 	for said := false; ; said = true {
-		begun := m.now().mono
+		begun := m.now().Mono
 		part, rest := f.batch.cut(w.most)
 		err := m.try(ctx, part)
-		took := time.Duration(m.now().mono - begun)
+		took := time.Duration(m.now().Mono - begun)
 		w.fit(part.size(), took, err == nil)
 		switch {
 		case err == nil:
@@ -172,7 +175,7 @@ func (w *writer) commit(ctx context.Context, f *flight) bool {
 			return false
 		case errors.Is(err, ErrFenced):
 			m.log.Error("a newer writer has the storage; nothing is stored any more", "err", err)
-			m.journal.fence()
+			m.journal.Fence()
 			m.storageAway("a newer writer has the storage; nothing is stored any more")
 			return false
 		case errors.Is(err, ErrExists):
@@ -181,7 +184,7 @@ func (w *writer) commit(ctx context.Context, f *flight) bool {
 			}
 			m.log.Error("storage says that a row exists, and none does", "err", err)
 		case !said:
-			m.log.Error("storage does not take what it is given; it is offered again", "rows", len(f.entries), "err", err)
+			m.log.Error("storage does not take what it is given; it is offered again", "rows", len(f.Entries), "err", err)
 		}
 		timer := time.NewTimer(pause)
 		select {
@@ -201,7 +204,7 @@ func (w *writer) fit(rows int, took time.Duration, taken bool) {
 	case !taken && took >= commitSlow:
 		w.most = max(commitLeast, rows/2)
 	case taken && took < commitSlow && w.most > 0:
-		if w.most *= 2; w.most >= 10*batchRows {
+		if w.most *= 2; w.most >= 10*journal.BatchRows {
 			w.most = 0
 		}
 	}
@@ -259,10 +262,10 @@ func (m *Manager) prune(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if _, _, _, fenced := m.journal.backlog(); fenced {
+		if _, _, _, fenced := m.journal.Backlog(); fenced {
 			return
 		}
-		m.bury()
+		m.alerts.bury()
 		for _, kind := range pruned {
 			for range pruneSteps {
 				n, err := m.pruneStep(ctx, kind)
@@ -285,6 +288,6 @@ func (m *Manager) pruneStep(ctx context.Context, kind Kind) (n int, err error) {
 			err = fmt.Errorf("%w: panic: %v", ErrStorage, p)
 		}
 	}()
-	before := m.judge.absences.wall(m.now().mono) - int64(m.opts.retention)
+	before := m.judge.absences.Wall(m.now().Mono) - int64(m.opts.retention)
 	return m.opts.storage.Prune(ctx, kind, wallTime(before/int64(time.Millisecond)), pruneRows)
 }

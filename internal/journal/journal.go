@@ -1,4 +1,4 @@
-package laneswap
+package journal
 
 import (
 	"sync"
@@ -6,35 +6,45 @@ import (
 	"time"
 )
 
+// Patience is how long anybody waits for a commit; a storage that takes longer is away.
+const Patience = 5 * time.Second
+
 // Bounds of what waits to be stored.
 const (
 	backlogRows  = 100_000   // beyond it a service keeps its first and last transition
 	backlogBytes = 256 << 20 // of text in them
-	batchRows    = 1000      // committed together at most
+	BatchRows    = 1000      // committed together at most
 	entryFrame   = 300       // what an entry costs besides its text, about
 )
 
-// entry is a row that waits to be stored. It becomes a row when it is committed:
-// nothing of what it points to is changed after it was made.
-type entry struct {
+// Key is the identity of a row.
+type Key struct{ Kind, ID string }
+
+// Entry is a row that waits to be stored. Nothing of what it points to is changed
+// after it was made.
+type Entry struct {
 	Key
-	service string
-	at      int64 // wall ms
-	open    bool
-	data    any // what the row holds, before it is JSON
-	delete  bool
-	vital   bool // somebody may wait for it
-	size    int
+	Service string
+	At      int64 // wall ms
+	Open    bool
+	Data    any // what the row holds, before it is encoded
+	Delete  bool
+	Vital   bool // somebody may wait for it
+	Size    int  // bytes of text
+	Policy
 	// state is that of the service right after what happened; last says that nothing
 	// more happened in the same change. For what is in the log.
-	state  *entry
+	state  *Entry
 	last   bool
 	ticket uint64
 }
 
-func (e *entry) row() (Row, error) {
-	data, err := encode(e.data)
-	return Row{Kind: e.Kind, ID: e.ID, Service: e.service, At: wallTime(e.at), Open: e.open, Data: data}, err
+// Policy is how entries of a kind are treated.
+type Policy struct {
+	Insert  bool // stored once and never replaced
+	Amended bool // its content may still change while it waits, and after
+	Keep    int  // how many of a service wait in a full backlog; 0 for all
+	Counted bool // where one of them is dropped, that is told
 }
 
 // journal decides what to commit next. It has no clock, no goroutine and no
@@ -45,15 +55,15 @@ func (e *entry) row() (Row, error) {
 // order in which they were noted. A state that is noted again takes the place of
 // the one that waits, so states are bounded by the services; where only a part of
 // the log goes, the states go with it that followed from that part.
-type journal struct {
+type Journal[S any] struct {
 	mu     sync.Mutex
-	log    []*entry         // events, absences, ended runs, errors, notices: in order, each once
+	log    []*Entry         // events, absences, ended runs, errors, notices: in order, each once
 	logged map[string]int   // how many of them there are of a service
-	states []*entry         // puts and deletes of what changes, in the order of the first note; nil where taken
-	latest map[Key]*entry   // those of states
+	states []*Entry         // puts and deletes of what changes, in the order of the first note; nil where taken
+	latest map[Key]*Entry   // those of states
 	full   map[string]*tail // by service, once the backlog was full
 	lost   map[string]int   // transitions that were not kept, by service
-	owing  map[Key]*entry   // notices in the log
+	owing  map[Key]*Entry   // notices in the log
 	owed   map[Key]bool     // open notices that are stored, or in flight
 	bytes  int
 	tired  int64 // mono: since when the oldest waits; 0 for none
@@ -61,23 +71,24 @@ type journal struct {
 	ticket  uint64 // of the latest note
 	vital   uint64 // of the latest that somebody may wait for
 	away    int64  // mono: since when the storage is degraded; 0 when it is not
-	flying  *flight
-	wake    chan struct{} // holds one token when there is something to do
+	flying  *Flight[S]
+	Wake    chan struct{} // holds one token when there is something to do
 	changed chan struct{} // closed when something was committed, or the storage degraded
 	stopped bool          // fenced: nothing is committed any more
 	stored  atomic.Uint64 // the ticket up to which all is stored, for asking without the lock
 }
 
-func newJournal() *journal {
-	return &journal{
-		latest: map[Key]*entry{}, logged: map[string]int{}, owing: map[Key]*entry{}, owed: map[Key]bool{}, lost: map[string]int{},
-		wake: make(chan struct{}, 1), changed: make(chan struct{}),
+// New makes an empty journal; S is what a sighting is.
+func New[S any]() *Journal[S] {
+	return &Journal[S]{
+		latest: map[Key]*Entry{}, logged: map[string]int{}, owing: map[Key]*Entry{}, owed: map[Key]bool{}, lost: map[string]int{},
+		Wake: make(chan struct{}, 1), changed: make(chan struct{}),
 	}
 }
 
-// note notes a change: what happened, and the states that it led to. The first of
+// Note notes a change: what happened, and the states that it led to. The first of
 // states is that of the service. It returns the ticket to wait with.
-func (j *journal) note(now int64, log, states []*entry) (ticket uint64) {
+func (j *Journal[S]) Note(now int64, log, states []*Entry) (ticket uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for i, e := range log {
@@ -94,46 +105,48 @@ func (j *journal) note(now int64, log, states []*entry) (ticket uint64) {
 	return ticket
 }
 
-// put notes states that are to be stored, or to be deleted.
-func (j *journal) put(now int64, entries ...*entry) (ticket uint64) { return j.note(now, nil, entries) }
+// Put notes states that are to be stored, or to be deleted.
+func (j *Journal[S]) Put(now int64, entries ...*Entry) (ticket uint64) {
+	return j.Note(now, nil, entries)
+}
 
 // happened puts one into the log; mu is held.
-func (j *journal) happened(now int64, e *entry) uint64 {
+func (j *Journal[S]) happened(now int64, e *Entry) uint64 {
 	j.number(now, e)
 	if j.crowded() && j.thin(e) {
 		return e.ticket
 	}
 	j.log = append(j.log, e)
-	if e.Kind == kindOutbox {
+	if e.Amended {
 		j.owing[e.Key] = e
 	}
-	j.logged[e.service]++
-	j.bytes += e.size
+	j.logged[e.Service]++
+	j.bytes += e.Size
 	return e.ticket
 }
 
 // place notes one state; mu is held.
-func (j *journal) place(now int64, e *entry) uint64 {
+func (j *Journal[S]) place(now int64, e *Entry) uint64 {
 	j.number(now, e)
 	if old := j.latest[e.Key]; old != nil {
-		j.bytes += e.size - old.size
+		j.bytes += e.Size - old.Size
 		ticket := e.ticket
-		e.ticket, e.vital = old.ticket, e.vital || old.vital
+		e.ticket, e.Vital = old.ticket, e.Vital || old.Vital
 		*old = *e // it keeps its place and its age
 		return ticket
 	}
 	j.latest[e.Key] = e
 	j.states = append(j.states, e)
-	j.bytes += e.size
+	j.bytes += e.Size
 	return e.ticket
 }
 
 // number gives an entry its ticket; mu is held.
-func (j *journal) number(now int64, e *entry) {
+func (j *Journal[S]) number(now int64, e *Entry) {
 	j.ticket++
 	e.ticket = j.ticket
-	e.size += entryFrame
-	if e.vital {
+	e.Size += entryFrame
+	if e.Vital {
 		j.vital = j.ticket
 	}
 	if j.tired == 0 {
@@ -142,35 +155,35 @@ func (j *journal) number(now int64, e *entry) {
 	j.nudge()
 }
 
-func (j *journal) nudge() {
+func (j *Journal[S]) nudge() {
 	select {
-	case j.wake <- struct{}{}:
+	case j.Wake <- struct{}{}:
 	default:
 	}
 }
 
 // waiting is how many rows wait; mu is held.
-func (j *journal) waiting() int { return len(j.log) + len(j.latest) }
+func (j *Journal[S]) waiting() int { return len(j.log) + len(j.latest) }
 
-// roomy reports whether there is room for what can be refused.
-func (j *journal) roomy() bool {
+// Roomy reports whether there is room for what can be refused.
+func (j *Journal[S]) Roomy() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.waiting() < backlogRows && j.bytes < backlogBytes
 }
 
-// stuck reports whether there is no room, and none is being made.
-func (j *journal) stuck() bool {
+// Stuck reports whether there is no room, and none is being made.
+func (j *Journal[S]) Stuck() bool {
 	j.mu.Lock()
 	away := j.away != 0
 	j.mu.Unlock()
-	return away && !j.roomy()
+	return away && !j.Roomy()
 }
 
-// landed says that the storage has taken the flight, and how long that took. It
+// Landed says that the storage has taken the flight, and how long that took. It
 // returns how long it was away, if it was, and what was lost meanwhile, once all
 // that waited is stored. One that is too slow for anybody to wait for is away.
-func (j *journal) landed(now int64, took time.Duration) (back bool, away time.Duration, lost map[string]int) {
+func (j *Journal[S]) Landed(now int64, took time.Duration) (back bool, away time.Duration, lost map[string]int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.flying = nil
@@ -180,10 +193,10 @@ func (j *journal) landed(now int64, took time.Duration) (back bool, away time.Du
 	if waiting > 0 {
 		j.tired = max(1, now)
 	}
-	if waiting < batchRows {
+	if waiting < BatchRows {
 		lost, j.lost = j.lost, map[string]int{}
 	}
-	if j.away != 0 && waiting < batchRows && took < durableWithin/2 {
+	if j.away != 0 && waiting < BatchRows && took < Patience/2 {
 		back, away = true, time.Duration(now-j.away)
 		j.away = 0
 	}
@@ -192,13 +205,13 @@ func (j *journal) landed(now int64, took time.Duration) (back bool, away time.Du
 }
 
 // broadcast wakes all who wait for a commit; mu is held.
-func (j *journal) broadcast() {
+func (j *Journal[S]) broadcast() {
 	close(j.changed)
 	j.changed = make(chan struct{})
 }
 
 // committed is the ticket up to which all is stored; mu is held.
-func (j *journal) committed() uint64 {
+func (j *Journal[S]) committed() uint64 {
 	if j.stopped {
 		return j.stored.Load() // whatever waited was dropped, and is not stored
 	}
@@ -215,17 +228,17 @@ func (j *journal) committed() uint64 {
 	return done
 }
 
-// await reports whether all up to a ticket is stored, and if not, what to wait
+// Await reports whether all up to a ticket is stored, and if not, what to wait
 // for and whether the storage is away.
-func (j *journal) await(ticket uint64) (stored bool, more <-chan struct{}, away bool) {
+func (j *Journal[S]) Await(ticket uint64) (stored bool, more <-chan struct{}, away bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.committed() >= ticket, j.changed, j.away != 0 || j.stopped
 }
 
-// degrade says that the storage is away; false when that was known. It counts
+// Degrade says that the storage is away; false when that was known. It counts
 // from when the oldest note waits.
-func (j *journal) degrade(now int64) bool {
+func (j *Journal[S]) Degrade(now int64) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.away != 0 {
@@ -239,68 +252,76 @@ func (j *journal) degrade(now int64) bool {
 	return true
 }
 
-// overdue reports whether something has waited for too long, not counting a pause
+// Overdue reports whether something has waited for too long, not counting a pause
 // of our own that ended at back.
-func (j *journal) overdue(now, back int64) bool {
+func (j *Journal[S]) Overdue(now, back int64) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.away == 0 && j.tired != 0 && now-max(j.tired, back) >= int64(durableWithin)
+	return j.away == 0 && j.tired != 0 && now-max(j.tired, back) >= int64(Patience)
 }
 
-// paused reports whether a pause of our own ended a moment ago, at back: whatever
+// Paused reports whether a pause of our own ended a moment ago, at back: whatever
 // waited did not wait for the storage.
-func (j *journal) paused(now, back int64) bool {
+func (j *Journal[S]) Paused(now, back int64) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.tired != 0 && back > j.tired && now-back < int64(durableWithin)
+	return j.tired != 0 && back > j.tired && now-back < int64(Patience)
 }
 
-// fence says that a newer writer has the storage: nothing is committed any more.
-func (j *journal) fence() {
+// Fence says that a newer writer has the storage: nothing is committed any more.
+func (j *Journal[S]) Fence() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.stopped, j.flying = true, nil
 	j.broadcast()
 }
 
-// pending returns what of a kind and a service waits or is being committed.
-func (j *journal) pending(kind Kind, service string) []any {
+// Pending returns what of a kind and a service waits or is being committed.
+func (j *Journal[S]) Pending(kind, service string) []any {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var out []any
-	note := func(entries []*entry) {
+	note := func(entries []*Entry) {
 		for _, e := range entries {
-			if e.Kind == kind && e.service == service && !e.delete {
-				out = append(out, e.data)
+			if e.Kind == kind && e.Service == service && !e.Delete {
+				out = append(out, e.Data)
 			}
 		}
 	}
 	if j.flying != nil {
-		note(j.flying.entries)
+		note(j.flying.Entries)
 	}
 	note(j.log)
-	if kind != kindOutbox {
-		return out
-	}
-	for _, e := range j.latest { // what became of notices
-		if e.Kind == kind && e.service == service {
-			out = append(out, e.data)
+	for _, e := range j.latest { // what became of those that are amended
+		if e.Amended && e.Kind == kind && e.Service == service {
+			out = append(out, e.Data)
 		}
 	}
 	return out
 }
 
-// backlog is how many rows wait, since when the storage is away (mono, 0 when it
+// Backlog is how many rows wait, since when the storage is away (mono, 0 when it
 // is not), how many transitions were lost, and whether it is fenced.
-func (j *journal) backlog() (rows int, away int64, lost uint64, fenced bool) {
+func (j *Journal[S]) Backlog() (rows int, away int64, lost uint64, fenced bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	rows = j.waiting()
 	if j.flying != nil {
-		rows += len(j.flying.entries)
+		rows += len(j.flying.Entries)
 	}
 	for _, n := range j.lost {
 		lost += uint64(n)
 	}
 	return rows, j.away, lost, j.stopped
 }
+
+// Vital is the ticket of the latest note that somebody may wait for.
+func (j *Journal[S]) Vital() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.vital
+}
+
+// Stored reports whether all up to a ticket is stored, as far as is known without
+// the lock.
+func (j *Journal[S]) Stored(ticket uint64) bool { return ticket <= j.stored.Load() }

@@ -1,14 +1,14 @@
-package laneswap
+package journal
 
 // tail is what waits of one service while the backlog is full: how many of a
 // kind, and the newest.
 type tail struct {
-	number map[Kind]int
-	newest map[Kind]*entry
+	number map[string]int
+	newest map[string]*Entry
 }
 
 // crowded reports whether the backlog is full; mu is held.
-func (j *journal) crowded() bool {
+func (j *Journal[S]) crowded() bool {
 	if j.waiting() < backlogRows && j.bytes < backlogBytes {
 		j.full = nil
 		return false
@@ -23,69 +23,61 @@ func (j *journal) crowded() bool {
 	return true
 }
 
-func (j *journal) tail(e *entry) *tail {
-	t := j.full[e.service]
+func (j *Journal[S]) tail(e *Entry) *tail {
+	t := j.full[e.Service]
 	if t == nil {
 		t = &tail{}
-		j.full[e.service] = t
+		j.full[e.Service] = t
 	}
 	return t
 }
 
-func (t *tail) add(e *entry) {
-	if e.Kind != KindEvent && e.Kind != kindSpan && e.Kind != kindOutbox {
+func (t *tail) add(e *Entry) {
+	if e.Keep == 0 {
 		return
 	}
 	if t.number == nil {
-		t.number, t.newest = map[Kind]int{}, map[Kind]*entry{}
+		t.number, t.newest = map[string]int{}, map[string]*Entry{}
 	}
 	t.number[e.Kind]++
 	t.newest[e.Kind] = e
 }
 
-// most is how many things of a kind and a service wait in a full backlog.
-func most(kind Kind) int {
-	if kind == kindOutbox {
-		return 8 // there may be several notifiers
-	}
-	return 2
-}
-
 // thin makes room in a full backlog: what happened takes the place of the latest
 // of its kind and service that waits, unless that is the first. mu is held.
-func (j *journal) thin(e *entry) bool {
+func (j *Journal[S]) thin(e *Entry) bool {
 	t := j.tail(e)
-	if t.number[e.Kind] < most(e.Kind) { // always so for what is not counted
+	if e.Keep == 0 || t.number[e.Kind] < e.Keep {
 		t.add(e)
 		return false
 	}
-	if e.Kind == KindEvent {
-		j.lost[e.service]++
+	if e.Counted {
+		j.lost[e.Service]++
 	}
 	old := t.newest[e.Kind]
-	if e.Kind == kindOutbox {
+	if e.Amended {
 		delete(j.owing, old.Key)
 		j.owing[e.Key] = old
 	}
-	j.bytes += e.size - old.size
+	j.bytes += e.Size - old.Size
 	ticket, last := old.ticket, old.last
 	*old = *e
 	old.ticket, old.last = ticket, last
 	return true
 }
 
-// settle notes what became of notices: where the row of one waits still it is
+// Settle notes what became of notices: where the row of one waits still it is
 // changed, and where it is stored, or may be, it is put.
-func (j *journal) settle(now int64, entries []*entry) {
+func (j *Journal[S]) Settle(now int64, entries []*Entry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, e := range entries {
 		if waits := j.owing[e.Key]; waits != nil {
-			e.size += entryFrame
-			j.bytes += e.size - waits.size
-			waits.data, waits.open, waits.size = e.data, e.open, e.size
+			e.Size += entryFrame
+			j.bytes += e.Size - waits.Size
+			waits.Data, waits.Open, waits.Size = e.Data, e.Open, e.Size
 		} else if j.owed[e.Key] {
-			if !e.open {
+			if !e.Open {
 				delete(j.owed, e.Key)
 			}
 			j.place(now, e)
@@ -93,8 +85,8 @@ func (j *journal) settle(now int64, entries []*entry) {
 	}
 }
 
-// owes says that the row of a notice is stored.
-func (j *journal) owes(key Key) {
+// Owes says that the row of a notice is stored.
+func (j *Journal[S]) Owes(key Key) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.owed[key] = true

@@ -1,19 +1,21 @@
-package laneswap
+package outbox
 
 import (
 	"cmp"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/clock"
 )
 
 // thread is what one notifier is and was told of one service. It is guarded by
 // its courier.
 type thread struct {
-	service ServiceID
-	waiting []*notice // oldest first; those from free on wait for hold, or are parked
+	service string
+	waiting []*Notice // oldest first; those from free on wait for hold, or are parked
 	free    int
-	hold    *hold
+	hold    *Hold
 	queued  bool  // in the courier's queue
 	flying  int   // how many of waiting are being sent
 	due     int64 // mono: when those that are free may be told
@@ -25,7 +27,7 @@ type thread struct {
 	half     int  // which half it is in of a digest that was refused; 0 for none
 
 	announced bool    // a bad notice of the open incident is owed, or was told
-	said      *notice // the latest that was told, while the incident is open or the service flaps
+	said      *Notice // the latest that was told, while the incident is open or the service flaps
 	saidAt    int64   // mono
 	current   *Event  // the latest that says that the service is bad, told or not
 	unheard   bool    // nobody knows how the service is
@@ -35,42 +37,34 @@ type thread struct {
 }
 
 // intake is what is known of a service when something happened to it.
-type intake struct {
-	changes int    // transitions in 30 minutes
-	hold    *hold  // what a notice of it would wait for
-	reached bool   // what an older notice of it waits for is reached by now
-	mass    bool   // many services have fallen silent within a minute
-	have    uint64 // heartbeats since it became good or bad
-	had     uint64 // heartbeats of the time that is over: before it turned, or was removed
+type Intake struct {
+	Changes int    // transitions in 30 minutes
+	Hold    *Hold  // what a notice of it would wait for
+	Reached bool   // what an older notice of it waits for is reached by now
+	Mass    bool   // many services have fallen silent within a minute
+	Have    uint64 // heartbeats since it became good or bad
+	Had     uint64 // heartbeats of the time that is over: before it turned, or was removed
 }
 
 // Flapping.
 const (
-	flapWindow = 30 * time.Minute
+	FlapWindow = 30 * time.Minute
 	flapPause  = int64(15 * time.Minute) // between two messages of one service that flaps
 )
 
-// bad reports whether ev says that a service is bad.
-func (e *Event) bad() bool {
-	return e.Kind == EventDown || e.Kind == EventWorse || e.Kind == EventBetter
-}
-
-// ends reports whether ev ends an incident.
-func (e *Event) ends() bool { return e.Kind == EventRecovered || e.Kind == EventRemoved }
-
 // withheld reports whether nobody was told yet that the service is bad.
-func (t *thread) withheld() bool { return t.hold != nil && !t.hold.recovery }
+func (t *thread) withheld() bool { return t.hold != nil && !t.hold.Recovery }
 
 // take decides about a new notice: whether it is to be told at all, and what it
 // waits for. It returns the older ones that it makes needless, or has wait for it.
-func (c *courier) take(t *thread, n *notice, in intake, now instant) (ended []*notice) {
-	ev := n.ev
+func (c *Courier) take(t *thread, n *Notice, in Intake, now clock.Instant) (ended []*Notice) {
+	ev := n.Event
 	// The worker, which looks at the time, may be busy with another message.
-	if t.hold != nil && (t.hold.until <= now.mono || t.withheld() && ev.bad() && in.hold == nil && in.reached) {
+	if t.hold != nil && (t.hold.Until <= now.Mono || t.withheld() && ev.bad() && in.Hold == nil && in.Reached) {
 		c.release(t, "", now)
 	}
 	before := t.free
-	t.changes = in.changes
+	t.changes = in.Changes
 	switch {
 	case ev.bad():
 		t.current, t.unheard = ev, false
@@ -82,47 +76,47 @@ func (c *courier) take(t *thread, n *notice, in intake, now instant) (ended []*n
 	switch {
 	case t.withheld() && ev.ends():
 		why := "good again before it was to be told: "
-		if ev.Kind == EventRemoved {
+		if ev.Kind == Removed {
 			why = "removed before it was to be told: "
 		}
-		why += t.hold.progress(now, in.had)
+		why += t.hold.progress(now, in.Had)
 		ended = t.cancel(now, why)
-		n.end(now, NoticeSkipped, "nobody was told that it was bad")
+		n.End(now, Skipped, "nobody was told that it was bad")
 		return ended
-	case t.hold != nil && t.hold.recovery && ev.bad() && !t.announced:
-		ended = t.cancel(now, "bad again before it was to be told: "+t.hold.progress(now, in.had))
-	case t.hold != nil && t.hold.recovery && ev.bad():
-		ended = t.park("bad again before it was to be told: "+t.hold.progress(now, in.had), now)
-		if last := t.latest(); last != nil && last.ev.To == ev.To {
-			n.park(now, "the notifier knows it as "+string(ev.To)+" already, and its recovery was not told")
+	case t.hold != nil && t.hold.Recovery && ev.bad() && !t.announced:
+		ended = t.cancel(now, "bad again before it was to be told: "+t.hold.progress(now, in.Had))
+	case t.hold != nil && t.hold.Recovery && ev.bad():
+		ended = t.park("bad again before it was to be told: "+t.hold.progress(now, in.Had), now)
+		if last := t.latest(); last != nil && last.Event.To == ev.To {
+			n.park(now, "the notifier knows it as "+ev.To+" already, and its recovery was not told")
 			t.push(c, n)
 			return ended
 		}
 	}
-	follows := t.announced && !ev.bad() || (t.announced || t.withheld()) && ev.Kind == EventBetter
-	if ok, not := passes(c.filters, ev); !ok && !follows {
-		n.end(now, NoticeSkipped, "not for this notifier: "+not)
+	follows := t.announced && !ev.bad() || (t.announced || t.withheld()) && ev.Kind == Better
+	if ok, not := c.wants(ev); !ok && !follows {
+		n.End(now, Skipped, "not for this notifier: "+not)
 		t.announced = t.announced && !ev.ends()
 		return ended
 	} else if !ok {
-		n.step(now, "told in spite of its filter ("+not+"): the notifier was told that it was bad")
+		n.Step(now, "told in spite of its filter ("+not+"): the notifier was told that it was bad")
 	}
-	n.state = NoticeWaiting
+	n.State = Waiting
 	switch {
-	case t.withheld() && ev.bad() && in.hold == nil: // it was registered anew
+	case t.withheld() && ev.bad() && in.Hold == nil: // it was registered anew
 		t.push(c, n)
 		c.release(t, "it has another threshold now", now)
 		return ended
 	case t.withheld():
 		if ev.bad() {
-			t.hold = in.hold // silence counts in another way than heartbeats
+			t.hold = in.Hold // silence counts in another way than heartbeats
 		}
-		n.wait(now, t.hold, in.have)
-	case in.hold != nil && ev.bad() && !t.announced, in.hold != nil && ev.Kind == EventRecovered:
-		t.hold = in.hold
-		n.wait(now, t.hold, in.have)
+		n.wait(now, t.hold, in.Have)
+	case in.Hold != nil && ev.bad() && !t.announced, in.Hold != nil && ev.Kind == Recovered:
+		t.hold = in.Hold
+		n.wait(now, t.hold, in.Have)
 	default:
-		t.announced = ev.bad() || ev.Kind == EventStorageAway || t.announced && !ev.ends() && ev.Kind != EventStorageBack
+		t.announced = ev.bad() || ev.Kind == StorageAway || t.announced && !ev.ends() && ev.Kind != StorageBack
 	}
 	t.push(c, n)
 	if t.hold == nil {
@@ -138,9 +132,9 @@ func (c *courier) take(t *thread, n *notice, in intake, now instant) (ended []*n
 // park has a recovery that was to be told after its threshold wait for what is told
 // next: without it what people were told of would never end, and what ends then is
 // another incident.
-func (t *thread) park(why string, now instant) (parked []*notice) {
+func (t *thread) park(why string, now clock.Instant) (parked []*Notice) {
 	for _, n := range t.waiting[t.free:] {
-		if n.hold != nil && !n.hold.parked {
+		if n.Hold != nil && !n.Hold.Parked {
 			n.park(now, why)
 			parked = append(parked, n)
 		}
@@ -149,26 +143,26 @@ func (t *thread) park(why string, now instant) (parked []*notice) {
 	return parked
 }
 
-func (n *notice) park(now instant, why string) {
-	n.state, n.hold = NoticeHeld, &hold{recovery: true, parked: true, until: noDeadline}
-	n.step(now, why+"; told with what follows")
+func (n *Notice) park(now clock.Instant, why string) {
+	n.State, n.Hold = Held, &Hold{Recovery: true, Parked: true, Until: never}
+	n.Step(now, why+"; told with what follows")
 }
 
 // free has a notice wait no more; mu is held.
-func (c *courier) free(n *notice, why string, now instant) {
+func (c *Courier) free(n *Notice, why string, now clock.Instant) {
 	c.changed = append(c.changed, n)
-	n.state, n.hold, n.since = NoticeWaiting, nil, now.mono
-	n.step(now, why)
+	n.State, n.Hold, n.Since = Waiting, nil, now.Mono
+	n.Step(now, why)
 }
 
 // wait says that n waits for a threshold.
-func (n *notice) wait(now instant, h *hold, beats uint64) {
-	n.state, n.hold = NoticeHeld, h
-	n.step(now, h.progress(now, beats))
+func (n *Notice) wait(now clock.Instant, h *Hold, beats uint64) {
+	n.State, n.Hold = Held, h
+	n.Step(now, h.progress(now, beats))
 }
 
 // push adds a notice behind those that wait.
-func (t *thread) push(c *courier, n *notice) {
+func (t *thread) push(c *Courier, n *Notice) {
 	t.waiting = append(t.waiting, n)
 	c.bytes += n.weight()
 	if !t.queued {
@@ -182,9 +176,9 @@ func (t *thread) push(c *courier, n *notice) {
 }
 
 // cancel takes back what waits for a threshold.
-func (t *thread) cancel(now instant, why string) (ended []*notice) {
+func (t *thread) cancel(now clock.Instant, why string) (ended []*Notice) {
 	for _, n := range t.waiting[t.free:] {
-		n.end(now, NoticeSkipped, why)
+		n.End(now, Skipped, why)
 		ended = append(ended, n)
 	}
 	t.waiting = slices.Delete(t.waiting, t.free, len(t.waiting))
@@ -193,7 +187,7 @@ func (t *thread) cancel(now instant, why string) (ended []*notice) {
 }
 
 // latest is the last notice that was told, or will be.
-func (t *thread) latest() *notice {
+func (t *thread) latest() *Notice {
 	if t.free > 0 {
 		return t.waiting[t.free-1]
 	}
@@ -202,17 +196,17 @@ func (t *thread) latest() *notice {
 
 // release lets go what waits for a threshold: it is reached, or does not matter any
 // more because of why.
-func (c *courier) release(t *thread, why string, now instant) {
+func (c *Courier) release(t *thread, why string, now clock.Instant) {
 	h := t.hold
 	if h == nil {
 		return
 	}
 	t.hold = nil
 	for _, n := range t.waiting[t.free:] {
-		if n.state == NoticeHeld {
+		if n.State == Held {
 			c.free(n, cmp.Or(why, h.reached()), now)
 		}
-		t.announced = n.ev.bad() || t.announced && !n.ev.ends()
+		t.announced = n.Event.bad() || t.announced && !n.Event.ends()
 	}
 	before := t.free
 	if t.free = len(t.waiting); t.free > before {
@@ -222,43 +216,43 @@ func (c *courier) release(t *thread, why string, now instant) {
 }
 
 // reached says that the threshold is.
-func (h *hold) reached() string {
+func (h *Hold) reached() string {
 	name := "alert_after"
-	if h.recovery {
+	if h.Recovery {
 		name = "recover_after"
 	}
-	if h.threshold.For != 0 {
-		return fmt.Sprintf("threshold of %v reached (%s)", h.threshold.For, name)
+	if h.Threshold.For != 0 {
+		return fmt.Sprintf("threshold of %v reached (%s)", h.Threshold.For, name)
 	}
-	return fmt.Sprintf("threshold %d of %d reached (%s)", h.threshold.Beats, h.threshold.Beats, name)
+	return fmt.Sprintf("threshold %d of %d reached (%s)", h.Threshold.Beats, h.Threshold.Beats, name)
 }
 
 // gather says when a notice is told that became free: with those that come at the
 // same time, or, of a service that flaps, a while after the last message. before is
 // how many were free before it.
-func (c *courier) gather(t *thread, n *notice, before int, now instant) {
+func (c *Courier) gather(t *thread, n *Notice, before int, now clock.Instant) {
 	wait := c.wait
-	if now.mono < c.storm {
+	if now.Mono < c.storm {
 		wait *= stormFactor
 	}
-	if c.until <= now.mono {
-		c.until = now.mono + wait
+	if c.until <= now.Mono {
+		c.until = now.Mono + wait
 	}
 	due := c.until
 	t.flapping = 0
-	if c.flapLimit > 0 && t.changes > c.flapLimit && n.ev.Service != "" {
+	if c.flapLimit > 0 && t.changes > c.flapLimit && n.Event.Service != "" {
 		t.flapping = t.changes
 		if t.flapAt != 0 && due < t.flapAt+flapPause {
 			due = t.flapAt + flapPause
 			t.wait(n, due, now)
 		} else {
-			n.step(now, "flapping: "+changesIn(t.changes))
+			n.Step(now, "flapping: "+ChangesIn(t.changes))
 		}
 	} else {
 		t.flapAt = 0
 	}
-	if n.flapDue == 0 && due > now.mono {
-		n.step(now, "gathered with what comes until "+clockAt(now, due))
+	if n.FlapDue == 0 && due > now.Mono {
+		n.Step(now, "gathered with what comes until "+ClockAt(now, due))
 	}
 	if c.closing && !t.flapHeld(c) {
 		due = 0
@@ -272,17 +266,17 @@ func (c *courier) gather(t *thread, n *notice, before int, now instant) {
 }
 
 // wait holds a notice back because that the service flaps was said already.
-func (t *thread) wait(n *notice, due int64, now instant) {
-	n.flapDue, n.changes = (now.wall+due-now.mono)/int64(time.Millisecond), t.changes
-	n.step(now, fmt.Sprintf("flapping, %s, which was said already: told with what follows until %s", changesIn(t.changes), clockAt(now, due)))
+func (t *thread) wait(n *Notice, due int64, now clock.Instant) {
+	n.FlapDue, n.Changes = (now.Wall+due-now.Mono)/int64(time.Millisecond), t.changes
+	n.Step(now, fmt.Sprintf("flapping, %s, which was said already: told with what follows until %s", ChangesIn(t.changes), ClockAt(now, due)))
 }
 
 // flapHeld reports whether what waits is held back because the service flaps, and
 // outlives Stop.
-func (t *thread) flapHeld(c *courier) bool { return c.durable && t.flapping > 0 && t.flapAt != 0 }
+func (t *thread) flapHeld(c *Courier) bool { return c.durable && t.flapping > 0 && t.flapAt != 0 }
 
 // landed says when those are told that became free during a flight that succeeded.
-func (t *thread) landed(c *courier, now instant) {
+func (t *thread) landed(c *Courier, now clock.Instant) {
 	if t.free == 0 {
 		return
 	}
@@ -300,19 +294,22 @@ func (t *thread) landed(c *courier, now instant) {
 }
 
 // changesIn counts transitions; of a service no more than 10 are remembered.
-func changesIn(n int) string {
-	if n >= maxStatusEvts {
-		return fmt.Sprintf("%d changes or more in 30 minutes", maxStatusEvts)
+// mostCounted is how many transitions of a service are remembered.
+const mostCounted = 10
+
+func ChangesIn(n int) string {
+	if n >= mostCounted {
+		return fmt.Sprintf("%d changes or more in 30 minutes", mostCounted)
 	}
 	return fmt.Sprintf("%d changes in 30 minutes", n)
 }
 
-// clockAt is the time of day, in UTC, at the instant mono.
-func clockAt(now instant, mono int64) string {
-	return time.Unix(0, now.wall+mono-now.mono).UTC().Format("15:04:05")
+// clockAt is the time of day, in UTC, at the clock.Instant mono.
+func ClockAt(now clock.Instant, mono int64) string {
+	return time.Unix(0, now.Wall+mono-now.Mono).UTC().Format("15:04:05")
 }
 
 // idle reports whether nothing is left to remember.
-func (t *thread) idle(now instant) bool {
-	return len(t.waiting) == 0 && t.said == nil && !t.announced && (t.flapAt == 0 || now.mono > t.flapAt+int64(flapWindow))
+func (t *thread) idle(now clock.Instant) bool {
+	return len(t.waiting) == 0 && t.said == nil && !t.announced && (t.flapAt == 0 || now.Mono > t.flapAt+int64(FlapWindow))
 }

@@ -1,15 +1,17 @@
-package laneswap
+package outbox
 
 import (
 	"math"
 	"slices"
 	"sync"
+
+	"github.com/laneswap/laneswap/internal/clock"
 )
 
 // Bounds of what is owed to one notifier.
 const (
 	noticesBytes = 64 << 20 // of a service its oldest go first
-	noticeFrame  = 1300     // what a notice costs besides its text, with its event and trace, about
+	noticeFrame  = 1500     // what a notice costs besides its text, with its event and trace, about
 	digestAbove  = 10       // more than that are told in one message
 	digestMost   = 10_000   // services in one message
 	stormFactor  = 6        // how much longer notices are gathered after a digest
@@ -18,10 +20,9 @@ const (
 
 // courier decides which message a notifier gets next, and when. It has no clock
 // and no goroutine; its worker drives it.
-type courier struct {
-	key       string         // of the notifier
-	keep      func([]report) // remembers notices; called while mu is held, so that what is stored last is the latest
-	filters   []Filter
+type Courier struct {
+	keep      func([]Notice) // remembers notices; called while mu is held, so that what is stored last is the latest
+	wants     func(*Event) (ok bool, not string)
 	wait      int64 // ns: how long notices are gathered
 	remind    int64 // ns: between reminders; 0 for none
 	single    bool  // each service is told by itself
@@ -29,7 +30,7 @@ type courier struct {
 	durable   bool  // what is owed outlives Stop
 
 	mu      sync.Mutex // guards what follows
-	threads map[ServiceID]*thread
+	threads map[string]*thread
 	queue   []*thread // those with notices that wait, in the order in which they came
 	apart   []*thread // of those the ones that are told alone, and halves of digests, each in a row
 	scan    int       // where bound goes on, in queue and apart
@@ -49,9 +50,9 @@ type courier struct {
 	asked    int64 // mono: no request before it, for the receiver asked for that
 	brief    int   // how often in a row it asked for next to nothing
 	disabled bool
-	tests    []*testCall
+	tests    []*Test
 	next     int64         // mono: when the worker looks again; math.MinInt64 while it works
-	wake     chan struct{} // holds one token when it is to look earlier
+	Wake     chan struct{} // holds one token when it is to look earlier
 	closing  bool
 	deadline int64 // mono: when closing ends
 	busy     int64 // mono: since when it sends; 0 for not
@@ -59,69 +60,70 @@ type courier struct {
 	swept       int64 // mono: when threads are tidied next
 	sent, dead  uint64
 	lost        int // of dead those for want of room that were not logged yet
-	lastSent    instant
+	lastSent    clock.Instant
 	lastError   string
-	lastErrorAt instant
-	changed     []*notice // of which something is to be remembered still
+	lastErrorAt clock.Instant
+	changed     []*Notice // of which something is to be remembered still
 }
 
-func newCourier(o *options, n Notifier, key string) *courier {
-	c := &courier{
-		key: key, wait: int64(o.groupWait), remind: int64(o.remindEvery), flapLimit: o.flapLimit, durable: o.storage != nil,
-		threads: map[ServiceID]*thread{}, next: math.MinInt64, wake: make(chan struct{}, 1), until: math.MinInt64, ageAt: math.MaxInt64,
+// New makes a courier.
+func New(cfg Config) *Courier {
+	c := &Courier{
+		wants: cfg.Wants, keep: cfg.Keep, wait: int64(cfg.GroupWait), remind: int64(cfg.Remind), single: cfg.Single, flapLimit: cfg.FlapLimit, durable: cfg.Durable,
+		threads: map[string]*thread{}, next: math.MinInt64, Wake: make(chan struct{}, 1), until: math.MinInt64, ageAt: math.MaxInt64,
 	}
-	if c.filters, c.single = route(n); c.single {
+	if c.single {
 		c.wait, c.flapLimit = 0, 0
 	}
 	return c
 }
 
 // letter is what came of an event for one notifier.
-type letter struct {
-	c       *courier
-	n       *notice  // the new one; not sent before it was confirmed
-	reports []report // of it, and then of the older ones that it changed
-	held    bool     // something of the service waits for a threshold
+type Letter struct {
+	c       *Courier
+	n       *Notice  // the new one; not sent before it was confirmed
+	Notices []Notice // it, and then the older ones that it changed
+	Held    bool     // something of the service waits for a threshold
 }
 
 // offer owes the notifier a notice of ev.
-func (c *courier) offer(ev *Event, in intake, now instant) letter {
+func (c *Courier) Offer(ev *Event, in Intake, now clock.Instant) Letter {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.thread(ev.Service)
-	n := &notice{ev: ev, since: now.mono, mass: in.mass}
+	n := &Notice{Event: ev, Since: now.Mono, Mass: in.Mass}
 	ended := c.take(t, n, in, now)
 	for _, old := range ended {
-		if old.over() {
-			c.weigh([]*notice{old})
+		if old.Over() {
+			c.weigh([]*Notice{old})
 		}
 	}
 	held := t.hold != nil
 	c.tidy(t, now)
 	ended = append(ended, c.bound(now)...)
-	return letter{c, n, c.report(append([]*notice{n}, ended...), now), held}
+	return Letter{c, n, copies(append([]*Notice{n}, ended...)), held}
 }
 
 // find returns the trace of the notice of an event, if it is here.
-func (c *courier) find(ev *Event) (NoticeTrace, bool) {
+func (c *Courier) Find(ev *Event) (Notice, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.threads[ev.Service]
 	if t == nil {
-		return NoticeTrace{}, false
+		return Notice{}, false
 	}
-	if t.said != nil && t.said.ev.ID == ev.ID {
-		return t.said.trace(c.key), true
+	if t.said != nil && t.said.Event.ID == ev.ID {
+		return t.said.copy(), true
 	}
 	for _, n := range t.waiting {
-		if n.ev.ID == ev.ID {
-			return n.trace(c.key), true
+		if n.Event.ID == ev.ID {
+			return n.copy(), true
 		}
 	}
-	return NoticeTrace{}, false
+	return Notice{}, false
 }
 
-func (c *courier) thread(service ServiceID) *thread {
+func (c *Courier) thread(service string) *thread {
 	t := c.threads[service]
 	if t == nil {
 		t = &thread{service: service}
@@ -131,24 +133,24 @@ func (c *courier) thread(service ServiceID) *thread {
 }
 
 // tidy forgets a thread of which nothing is left; mu is held.
-func (c *courier) tidy(t *thread, now instant) {
+func (c *Courier) tidy(t *thread, now clock.Instant) {
 	if t.idle(now) && !t.queued {
 		delete(c.threads, t.service)
 	}
 }
 
 // weigh takes notices off what waits; mu is held.
-func (c *courier) weigh(gone []*notice) {
+func (c *Courier) weigh(gone []*Notice) {
 	for _, n := range gone {
 		c.bytes -= n.weight()
 	}
 }
 
-const whyLost = "given up: too much waits for this notifier"
+const WhyLost = "given up: too much waits for this notifier"
 
 // bound gives up old notices while too much waits; mu is held. It goes on where it
 // was, or those that are being sent would be looked at again and again.
-func (c *courier) bound(now instant) (ended []*notice) {
+func (c *Courier) bound(now clock.Instant) (ended []*Notice) {
 	for tries := len(c.queue) + len(c.apart); c.bytes > noticesBytes && tries > 0; tries-- {
 		if c.scan >= len(c.queue)+len(c.apart) {
 			c.scan = 0
@@ -158,14 +160,14 @@ func (c *courier) bound(now instant) (ended []*notice) {
 			c.scan++
 			continue
 		}
-		ended = append(ended, c.giveUp(t, t.flying, 1, now, whyLost)...)
+		ended = append(ended, c.giveUp(t, t.flying, 1, now, WhyLost)...)
 		c.lost++
 	}
 	return ended
 }
 
 // line is a thread of queue, or of apart behind it; mu is held.
-func (c *courier) line(i int) *thread {
+func (c *Courier) line(i int) *thread {
 	if i < len(c.queue) {
 		return c.queue[i]
 	}
@@ -173,12 +175,12 @@ func (c *courier) line(i int) *thread {
 }
 
 // giveUp ends n notices of a thread, behind the first few; mu is held.
-func (c *courier) giveUp(t *thread, behind, n int, now instant, why string) (ended []*notice) {
+func (c *Courier) giveUp(t *thread, behind, n int, now clock.Instant, why string) (ended []*Notice) {
 	for _, gone := range t.waiting[behind : behind+n] {
-		if gone.state == NoticeHeld && gone.ev.ends() {
+		if gone.State == Held && gone.Event.ends() {
 			t.announced = false // it is over, though nobody will be told
 		}
-		gone.end(now, NoticeDead, why)
+		gone.End(now, Dead, why)
 		ended = append(ended, gone)
 		c.dead++
 	}
@@ -193,7 +195,7 @@ func (c *courier) giveUp(t *thread, behind, n int, now instant, why string) (end
 		t.hold = nil
 	}
 	if t.said != nil && !t.announced && t.free == 0 { // what was to say that it is over is gone
-		t.said.standing = false
+		t.said.Standing = false
 		ended = append(ended, t.said)
 		t.said = nil
 	}
@@ -210,13 +212,14 @@ func (t *thread) drop(n int) {
 	}
 }
 
-// confirm says that a notice has been noted, under a ticket if there is a storage:
+// Confirm says that a notice has been noted, under a ticket if there is a storage:
 // it may be sent.
-func (c *courier) confirm(n *notice, ticket uint64) {
+func (l Letter) Confirm(ticket uint64) {
+	c, n := l.c, l.n
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n.noted, n.ticket = true, ticket
-	t := c.threads[n.ev.Service]
+	t := c.threads[n.Event.Service]
 	if t == nil {
 		return
 	}
@@ -228,19 +231,19 @@ func (c *courier) confirm(n *notice, ticket uint64) {
 
 // rehold has what waits for a threshold wait for another one; for none, with nil,
 // because of why: "" when the threshold is reached.
-func (c *courier) rehold(service ServiceID, h *hold, why string, now instant) {
+func (c *Courier) Rehold(service string, h *Hold, why string, now clock.Instant) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.threads[service]
 	if t == nil || t.hold == nil {
 		return
 	}
-	if h == nil || h.recovery != t.hold.recovery {
+	if h == nil || h.Recovery != t.hold.Recovery {
 		c.release(t, why, now)
 	} else {
-		if h.threshold == t.hold.threshold && t.hold.until < h.until { // nobody waits longer for a restart
+		if h.Threshold == t.hold.Threshold && t.hold.Until < h.Until { // nobody waits longer for a restart
 			merged := *h
-			merged.until = t.hold.until
+			merged.Until = t.hold.Until
 			h = &merged
 		}
 		t.hold = h
@@ -251,24 +254,24 @@ func (c *courier) rehold(service ServiceID, h *hold, why string, now instant) {
 }
 
 // settle remembers what has changed of notices, and returns that; mu is held.
-func (c *courier) settle(changed []*notice, now instant) []report {
-	reports := c.report(append(changed, c.changed...), now)
+func (c *Courier) settle(changed []*Notice, now clock.Instant) []Notice {
+	reports := copies(append(changed, c.changed...))
 	c.changed = nil
 	c.keep(reports)
 	return reports
 }
 
-func (c *courier) nudge() {
+func (c *Courier) nudge() {
 	select {
-	case c.wake <- struct{}{}:
+	case c.Wake <- struct{}{}:
 	default:
 	}
 }
 
-// close has the worker send what may be sent until the instant deadline, and then
+// close has the worker send what may be sent until the clock.Instant deadline, and then
 // end. What waits for company waits no more; what waits for a threshold does, and
 // where it outlives Stop what is held back because a service flaps.
-func (c *courier) close(deadline int64) {
+func (c *Courier) Close(deadline int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closing, c.deadline, c.until, c.storm = true, deadline, math.MinInt64, 0
@@ -281,7 +284,7 @@ func (c *courier) close(deadline int64) {
 }
 
 // left is how many notices a courier that was closed has not delivered.
-func (c *courier) left() (n int) {
+func (c *Courier) Left() (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for t := range c.lines() {
