@@ -19,7 +19,7 @@ type alerts struct {
 	now      func() instant
 	judge    *judge
 	registry *registry
-	journal  *journal.Journal[sighting] // nil without a storage
+	journal  *journal.Journal[lastSeen] // nil without a storage
 	past     *past
 	storing  context.Context
 	cancel   context.CancelFunc

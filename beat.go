@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/clock"
 )
 
 // Beat takes a heartbeat. It never waits for a storage, a network or a
@@ -20,9 +22,9 @@ func (m *Manager) Beat(ctx context.Context, id ServiceID, hb Heartbeat) error {
 		return failed("beat", id, err)
 	}
 	if hb.empty() && m.interceptors == nil {
-		return failed("beat", id, m.strike(r))
+		return failed("beat", id, m.beatEmpty(r))
 	}
-	_, _, err = m.apply(ctx, r, hb)
+	_, _, err = m.applyBeat(ctx, r, hb)
 	return failed("beat", id, err)
 }
 
@@ -30,8 +32,8 @@ func (m *Manager) Beat(ctx context.Context, id ServiceID, hb Heartbeat) error {
 // taken what the status of the service is by this heartbeat: not at all when it
 // changes nothing. durable is false when the storage has not taken it by then.
 func (m *Manager) BeatAndWait(ctx context.Context, id ServiceID, hb Heartbeat) (durable bool, err error) {
-	if err := m.Beat(ctx, id, hb); err != nil || m.journal == nil {
-		return err == nil, err
+	if err := m.Beat(ctx, id, hb); err != nil {
+		return false, err
 	}
 	r := m.registry.get(id)
 	if r == nil {
@@ -40,7 +42,7 @@ func (m *Manager) BeatAndWait(ctx context.Context, id ServiceID, hb Heartbeat) (
 	if m.stage.Load() == stageLoading {
 		return false, nil
 	}
-	return m.await(ctx, r.ticket.Load()) == nil, nil
+	return m.store.await(ctx, r.lsn.Load()) == nil, nil
 }
 
 // Report takes a heartbeat and returns how the service stands with it. With a
@@ -54,56 +56,56 @@ func (m *Manager) Report(ctx context.Context, id ServiceID, hb Heartbeat) (Servi
 	if err != nil {
 		return ServiceStatus{}, failed("report", id, err)
 	}
-	st, ticket, err := m.apply(ctx, r, hb)
+	st, ticket, err := m.applyBeat(ctx, r, hb)
 	if err == nil {
-		m.settle(ctx, &st, ticket)
+		m.store.acknowledge(ctx, &st, ticket)
 	}
 	return st, failed("report", id, err)
 }
 
-// strike is an empty beat.
-func (m *Manager) strike(r *record) error {
+// beatEmpty is an empty beat.
+func (m *Manager) beatEmpty(r *record) error {
 	mono := int64(time.Since(m.base))
 	if r.cell.beat(mono) {
-		return m.strikeSlow(r, mono)
+		return m.beatSlow(r, mono)
 	}
 	return nil
 }
 
-// strikeSlow is the rest of an empty beat of the instant mono that the cell has
+// beatSlow is the rest of an empty beat of the instant mono that the cell has
 // counted already.
-func (m *Manager) strikeSlow(r *record, mono int64) error {
+func (m *Manager) beatSlow(r *record, mono int64) error {
 	m.observe(m.now())
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := m.open(r); err != nil {
+	if err := m.accepts(r); err != nil {
 		return err
 	}
-	if r.limbo {
-		m.heed(r, Heartbeat{Status: StatusHealthy}, r.metadata, m.now())
+	if r.isPending {
+		r.bufferBeat(Heartbeat{Status: StatusHealthy}, r.metadata, m.now())
 		return nil
 	}
-	m.publish(r, m.judge.overdue(r, instant{Mono: mono}))
-	change := r.reported != StatusHealthy || !r.armed
-	r.unsaid = r.unsaid || r.message != ""
+	m.publish(r, m.judge.overdue(r, clock.Instant{Mono: mono}))
+	change := r.reported != StatusHealthy || !r.expecting
+	r.stateDirty = r.stateDirty || r.message != ""
 	// Read again under the lock: a verdict may have been given since mono, and
 	// no recovery is dated before its stale.
 	ev, earlier := m.judge.beat(r, Heartbeat{Status: StatusHealthy}, r.metadata, m.now())
 	m.publish(r, ev)
-	m.counted(r)
+	m.releaseDelayed(r)
 	if ev == nil && change {
-		m.save(r, true)
+		m.store.save(r, true)
 	}
-	m.rouse(earlier)
+	m.wake(earlier)
 	return nil
 }
 
-// open returns why r takes no heartbeat, if so; its mu is held.
-func (m *Manager) open(r *record) error {
+// accepts returns why r takes no heartbeat, if so; its mu is held.
+func (m *Manager) accepts(r *record) error {
 	switch {
 	case m.stage.Load() == stageStopped:
 		return ErrStopped
-	case r.gone != alive:
+	case r.removal != alive:
 		return ErrServiceNotFound
 	}
 	return nil
@@ -115,7 +117,7 @@ func (m *Manager) open(r *record) error {
 func (m *Manager) Announce(ctx context.Context, reg Registration, hb Heartbeat) (ServiceStatus, error) {
 	st, ticket, err := m.announce(ctx, reg, hb)
 	if err == nil {
-		m.settle(ctx, &st, ticket)
+		m.store.acknowledge(ctx, &st, ticket)
 	}
 	return st, failed("announce", registrationID(reg), err)
 }
@@ -138,21 +140,21 @@ func (m *Manager) announce(ctx context.Context, reg Registration, hb Heartbeat) 
 	if err != nil {
 		return ServiceStatus{}, 0, err
 	}
-	hb, err = m.prepare(ctx, reg.ID, hb)
+	hb, err = m.prepareBeat(ctx, reg.ID, hb)
 	if err != nil {
 		return ServiceStatus{}, 0, err
 	}
-	for range announceTries {
+	for range maxAnnounceTries {
 		r := m.registry.get(reg.ID)
 		if r == nil {
 			if _, err := m.opts.limits.merge(ErrInvalidHeartbeat, reg.Metadata, hb.Metadata); err != nil {
 				return ServiceStatus{}, 0, err
 			}
-			if r, err = m.ensure(reg); err != nil {
+			if r, err = m.findOrCreate(reg); err != nil {
 				return ServiceStatus{}, 0, err
 			}
 		}
-		st, ticket, err = m.commit(r, hb)
+		st, ticket, err = m.commitBeat(r, hb)
 		if !errors.Is(err, ErrServiceNotFound) {
 			return st, ticket, err
 		}
@@ -160,22 +162,22 @@ func (m *Manager) announce(ctx context.Context, reg Registration, hb Heartbeat) 
 	return ServiceStatus{}, 0, ErrServiceNotFound
 }
 
-// announceTries bounds how often Announce begins anew because the service was
+// maxAnnounceTries bounds how often Announce begins anew because the service was
 // removed between its two steps.
-const announceTries = 10
+const maxAnnounceTries = 10
 
-// apply is any heartbeat: checked, intercepted, judged.
-func (m *Manager) apply(ctx context.Context, r *record, hb Heartbeat) (st ServiceStatus, ticket uint64, err error) {
-	hb, err = m.prepare(ctx, r.id, hb)
+// applyBeat is any heartbeat: checked, intercepted, judged.
+func (m *Manager) applyBeat(ctx context.Context, r *record, hb Heartbeat) (st ServiceStatus, ticket uint64, err error) {
+	hb, err = m.prepareBeat(ctx, r.id, hb)
 	if err != nil {
 		return ServiceStatus{}, 0, err
 	}
-	return m.commit(r, hb)
+	return m.commitBeat(r, hb)
 }
 
-// prepare checks a heartbeat and shows it to the interceptors. It changes
+// prepareBeat checks a heartbeat and shows it to the interceptors. It changes
 // nothing.
-func (m *Manager) prepare(ctx context.Context, id ServiceID, hb Heartbeat) (Heartbeat, error) {
+func (m *Manager) prepareBeat(ctx context.Context, id ServiceID, hb Heartbeat) (Heartbeat, error) {
 	limits := m.opts.limits
 	hb, err := limits.heartbeat(hb)
 	if err != nil || m.interceptors == nil {
@@ -189,13 +191,13 @@ func (m *Manager) prepare(ctx context.Context, id ServiceID, hb Heartbeat) (Hear
 	return limits.heartbeat(hb)
 }
 
-// commit judges a heartbeat that was prepared and applies it.
+// commitBeat judges a heartbeat that was prepared and applies it.
 // The ticket is that of the latest change of status; 0 when there was none.
-func (m *Manager) commit(r *record, hb Heartbeat) (st ServiceStatus, ticket uint64, err error) {
+func (m *Manager) commitBeat(r *record, hb Heartbeat) (st ServiceStatus, ticket uint64, err error) {
 	m.observe(m.now())
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := m.open(r); err != nil {
+	if err := m.accepts(r); err != nil {
 		return ServiceStatus{}, 0, err
 	}
 	merged, err := m.opts.limits.merge(ErrInvalidHeartbeat, r.metadata, hb.Metadata)
@@ -206,30 +208,30 @@ func (m *Manager) commit(r *record, hb Heartbeat) (st ServiceStatus, ticket uint
 	m.judgeNow(r, now)
 	r.cell.beats.Add(1)
 	if hb.Message != "" || hb.Status != r.reported && hb.Status != StatusHealthy || changes(r.metadata, hb.Metadata) {
-		if r.spoke == nil {
-			r.spoke = new(speech)
+		if r.recent == nil {
+			r.recent = new(beatList)
 		}
-		r.unkept = true
-		m.speeches.hear(r.spoke, hb, r.stamp(m.judge.absences.Wall(now.Mono)))
+		r.beatsDirty = true
+		m.recentBeats.record(r.recent, hb, r.stamp(m.judge.absences.Wall(now.Mono)))
 	}
-	if r.limbo {
-		m.heed(r, hb, merged, now)
-		return m.answer(r, now, 0), 0, nil
+	if r.isPending {
+		r.bufferBeat(hb, merged, now)
+		return m.reply(r, now, 0), 0, nil
 	}
-	change := hb.Status != r.reported || r.armed == hb.last()
-	r.unsaid = r.unsaid || hb.Message != r.message || hb.Message != "" || len(hb.Metadata) > 0
+	change := hb.Status != r.reported || r.expecting == hb.last()
+	r.stateDirty = r.stateDirty || hb.Message != r.message || hb.Message != "" || len(hb.Metadata) > 0
 	if !r.bad(hb.Status) && !r.good(hb.Status) {
-		r.pass()
+		r.skipBeat()
 	}
 	ev, earlier := m.judge.beat(r, hb, merged, now)
 	m.publish(r, ev)
-	m.counted(r)
+	m.releaseDelayed(r)
 	if ev == nil && change {
-		m.save(r, true)
+		m.store.save(r, true)
 	}
-	m.rouse(earlier)
+	m.wake(earlier)
 	// Also one that changes nothing acknowledges what came before it.
-	return m.answer(r, now, 0), r.ticket.Load(), nil
+	return m.reply(r, now, 0), r.lsn.Load(), nil
 }
 
 // intercepted calls one interceptor; a panic is a refusal. What it panicked with
@@ -249,7 +251,7 @@ func (m *Manager) intercepted(ctx context.Context, i Interceptor, id ServiceID, 
 }
 
 // judgeNow judges r's silence if its deadline has passed; its mu is held.
-func (m *Manager) judgeNow(r *record, now instant) {
+func (m *Manager) judgeNow(r *record, now clock.Instant) {
 	if m.stage.Load() == stageStopped || r.status == StatusStale {
 		return
 	}

@@ -34,7 +34,7 @@ func (c *cell) beat(now int64) (slow bool) {
 		if prev >= now || c.last.CompareAndSwap(prev, now) {
 			c.beats.Add(1)
 			if now-prev > c.gap.Load() {
-				widen(&c.gap, now-prev)
+				raiseTo(&c.gap, now-prev)
 			}
 			return c.slow.Load()
 		}
@@ -49,7 +49,7 @@ func (c *cell) raise(now int64) {
 			return
 		}
 		if c.last.CompareAndSwap(prev, now) {
-			widen(&c.gap, now-prev)
+			raiseTo(&c.gap, now-prev)
 			return
 		}
 	}

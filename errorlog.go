@@ -64,7 +64,7 @@ func (m *Manager) ReportError(ctx context.Context, id ServiceID, rep ErrorReport
 	if err != nil {
 		return ErrorRecord{}, failed("report error", id, err)
 	}
-	rec.NotDurable = m.await(ctx, ticket) != nil
+	rec.NotDurable = m.store.await(ctx, ticket) != nil
 	rec.Metadata = cloneMap(rec.Metadata)
 	return rec, nil
 }
@@ -87,40 +87,20 @@ func (m *Manager) reportError(ctx context.Context, id ServiceID, rep ErrorReport
 	m.observe(m.now())
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := m.open(r); err != nil {
+	if err := m.accepts(r); err != nil {
 		return rec, 0, err
 	}
-	if m.journal != nil && !m.journal.Roomy() {
+	if !m.store.journal.Roomy() {
 		return rec, 0, ErrDegraded
 	}
-	if r.errors++; r.oldest == 0 {
-		r.oldest = 1
+	if r.errorCount++; r.oldestError == 0 {
+		r.oldestError = 1
 	}
 	rec = ErrorRecord{
-		ID: r.errorID(r.errors), Service: r.id, At: wallTime(r.stamp(m.judge.absences.Wall(m.now().Mono))),
+		ID: r.errorID(r.errorCount), Service: r.id, At: wallTime(r.stamp(m.judge.absences.Wall(m.now().Mono))),
 		Type: rep.Type, Message: rep.Message, Stack: rep.Stack, Metadata: rep.Metadata,
 	}
-	if m.journal == nil {
-		if r.log == nil {
-			r.log = new(shelf[ErrorRecord])
-		}
-		m.reported.put(r.log, rec, pastFrame+len(rec.Message)+len(rec.Stack)+footprint(rec.Metadata), nil)
-		return rec, 0, nil
-	}
-	return rec, m.saveError(r, rec), nil
-}
-
-// saveError notes a reported error, and that the oldest is one too many. r.mu is
-// held.
-func (m *Manager) saveError(r *record, rec ErrorRecord) (ticket uint64) {
-	var gone []*entry
-	for kept := uint64(m.opts.limits.Errors); r.errors-r.oldest >= kept; r.oldest++ {
-		gone = append(gone, &entry{Key: key(KindError, r.errorID(r.oldest)), Service: string(r.id), Delete: true})
-	}
-	return m.note(r, true, []*entry{{
-		Key: key(KindError, rec.ID), Service: string(r.id), At: rec.At.UnixMilli(), Data: &storedError{storedVersion, rec},
-		Size: len(rec.Message) + len(rec.Stack) + footprint(rec.Metadata), Vital: true,
-	}}, gone...)
+	return rec, m.store.saveError(r, rec), nil
 }
 
 // errorReport returns rep checked and cleaned.
@@ -180,14 +160,12 @@ func (m *Manager) reportedErrors(ctx context.Context, id ServiceID, q ErrorQuery
 			return
 		}
 		r.mu.Lock()
-		recs := m.reported.all(r.log)
-		newest := errorRank{r.born, r.errors, true}
+		recs := m.store.reported.All(r.log)
+		newest := errorRank{r.generation, r.errorCount, true}
 		r.mu.Unlock()
-		if m.journal != nil {
-			// What waits first: what is stored meanwhile is then found twice, not missed.
-			for _, data := range m.journal.Pending(string(KindError), string(id)) {
-				recs = append(recs, data.(*storedError).ErrorRecord)
-			}
+		// The backlog first: what is stored meanwhile is then found twice, not missed.
+		for _, data := range m.store.journal.Pending(string(KindError), string(id)) {
+			recs = append(recs, data.(*storedError).ErrorRecord)
 		}
 		slices.SortStableFunc(recs, newestError)
 		waiting := map[string]bool{}
@@ -206,12 +184,9 @@ func (m *Manager) reportedErrors(ctx context.Context, id ServiceID, q ErrorQuery
 				return
 			}
 		}
-		if m.journal == nil {
-			return
-		}
-		var bad unread
-		defer bad.log(m, id)
-		for row, err := range m.opts.storage.Rows(ctx, RowQuery{Kind: KindError, Service: string(id), Descending: true}) {
+		var bad unreadable
+		defer func() { bad.log(m.log, id) }()
+		for row, err := range m.store.rows(ctx, RowQuery{Kind: KindError, Service: string(id), Descending: true}) {
 			if err != nil {
 				yield(ErrorRecord{}, storageFailed(ctx, err))
 				return

@@ -64,7 +64,7 @@ func (m *Manager) explain(ctx context.Context, eventID string) (Explanation, err
 		return Explanation{}, err
 	}
 	traces := map[string]NoticeTrace{}
-	if m.journal != nil {
+	if m.store.persistent() {
 		if err := m.storedTraces(ctx, ev, traces); err != nil {
 			return Explanation{}, err
 		}
@@ -88,7 +88,7 @@ func (m *Manager) explain(ctx context.Context, eventID string) (Explanation, err
 
 // findEvent returns the event with that id, from memory or from the storage.
 func (m *Manager) findEvent(ctx context.Context, id string) (*Event, error) {
-	if ev := m.ring.find(id); ev != nil || m.journal == nil {
+	if ev := m.ring.find(id); ev != nil || !m.store.persistent() {
 		if ev == nil {
 			return nil, ErrEventNotFound
 		}
@@ -101,7 +101,7 @@ func (m *Manager) findEvent(ctx context.Context, id string) (*Event, error) {
 	} else if q.From, q.To, ok = ownTimes(id); !ok {
 		return nil, ErrEventNotFound
 	}
-	for row, err := range m.opts.storage.Rows(ctx, q) {
+	for row, err := range m.store.rows(ctx, q) {
 		if err != nil {
 			return nil, storageFailed(ctx, err)
 		}
@@ -150,7 +150,7 @@ func (m *Manager) storedTraces(ctx context.Context, ev *Event, traces map[string
 		traces[s.Notifier] = t
 	}
 	q := RowQuery{Kind: kindOutbox, Service: string(ev.Service), From: ev.At, To: ev.At.Add(time.Millisecond)}
-	for row, err := range m.opts.storage.Rows(ctx, q) {
+	for row, err := range m.store.rows(ctx, q) {
 		if err != nil {
 			return storageFailed(ctx, err)
 		}
@@ -160,7 +160,7 @@ func (m *Manager) storedTraces(ctx context.Context, ev *Event, traces map[string
 		}
 		add(&s)
 	}
-	for _, data := range m.journal.Pending(string(kindOutbox), string(ev.Service)) {
+	for _, data := range m.store.journal.Pending(string(kindOutbox), string(ev.Service)) {
 		add(data.(*storedNotice))
 	}
 	return nil

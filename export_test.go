@@ -3,6 +3,8 @@ package laneswap
 import (
 	"fmt"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/clock"
 )
 
 // Court is the judge with its services and nothing around them: tests hand it
@@ -15,27 +17,28 @@ type Court struct {
 
 // NewCourt makes a judge at an instant.
 func NewCourt(threshold time.Duration, mono, wall int64) *Court {
-	return &Court{j: newJudge(threshold, instant{Mono: mono, Wall: wall}), recs: map[ServiceID]*record{}}
+	return &Court{j: newJudge(threshold, clock.Instant{Mono: mono, Wall: wall}), recs: map[ServiceID]*record{}}
 }
 
 // Start begins to watch; lost says that heartbeats before it found nobody, as
 // after a restart.
 func (c *Court) Start(mono, wall int64, lost bool) {
-	c.j.absences.Start(instant{Mono: mono, Wall: wall}, lost)
+	c.j.absences.Start(clock.Instant{Mono: mono, Wall: wall}, lost)
 }
 
 // Register admits a service.
 func (c *Court) Register(reg Registration, mono, wall int64) {
-	c.j.absences.Observe(instant{Mono: mono, Wall: wall})
-	r := &record{id: reg.ID, reg: reg}
+	c.j.absences.Observe(clock.Instant{Mono: mono, Wall: wall})
+	r := &record{}
+	r.id, r.reg = reg.ID, reg
 	c.recs[reg.ID] = r
-	c.j.admit(r, instant{Mono: mono, Wall: wall})
+	c.j.create(r, clock.Instant{Mono: mono, Wall: wall})
 }
 
 // Beat is a heartbeat with something to say; an empty one takes the fast path.
 func (c *Court) Beat(id ServiceID, hb Heartbeat, mono, wall int64) {
 	r := c.recs[id]
-	now := instant{Mono: mono, Wall: wall}
+	now := clock.Instant{Mono: mono, Wall: wall}
 	if hb.Status == "" {
 		hb.Status = StatusHealthy // as the validator does
 	}
@@ -56,15 +59,15 @@ func (c *Court) Beat(id ServiceID, hb Heartbeat, mono, wall int64) {
 
 // Tick observes and judges whoever is due.
 func (c *Court) Tick(mono, wall int64) {
-	now := instant{Mono: mono, Wall: wall}
+	now := clock.Instant{Mono: mono, Wall: wall}
 	c.j.absences.Observe(now)
-	for r := c.j.agenda.due(mono); r != nil; r = c.j.agenda.due(mono) {
+	for r := c.j.deadlines.pop(mono); r != nil; r = c.j.deadlines.pop(mono) {
 		c.add(c.j.look(r, now))
 	}
 }
 
 // Next is the instant at which the judge wants to look next.
-func (c *Court) Next() int64 { return c.j.agenda.head.Load() }
+func (c *Court) Next() int64 { return c.j.deadlines.head.Load() }
 
 // Status is the effective status of a service.
 func (c *Court) Status(id ServiceID) Status { return c.recs[id].status }
@@ -79,14 +82,10 @@ func (c *Court) add(ev *Event) {
 func (h *Handle) CellAddress() *cell { return h.r.Load().cell }
 
 // SetSpeechLimit lowers the bound of what all services said.
-func (m *Manager) SetSpeechLimit(n int) { m.speeches.limit = n }
+func (m *Manager) SetSpeechLimit(n int) { m.recentBeats.Total = n }
 
 // SpeechBytes is what is kept of what all services said.
-func (m *Manager) SpeechBytes() int {
-	m.speeches.mu.Lock()
-	defer m.speeches.mu.Unlock()
-	return m.speeches.total
-}
+func (m *Manager) SpeechBytes() int { return m.recentBeats.Size() }
 
 // JumpSeen makes the next observation find an absence.
 func (m *Manager) JumpSeen(d time.Duration) {
@@ -103,7 +102,7 @@ func (h *Handle) HalfBeat() (finish func()) {
 	slow := r.cell.beat(mono)
 	return func() {
 		if slow {
-			_ = h.m.strikeSlow(r, mono)
+			_ = h.m.beatSlow(r, mono)
 		}
 	}
 }
@@ -117,8 +116,8 @@ func (m *Manager) CheckBooks() error {
 		err := func() error {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			m.judge.agenda.mu.Lock()
-			defer m.judge.agenda.mu.Unlock()
+			m.judge.deadlines.mu.Lock()
+			defer m.judge.deadlines.mu.Unlock()
 			return m.checkRecord(id, r)
 		}()
 		if err != nil {
@@ -140,11 +139,11 @@ func (m *Manager) CheckBooks() error {
 func (m *Manager) checkRecord(id ServiceID, r *record) error {
 	due := m.judge.due(r)
 	switch {
-	case due != noDeadline && r.status != StatusStale && r.slot < 0:
+	case due != noDeadline && r.status != StatusStale && r.deadlineIndex < 0:
 		return fmt.Errorf("%s owes a heartbeat and is not in the agenda", id)
-	case r.status == StatusStale && r.slot >= 0:
+	case r.status == StatusStale && r.deadlineIndex >= 0:
 		return fmt.Errorf("%s is stale and in the agenda", id)
-	case r.slot >= 0 && (m.judge.agenda.entries[r.slot].r != r || due != noDeadline && m.judge.agenda.entries[r.slot].at > due+1):
+	case r.deadlineIndex >= 0 && (m.judge.deadlines.entries[r.deadlineIndex].r != r || due != noDeadline && m.judge.deadlines.entries[r.deadlineIndex].at > due+1):
 		return fmt.Errorf("%s is looked at too late", id)
 	case r.quiet() == r.cell.slow.Load():
 		return fmt.Errorf("%s: slow is %v", id, r.cell.slow.Load())
@@ -154,12 +153,12 @@ func (m *Manager) checkRecord(id ServiceID, r *record) error {
 
 // Snapshot is how a service stands at an instant.
 func (c *Court) Snapshot(id ServiceID, mono, wall int64) ServiceStatus {
-	return c.recs[id].snapshot(c.j, instant{Mono: mono, Wall: wall}, maxStatusEvts)
+	return c.recs[id].snapshot(c.j, clock.Instant{Mono: mono, Wall: wall}, maxStatusEvents)
 }
 
 // Doze lets time pass with ticks that are not played one by one.
 func (c *Court) Doze(mono, wall int64) {
-	c.j.absences.SetSeen(instant{Mono: mono, Wall: wall})
+	c.j.absences.SetSeen(clock.Instant{Mono: mono, Wall: wall})
 }
 
 // Cut is how a batch is offered in parts.

@@ -115,7 +115,7 @@ func (h History) Uptime() (percent float64, ok bool) {
 const (
 	historyPeriod = 24 * time.Hour // when a query does not say from when
 	historyLimit  = 1000           // of each list
-	historyMost   = 10_000         // of each list, when asked for more
+	maxHistoryLimit   = 10_000         // of each list, when asked for more
 )
 
 // History tells how a service fared in a period: its spans, incidents, events,
@@ -140,7 +140,7 @@ func (m *Manager) history(ctx context.Context, id ServiceID, q HistoryQuery) (Hi
 	m.catchUp(m.now())
 	r.mu.Lock()
 	now := m.now()
-	if r.gone != alive {
+	if r.removal != alive {
 		r.mu.Unlock()
 		return History{}, ErrServiceNotFound
 	}
@@ -148,38 +148,30 @@ func (m *Manager) history(ctx context.Context, id ServiceID, q HistoryQuery) (Hi
 	if m.stage.Load() == stageStopped {
 		now = m.judge.absences.Observed() // nobody has listened since
 	}
-	end := max(m.judge.absences.Wall(now.Mono)/int64(time.Millisecond), r.since)
-	present := r.run(end)
-	kept := m.runs.all(r.past)
+	end := max(m.judge.absences.Wall(now.Mono)/int64(time.Millisecond), r.statusSince)
+	present := r.currentSpan(end)
+	kept := m.store.spans.All(r.past)
 	r.mu.Unlock()
 
-	t := &tally{}
+	t := &historyBuilder{}
 	if t.from, t.to, t.limit, err = q.period(end); err != nil {
 		return History{}, err
 	}
 	t.begin(id, present)
-	// What waits to be stored is read first: what is stored meanwhile is then found
-	// twice, and not missed.
-	spans := kept
-	gone := wallsOf(m.judge.absences)
-	if m.journal == nil {
-		t.lay(gone)
-		for _, s := range inOrder(spans) {
-			t.take(s)
-		}
-	} else {
-		for _, data := range m.journal.Pending(string(kindSpan), string(id)) {
-			spans = append(spans, data.(*storedSpan).span())
-		}
-		for _, data := range m.journal.Pending(string(kindAbsence), "") {
-			gone = append(gone, *data.(*storedAbsence))
-		}
-		if err = m.readPast(ctx, id, t, inOrder(spans), gone); err != nil {
-			return History{}, err
-		}
+	// The backlog is read first: what is stored meanwhile is then found twice, and not
+	// missed.
+	spans, gone := kept, wallsOf(m.judge.absences)
+	for _, data := range m.store.journal.Pending(string(kindSpan), string(id)) {
+		spans = append(spans, data.(*storedSpan).span())
 	}
-	t.take(present)
-	h := t.history()
+	for _, data := range m.store.journal.Pending(string(kindAbsence), "") {
+		gone = append(gone, *data.(*storedAbsence))
+	}
+	if err = m.store.readHistory(ctx, id, t, inOrder(spans), gone); err != nil {
+		return History{}, err
+	}
+	t.add(present)
+	h := t.build()
 	return h, m.historyEvents(ctx, id, t, &h)
 }
 
@@ -198,20 +190,20 @@ func (q HistoryQuery) period(now int64) (from, to int64, limit int, err error) {
 		return 0, 0, 0, invalid(ErrInvalidQuery, "from", "is before 1970")
 	case from >= to:
 		return 0, 0, 0, invalid(ErrInvalidQuery, "from", "is not before the end of the period, %s", wallTime(to).Format(time.RFC3339))
-	case limit < 0 || limit > historyMost:
-		return 0, 0, 0, invalid(ErrInvalidQuery, "limit", "is %d, it must be from 1 to %d", limit, historyMost)
+	case limit < 0 || limit > maxHistoryLimit:
+		return 0, 0, 0, invalid(ErrInvalidQuery, "limit", "is %d, it must be from 1 to %d", limit, maxHistoryLimit)
 	case limit == 0:
 		limit = historyLimit
 	}
 	return from, to, limit, nil
 }
 
-// readPast has what the storage holds of a period counted, together with the runs,
-// in order, and the absences that are known already.
-func (m *Manager) readPast(ctx context.Context, id ServiceID, t *tally, known []span, gone []storedAbsence) error {
-	var bad unread
-	defer bad.log(m, id)
-	for row, err := range m.opts.storage.Rows(ctx, RowQuery{Kind: kindAbsence, From: wallTime(t.from)}) {
+// readHistory counts the spans and absences of a period that the storage holds, together
+// with those that are known already; known is in order.
+func (s *store) readHistory(ctx context.Context, id ServiceID, t *historyBuilder, known []span, gone []storedAbsence) error {
+	var bad unreadable
+	defer func() { bad.log(s.log, id) }()
+	for row, err := range s.rows(ctx, RowQuery{Kind: kindAbsence, From: wallTime(t.from)}) {
 		if err != nil {
 			return storageFailed(ctx, err)
 		}
@@ -224,11 +216,11 @@ func (m *Manager) readPast(ctx context.Context, id ServiceID, t *tally, known []
 		}
 		gone = append(gone, a)
 	}
-	t.lay(gone)
+	t.addAbsences(gone)
 	// A span is stored under the time of its end, and there are no two at once: those
 	// that end after the beginning, up to the first that begins after the end.
 	next := 0 // of the known ones
-	for row, err := range m.opts.storage.Rows(ctx, RowQuery{Kind: kindSpan, Service: string(id), From: wallTime(t.from)}) {
+	for row, err := range s.rows(ctx, RowQuery{Kind: kindSpan, Service: string(id), From: wallTime(t.from)}) {
 		if err != nil {
 			return storageFailed(ctx, err)
 		}
@@ -238,25 +230,25 @@ func (m *Manager) readPast(ctx context.Context, id ServiceID, t *tally, known []
 		}
 		s := stored.span()
 		for ; next < len(known) && known[next].compare(s) < 0; next++ {
-			t.take(known[next])
+			t.add(known[next])
 		}
 		_, twice := slices.BinarySearchFunc(known, s, span.compare)
 		// A removal that was not stored as a whole ended the run that goes on.
 		if !twice && s.compare(t.present) != 0 {
-			t.take(s)
+			t.add(s)
 		}
 		if s.from >= t.to && s.to > t.to {
 			break
 		}
 	}
 	for _, s := range known[next:] {
-		t.take(s)
+		t.add(s)
 	}
 	return nil
 }
 
 // historyEvents adds the events of the period.
-func (m *Manager) historyEvents(ctx context.Context, id ServiceID, t *tally, h *History) error {
+func (m *Manager) historyEvents(ctx context.Context, id ServiceID, t *historyBuilder, h *History) error {
 	found := map[string]Event{}
 	from, to := wallTime(t.from), wallTime(t.to+1)
 	add := func(ev *Event) {
@@ -264,11 +256,11 @@ func (m *Manager) historyEvents(ctx context.Context, id ServiceID, t *tally, h *
 			found[ev.ID] = *ev
 		}
 	}
-	cursor, _ := m.ring.begin(0)
+	cursor, _ := m.ring.cursor(0)
 	for {
 		evs, gone, _, _ := m.ring.page(cursor, 1024)
 		if gone {
-			cursor, _ = m.ring.begin(0)
+			cursor, _ = m.ring.cursor(0)
 			continue
 		}
 		if len(evs) == 0 || evs[len(evs)-1].Sequence <= cursor {
@@ -279,12 +271,12 @@ func (m *Manager) historyEvents(ctx context.Context, id ServiceID, t *tally, h *
 			cursor = ev.Sequence
 		}
 	}
-	if m.journal != nil {
+	if m.store.persistent() {
 		q := RowQuery{Kind: KindEvent, Service: string(id), From: from, To: to, Descending: true, Limit: t.limit + 1}
-		var bad unread
-		defer bad.log(m, id)
+		var bad unreadable
+		defer func() { bad.log(m.log, id) }()
 		n := 0
-		for row, err := range m.opts.storage.Rows(ctx, q) {
+		for row, err := range m.store.rows(ctx, q) {
 			if err != nil {
 				return storageFailed(ctx, err)
 			}
@@ -310,4 +302,14 @@ func storageFailed(ctx context.Context, err error) error {
 		return ctx.Err()
 	}
 	return fmt.Errorf("%w: %w", ErrStorage, err)
+}
+
+// wallsOf returns absences as they are stored.
+func wallsOf(a *absences) []storedAbsence {
+	const ms = int64(time.Millisecond)
+	var out []storedAbsence
+	for _, g := range a.Single() {
+		out = append(out, storedAbsence{storedVersion, g.From.Wall / ms, g.Back.Wall / ms, g.Lost, g.Cut})
+	}
+	return out
 }

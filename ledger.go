@@ -69,7 +69,7 @@ func (b *ledger) look(ctx context.Context, s Storage, ev *Event) error {
 // readLedger reads what is to be known of the notices that are taken up.
 func (l *loaded) readLedger(ctx context.Context, s Storage) error {
 	l.ledger = newLedger(l.notices)
-	for _, ev := range l.redone.events {
+	for _, ev := range l.replayed.events {
 		if !notable(ev) {
 			continue
 		}

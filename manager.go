@@ -3,30 +3,22 @@ package laneswap
 import (
 	"context"
 	"crypto/rand"
-	"errors"
-	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/laneswap/laneswap/internal/journal"
+	"github.com/laneswap/laneswap/internal/clock"
+	"github.com/laneswap/laneswap/internal/outbox"
 )
 
-// stopTimeout bounds Stop when its context has no deadline.
-const stopTimeout = 10 * time.Second
-
-// closePatience is how long Stop waits for a storage whose context has ended.
-const closePatience = time.Second
-
-// Manager is told by services that they are alive, notices when one falls
-// silent, and tells notifiers. It is made by NewManager; the zero value is not
-// usable. All methods may be called concurrently.
+// Manager receives heartbeats, judges silence and alerts notifiers. NewManager makes
+// it; the zero value is not usable. All methods may be called concurrently.
 //
-// Its state is kept in memory, and in a storage if it is given one. Without a
-// notifier and a storage it takes and answers everything before Start, but then
-// silence is noticed only when somebody asks, and a pause of the process looks
-// like silence.
+// It keeps its state in memory, and in a storage if it has one. Without a notifier and a
+// storage its verbs work before Start, but then it notices silence only when a caller
+// reads, and a pause of the process looks like silence.
 type Manager struct {
 	base         time.Time // the zero of the monotonic instants
 	interceptors []Interceptor
@@ -34,36 +26,26 @@ type Manager struct {
 	optErr       error
 	log          *slog.Logger
 
-	judge    *judge
-	registry *registry
-	alerts   *alerts
-	ring     *ring
-	journal  *journal.Journal[sighting] // nil without a storage
-	past     past                       // set once, when the storage was read
-	speeches speeches
-	runs     hoard[span]        // without a storage
-	reported hoard[ErrorRecord] // without a storage
+	judge    *judge       // decides the status of services
+	registry *registry    // finds services
+	ring     *ring        // numbers and keeps events
+	recentBeats *recentBeats // keeps heartbeats that carry news
+	store    *store       // keeps what a restart must not forget
+	alerts   *alerts      // decides who is told what
 
 	stage atomic.Int32  // one of the stages below; changed under life
-	turn  sync.Mutex    // held by whoever takes records off the agenda
-	nudge chan struct{} // tells the watching loop of an earlier deadline
-	later chan func()   // what is to be logged without waiting for the logger
-	began atomic.Int64  // mono: when the reading of the storage began
+	judging  sync.Mutex    // held by the goroutine that takes records off the deadlines
+	wakeup chan struct{} // wakes the watching loop for an earlier deadline
+	logQueue chan func()   // log calls for logWaiting
 
 	life     sync.Mutex // guards starting, stopping and adding notifiers
 	quit     chan struct{}
-	watched  chan struct{} // closed when the watching loop has ended
-	logged   chan struct{} // closed when the logging of absences has ended
+	watchEnded  chan struct{} // closed when the watching loop has ended
+	logEnded   chan struct{} // closed when logWaiting has ended
 	ctx      context.Context
 	cancel   context.CancelFunc
-	storing  context.Context // ends when nothing is to be stored or read any more
-	giveUp   context.CancelFunc
-	loading  *loading      // the reading of the storage; nil without one, and before Start
-	launched bool          // the goroutines of a started Manager run
-	flush    chan struct{} // closed when what is left is to be stored
-	written  chan struct{} // closed when the storing has ended
-	pruned   chan struct{} // closed when the pruning has ended
-	finished chan struct{} // closed when Stop is done
+	running bool          // the goroutines of a started Manager run
+	finished chan struct{} // closed when Stop has ended
 	stopErr  error
 }
 
@@ -75,8 +57,8 @@ const (
 	stageStopped
 )
 
-// NewManager makes a Manager. It starts nothing; an option out of its range is
-// reported by Start and by every verb.
+// NewManager makes a Manager. It starts nothing. Start and every verb report an option
+// that is out of its range.
 func NewManager(opts ...Option) *Manager {
 	o := options{staleThreshold: DefaultStaleThreshold, checkInterval: DefaultCheckInterval, events: 1 << 14, retention: DefaultRetention, groupWait: DefaultGroupWait, flapLimit: DefaultFlapLimit}
 	for _, opt := range opts {
@@ -84,30 +66,27 @@ func NewManager(opts ...Option) *Manager {
 	}
 	m := &Manager{
 		base: time.Now(), opts: o, log: o.logger, interceptors: o.interceptors,
-		registry: newRegistry(), nudge: make(chan struct{}, 1), later: make(chan func(), 64),
-		quit: make(chan struct{}), watched: make(chan struct{}), logged: make(chan struct{}), finished: make(chan struct{}),
-		flush: make(chan struct{}), written: make(chan struct{}), pruned: make(chan struct{}),
+		registry: newRegistry(), recentBeats: newRecentBeats(), wakeup: make(chan struct{}, 1), logQueue: make(chan func(), 64),
+		quit: make(chan struct{}), watchEnded: make(chan struct{}), logEnded: make(chan struct{}), finished: make(chan struct{}),
 	}
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
 	}
 	m.optErr = m.opts.check()
-	m.judge = newJudge(o.staleThreshold, m.now())
-	m.judge.absences.Note = m.logAbsence
-	m.ring = newRing(max(1, o.events), rand.Text())
-	if o.storage != nil {
-		m.journal = journal.New[sighting]()
-	}
-	m.speeches = newSpeeches()
-	m.runs = hoard[span]{items: pastRecords, bytes: pastBytes, limit: pastTotal}
-	m.reported = hoard[ErrorRecord]{items: pastRecords, bytes: pastBytes, limit: pastTotal}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	m.storing, m.giveUp = context.WithCancel(context.Background())
+	m.judge = newJudge(o.staleThreshold, m.now())
+	m.ring = newEventLog(max(1, o.events), rand.Text())
+	m.store = newStore(o.storage)
 	m.alerts = &alerts{
-		opts: &m.opts, log: m.log, now: m.now, judge: m.judge, registry: m.registry, journal: m.journal, past: &m.past,
-		await: m.await, cancel: m.cancel, logLater: m.logLater, storing: m.storing, archive: newArchive(),
-		storageHealth: func() *StorageHealth { return m.Health().Storage },
+		opts: &m.opts, log: m.log, now: m.now, judge: m.judge, registry: m.registry, journal: m.store.journal, past: &m.store.past,
+		await: m.store.await, cancel: m.cancel, logLater: m.logLater, storing: m.store.ctx, archive: newArchive(),
+		storageHealth: m.store.health,
 	}
+	s := m.store
+	s.opts, s.log, s.now, s.stage = &m.opts, m.log, m.now, &m.stage
+	s.judge, s.registry, s.events, s.beats, s.alerts = m.judge, m.registry, m.ring, m.recentBeats, m.alerts
+	s.observe, s.publish, s.recordOwn, s.wake = m.observe, m.publish, m.recordOwn, m.wake
+	m.judge.absences.Note = s.saveAbsence
 	posts := make([]*post, 0, len(o.notifiers))
 	if m.optErr == nil {
 		for _, n := range o.notifiers {
@@ -116,197 +95,6 @@ func NewManager(opts ...Option) *Manager {
 	}
 	m.alerts.posts.Store(&posts)
 	return m
-}
-
-// Start takes up what the storage holds, if there is one, and begins to watch.
-// The context bounds the starting only. It returns ErrAlreadyStarted when called
-// again and ErrStopped after Stop.
-//
-// A storage that fails or does not answer for 5 seconds does not fail the start:
-// it is read as soon as it can be. Until then heartbeats and registrations of
-// services that were registered since the start are held in memory, everything
-// that only the storage knows is answered with ErrLoading, and nobody is judged.
-// Only a storage that a newer LaneSwap has written is an error.
-func (m *Manager) Start(ctx context.Context) error {
-	m.life.Lock()
-	defer m.life.Unlock()
-	if m.optErr != nil {
-		return failed("start", "", m.optErr)
-	}
-	switch m.stage.Load() {
-	case stageStarted, stageLoading:
-		return failed("start", "", ErrAlreadyStarted)
-	case stageStopped:
-		return failed("start", "", ErrStopped)
-	}
-	if err := ctx.Err(); err != nil {
-		return failed("start", "", err)
-	}
-	if m.journal != nil {
-		l := m.beginLoading()
-		m.life.Unlock() // Stop must not wait for a storage
-		err := m.awaitLoading(ctx, l)
-		m.life.Lock()
-		if m.stage.Load() == stageStopped {
-			err = ErrStopped
-		}
-		if err != nil {
-			return failed("start", "", err)
-		}
-	} else {
-		// Heartbeats before Start were heard: only the watching was missing.
-		m.judge.absences.Start(m.now(), false)
-		m.stage.Store(stageStarted)
-	}
-	m.launched = true
-	for _, p := range *m.alerts.posts.Load() {
-		go m.alerts.work(m.ctx, p) // ended by Stop
-	}
-	go m.watch()      // ended by Stop
-	go m.logWaiting() // ended by Stop
-	return nil
-}
-
-// Stop ends the watching, delivers the notices that are owed, stores what is
-// left and ends the watches. It waits until ctx ends, at most 10 seconds when ctx
-// has no deadline, and returns an error that matches ErrNotifier when by then a
-// notifier had not finished or notices were not delivered, and one that matches
-// ErrDegraded when the storage had not taken everything. After it reads answer and changes
-// return ErrStopped. Calling it again waits for the first call and returns the
-// same.
-func (m *Manager) Stop(ctx context.Context) error {
-	m.life.Lock()
-	before := m.stage.Swap(stageStopped)
-	launched, loading := m.launched, m.loading
-	m.life.Unlock()
-	if before == stageStopped {
-		select {
-		case <-m.finished:
-			return m.stopErr
-		case <-ctx.Done():
-			return failed("stop", "", ctx.Err())
-		}
-	}
-	defer close(m.finished)
-	defer m.cancel()
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, stopTimeout)
-		defer cancel()
-	}
-	if before != stageNew {
-		m.observe(m.now()) // we listened until now
-	}
-	close(m.quit)
-	m.judge.absences.Stop()
-	m.settleDown()
-	var errs []error
-	if before == stageLoading {
-		m.giveUp()
-		loading.abandon()
-		errs = append(errs, fmt.Errorf("%w: it was never read, what was heard is not stored", ErrDegraded))
-	}
-	if launched {
-		<-m.watched
-		errs = append(errs, m.deliver(ctx))
-	}
-	m.cancel()
-	if before == stageStarted {
-		errs = append(errs, m.close(ctx))
-	}
-	if launched {
-		select {
-		case <-m.logged:
-		case <-ctx.Done(): // a logger that blocks
-		}
-	}
-	m.stopErr = failed("stop", "", errors.Join(errs...))
-	m.giveUp()
-	m.ring.close()
-	return m.stopErr
-}
-
-// settleDown waits for whoever is still judging or changing something. All of
-// them look at the stage again under one of these locks, so that nothing happens
-// after it. Beats of handles go the slow path from now on and find the end.
-func (m *Manager) settleDown() {
-	m.turn.Lock()
-	defer m.turn.Unlock()
-	m.registry.mu.Lock()
-	defer m.registry.mu.Unlock()
-	for _, r := range m.registry.byID {
-		r.mu.Lock()
-		r.cell.slow.Store(true)
-		r.mu.Unlock()
-	}
-}
-
-// deliver drains the notifiers, and leaves time for the storage.
-func (m *Manager) deliver(ctx context.Context) error {
-	deadline, _ := ctx.Deadline() // Stop has set one
-	if m.journal != nil {
-		deadline = deadline.Add(-time.Until(deadline) / 3)
-	}
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
-	return m.alerts.drain(ctx)
-}
-
-// close stores what is left until ctx ends.
-func (m *Manager) close(ctx context.Context) error {
-	if m.journal == nil {
-		return nil
-	}
-	defer m.giveUp()
-	close(m.flush)
-	select {
-	case <-m.written:
-	case <-ctx.Done():
-	}
-	m.giveUp()
-	patience, cancel := context.WithTimeout(context.Background(), closePatience)
-	defer cancel()
-	for _, done := range []chan struct{}{m.written, m.pruned} {
-		select {
-		case <-done:
-		case <-patience.Done(): // a storage that does not obey its context
-		}
-	}
-	if rows, _, _, _ := m.journal.Backlog(); rows > 0 {
-		return fmt.Errorf("%w: %d rows", ErrDegraded, rows)
-	}
-	return nil
-}
-
-// Run starts the Manager, waits until ctx ends, and stops it: one line for main
-// or an errgroup. It returns nil when both went well.
-func (m *Manager) Run(ctx context.Context) error {
-	if err := m.Start(ctx); err != nil {
-		return err
-	}
-	<-ctx.Done()
-	return m.Stop(context.WithoutCancel(ctx))
-}
-
-// AddNotifier adds a notifier, also to a running Manager; it is told of what
-// happens from now on. It returns an error that matches ErrNotifier for nil and
-// ErrStopped after Stop.
-func (m *Manager) AddNotifier(n Notifier) error {
-	if err := checkNotifier(n); err != nil {
-		return failed("add notifier", "", fmt.Errorf("%w: %w", ErrNotifier, err))
-	}
-	m.life.Lock()
-	defer m.life.Unlock()
-	stage := m.stage.Load()
-	if stage == stageStopped {
-		return failed("add notifier", "", ErrStopped)
-	}
-	p := m.alerts.newPost(n, *m.alerts.posts.Load())
-	m.alerts.fetchNotices(p)
-	if m.launched {
-		go m.alerts.work(m.ctx, p) // ended by Stop
-	}
-	return nil
 }
 
 // Ready returns nil while the Manager takes heartbeats of all services: else
@@ -334,7 +122,7 @@ func (m *Manager) usable(ctx context.Context) error {
 	if m.optErr != nil {
 		return m.optErr
 	}
-	if m.stage.Load() == stageNew && (m.journal != nil || len(*m.alerts.posts.Load()) > 0) {
+	if m.stage.Load() == stageNew && (m.store.persistent() || len(*m.alerts.posts.Load()) > 0) {
 		return ErrNotStarted
 	}
 	return ctx.Err()
@@ -349,14 +137,14 @@ func (m *Manager) writable(ctx context.Context) error {
 }
 
 // now reads both clocks.
-func (m *Manager) now() instant {
+func (m *Manager) now() clock.Instant {
 	t := time.Now()
-	return instant{Mono: int64(t.Sub(m.base)), Wall: t.UnixNano()}
+	return clock.Instant{Mono: int64(t.Sub(m.base)), Wall: t.UnixNano()}
 }
 
 // watch is the loop that notices silence. Start starts it, Stop ends it.
 func (m *Manager) watch() {
-	defer close(m.watched)
+	defer close(m.watchEnded)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	rest := int64(m.opts.checkInterval)
@@ -364,7 +152,7 @@ func (m *Manager) watch() {
 	for {
 		select {
 		case <-timer.C:
-		case <-m.nudge:
+		case <-m.wakeup:
 		case <-m.quit:
 			return
 		}
@@ -374,26 +162,26 @@ func (m *Manager) watch() {
 			continue
 		}
 		m.catchUp(m.now())
-		if m.journal != nil && m.journal.Overdue(m.now().Mono, m.judge.absences.LatestBack()) {
-			m.logLater(m.storageLeft(""))
+		if m.store.overdue() {
+			m.logLater(m.store.degrade(""))
 		}
 		if now := m.now(); now.Mono >= clean {
 			clean = now.Mono + rest
 			m.forgetDue(now)
 			m.alerts.agePosts(now)
 		}
-		timer.Reset(time.Duration(max(0, min(tick, m.judge.agenda.head.Load()-m.now().Mono))))
+		timer.Reset(time.Duration(max(0, min(tick, m.judge.deadlines.head.Load()-m.now().Mono))))
 	}
 }
 
 // catchUp looks for an absence, then judges every service whose instant has
 // come, so that what is read afterwards holds for now.
-func (m *Manager) catchUp(now instant) {
-	m.turn.Lock()
-	defer m.turn.Unlock()
+func (m *Manager) catchUp(now clock.Instant) {
+	m.judging.Lock()
+	defer m.judging.Unlock()
 	m.observe(now)
 	for n := 1; m.stage.Load() != stageStopped; n++ {
-		r := m.judge.agenda.due(now.Mono)
+		r := m.judge.deadlines.pop(now.Mono)
 		if r == nil {
 			return
 		}
@@ -410,7 +198,7 @@ func (m *Manager) catchUp(now instant) {
 
 // observe lets the monitor doubt itself before it judges. Locks may be held:
 // what it finds is logged elsewhere.
-func (m *Manager) observe(now instant) {
+func (m *Manager) observe(now clock.Instant) {
 	if gone, ok := m.judge.absences.Observe(now); ok {
 		m.logLater(func() {
 			m.log.Warn("could not hear for a while; silence in that time is not held against services",
@@ -430,11 +218,7 @@ func (m *Manager) publish(r *record, ev *Event) {
 	r.keep(ev)
 	in := m.alerts.intake(r, ev, m.now())
 	letters := m.alerts.owe(ev, in)
-	var happened []*entry
-	if m.journal != nil {
-		happened = append([]*entry{eventEntry(ev)}, m.alerts.rowsOf(letters)...)
-	}
-	ticket := m.note(r, true, happened)
+	ticket := m.store.note(r, true, append([]*entry{eventEntry(ev)}, m.alerts.rowsOf(letters)...))
 	if len(letters) == 0 {
 		return
 	}
@@ -450,10 +234,32 @@ func (m *Manager) publish(r *record, ev *Event) {
 	}
 }
 
-// counted lets go the notices that wait for r to have had as many heartbeats as it
+// ownEvents begins the ids of the events of LaneSwap itself.
+const ownEvents = "/laneswap/"
+
+// recordOwn makes an event of LaneSwap itself. It returns what logs it.
+func (m *Manager) recordOwn(kind EventKind, message string, d time.Duration) (log func()) {
+	now := m.judge.absences.Wall(m.now().Mono) / int64(time.Millisecond)
+	ev := &Event{Kind: kind, Name: "LaneSwap", Message: message, At: wallTime(now), Duration: d.Truncate(time.Millisecond)}
+	m.registry.mu.Lock()
+	m.judge.generation = max(m.judge.generation+1, now) // no two of them have the same
+	ev.ID = ownEvents + strconv.FormatInt(m.judge.generation, 36)
+	m.registry.mu.Unlock()
+	m.ring.append(ev)
+	letters := m.alerts.owe(ev, outbox.Intake{})
+	ticket := m.store.journal.Note(m.now().Mono, append([]*entry{eventEntry(ev)}, m.alerts.rowsOf(letters)...), nil)
+	m.alerts.confirm(letters, ticket)
+	level := slog.LevelError
+	if kind == EventStorageBack {
+		level = slog.LevelInfo
+	}
+	return func() { m.log.Log(context.Background(), level, message, "event", string(kind)) }
+}
+
+// releaseDelayed lets go the notices that wait for r to have had as many heartbeats as it
 // has, or that no more can come for. r.mu is held.
-func (m *Manager) counted(r *record) {
-	if r.awaited == 0 || r.gone == alive && r.armed && r.cell.beats.Load() < r.awaited {
+func (m *Manager) releaseDelayed(r *record) {
+	if r.awaited == 0 || r.removal == alive && r.expecting && r.cell.beats.Load() < r.awaited {
 		return
 	}
 	why := ""
@@ -468,14 +274,14 @@ func (m *Manager) counted(r *record) {
 	r.cell.slow.Store(!r.quiet())
 }
 
-// rouse makes the watching loop look again when a deadline came before the one
+// wake makes the watching loop look again when a deadline came before the one
 // that it waits for.
-func (m *Manager) rouse(earlier bool) {
+func (m *Manager) wake(earlier bool) {
 	if !earlier {
 		return
 	}
 	select {
-	case m.nudge <- struct{}{}:
+	case m.wakeup <- struct{}{}:
 	default:
 	}
 }

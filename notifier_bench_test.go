@@ -159,16 +159,16 @@ func BenchmarkOwed(b *testing.B) {
 						break
 					}
 				}
-				tally(b, few, many, "ns/notice")
+				historyBuilder(b, few, many, "ns/notice")
 			}
 			b.ReportMetric(0, "ns/op") // of what is around it, mostly
 		})
 	}
 }
 
-// tally says what something takes with few and with many notices owed, and fails
+// historyBuilder says what something takes with few and with many notices owed, and fails
 // when that is too much.
-func tally(b *testing.B, few, many time.Duration, unit string) {
+func historyBuilder(b *testing.B, few, many time.Duration, unit string) {
 	b.Helper()
 	b.ReportMetric(float64(few.Nanoseconds()), unit+"-few")
 	b.ReportMetric(float64(many.Nanoseconds()), unit+"-many")
@@ -244,7 +244,7 @@ func BenchmarkOwed_singly(b *testing.B) {
 				break
 			}
 		}
-		tally(b, few, many, "ns/message")
+		historyBuilder(b, few, many, "ns/message")
 	}
 	b.ReportMetric(0, "ns/op")
 }

@@ -167,8 +167,8 @@ func (o *options) check() error {
 	if o.groupWait < 0 || o.groupWait > MaxGroupWait {
 		return invalid(ErrInvalidOption, "group_wait", "is %v, it must be from 0 to %v", o.groupWait, MaxGroupWait)
 	}
-	if o.flapLimit < 0 || o.flapLimit >= maxStatusEvts {
-		return invalid(ErrInvalidOption, "flap_limit", "is %d, it must be from 0 to %d", o.flapLimit, maxStatusEvts-1)
+	if o.flapLimit < 0 || o.flapLimit >= maxStatusEvents {
+		return invalid(ErrInvalidOption, "flap_limit", "is %d, it must be from 0 to %d", o.flapLimit, maxStatusEvents-1)
 	}
 	for _, check := range o.selfChecks {
 		if check == nil {

@@ -7,75 +7,103 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/bounded"
+	"github.com/laneswap/laneswap/internal/clock"
 )
 
-// record is what the Manager knows of one service. The cell is for beats; all
-// else is guarded by mu, except slot, which is the agenda's.
+// record is what the Manager knows of one service. Beats touch only the cell. Its groups
+// name who writes them; everybody may read them under mu.
 type record struct {
 	cell   *cell
-	id     ServiceID
-	slot   int           // place in the agenda, -1 when in none
-	seen   atomic.Int64  // mono: the beat of which the storage was told
-	ticket atomic.Uint64 // of what was last saved of it that somebody may wait for
+	deadlineIndex   int           // place in the deadlines, -1 when in none; their lock guards it
+	seen   atomic.Int64  // mono: the last heartbeat that the storage knows; of the writer
+	lsn atomic.Uint64 // LSN of the latest durable change; of the store
 
-	mu       sync.Mutex
-	reg      Registration // as last registered; Metadata stays nil here
-	made     bool         // the id was made up
-	created  int64        // wall ms
-	born     int64        // created, but no two records have the same: part of event ids
-	metadata map[string]any
-	message  string
-	reported Status
-	status   Status
-	since    int64 // wall ms: when the present run of status began
-	stamped  int64 // wall ms: the latest time recorded for this service; never goes back
-
-	armed   bool  // a heartbeat is expected: false after a goodbye or other final words
-	armedAt int64 // mono: silence counts from here when no beat is newer
-	judged  int64 // mono: the beat whose silence was found to be too long
-	claimed int64 // mono: until then a take-over is being made good; 0 for none
-	endedAt int64 // mono: when it ended; what is forgotten counts from here
-	gone    fate
-	heir    *record // of a forgotten record: the one that a handle registered in its place
-
-	turned  side   // whether it is good or bad, and since when
-	awaited uint64 // how many heartbeats its notices wait for; 0 for none
-
-	transitions, incidents uint64
-	incident               *incident
-	events                 []*Event // the latest, oldest first
-	spoke                  *speech  // beats that said something; made when one does
-
-	side     SpanState           // of the present run of status
-	runBeats uint64              // beats when the present run of status began
-	runs     []span              // those that are over, until they are written down
-	past     *shelf[span]        // without a storage: those that were; made with the first
-	log      *shelf[ErrorRecord] // without a storage: reported errors; made with the first
-	oldest   uint64              // the number of the oldest reported error that may be stored
-	errors   uint64              // how many were reported
-
-	held     []held // what was heard of it while the storage was away at the start; see limbo
-	limbo    bool   // the storage has not been read: what it knows of the service is to come
-	unsaid   bool   // a heartbeat said something since the state was saved
-	unkept   bool   // what it said was not saved
-	noted    uint64 // beats when the state was saved
-	foreign  bool   // another program's, silent for long when it was taken over
-	recallAt int64  // mono: events are not read again before it
-	recalled bool   // events holds all that there are, up to their number
+	mu sync.Mutex // guards everything below
+	registered
+	judgment
+	news
+	saved
+	pending
 }
 
-const keptMessage = 512 // bytes of a message that the latest events of a service keep
+// registered is what a service declared and what heartbeats carried. The verbs write it.
+type registered struct {
+	id       ServiceID
+	reg      Registration // the latest one; Metadata stays nil here
+	generatedID     bool         // LaneSwap or a client generated the id
+	imported  bool         // imported from another program after a long silence
+	created  int64        // wall ms
+	generation     int64        // created, but unique: part of event ids
+	metadata map[string]any
+	message  string
+	removal     removal
+	successor     *record // replaces a forgotten record that a handle registered again
+}
 
-// fate is whether a record is still the service's.
-type fate uint8
+// judgment is how a service stands. Only the judge writes it.
+type judgment struct {
+	reported Status
+	status   Status
+	statusSince    int64 // wall ms: when the present span began
+	lastStamp  int64 // wall ms: the latest time recorded of this service; never goes back
+
+	expecting   bool  // a heartbeat is expected: false after a final one
+	expectingSince int64 // mono: silence counts from here when no heartbeat is newer
+	judgedBeat  int64 // mono: the heartbeat after which the silence was too long
+	claimedUntil int64 // mono: until then a service that registered again is expected to beat; 0 for none
+	endedAt int64 // mono: when it ended; ForgetAfter counts from here
+
+	turned  streak   // how long it has been good or bad; alert_after and recover_after count it
+	awaited uint64 // number of heartbeats at which delayed notices become ready; 0 for none
+
+	transitions, incidents uint64
+	incident               *incident // nil while there is none
+
+	spanState     SpanState // of the present span
+	spanFirstBeat uint64    // number of heartbeats when the present span began
+	closedSpans     []span    // closed spans that are not noted yet; the store takes them
+}
+
+// news is what a service said lately.
+type news struct {
+	events   []*Event                   // the latest, oldest first
+	recent    *beatList                  // heartbeats that carried news; made with the first
+	past     *bounded.List[span]        // closed spans, without a storage; made with the first
+	log      *bounded.List[ErrorRecord] // reported errors, without a storage; made with the first
+	errorCount   uint64                     // number of reported errors
+	oldestError   uint64                     // number of the oldest one that may be stored
+	eventsComplete bool                       // events has all that exist, up to their limit
+	eventsRetryAt int64                      // mono: no reading of events before it, because one failed
+}
+
+// saved is how far the storage lags behind. Only the store clears it.
+type saved struct {
+	stateDirty bool   // a heartbeat carried news since the state was saved
+	beatsDirty bool   // spoke has changed since it was saved
+	savedBeats  uint64 // number of heartbeats when the state was saved
+}
+
+// pending is what came before the storage was read. Only the store writes it.
+type pending struct {
+	isPending bool           // what the storage knows of the service is not known yet
+	buffered  []bufferedCall // calls to apply then
+}
+
+// maxEventMessage is how many bytes of a message the latest events of a service keep.
+const maxEventMessage = 512
+
+// removal says whether a record still stands for its service.
+type removal uint8
 
 const (
-	alive fate = iota
+	alive removal = iota
 	removed
 	forgotten
 )
 
-// incident is an open one.
+// incident is an open incident.
 type incident struct {
 	id          string
 	start       int64 // mono
@@ -84,15 +112,15 @@ type incident struct {
 	cause       string
 }
 
-// bad and good judge a status as this service means it: a service that must
-// run may not say goodbye. mu is held.
+// bad and good say what a status means for this service: shutdown is bad for a service
+// that must run. mu is held.
 func (r *record) bad(s Status) bool {
 	return s.Bad() || s == StatusShutdown && r.reg.MustRun
 }
 
 func (r *record) good(s Status) bool { return s.Good() && !r.bad(s) }
 
-// tags are those of its events; they are shared. mu is held.
+// tags returns the tags for its events; do not change them. mu is held.
 func (r *record) tags() []string {
 	if len(r.reg.Tags) == 0 {
 		return nil
@@ -100,53 +128,51 @@ func (r *record) tags() []string {
 	return r.reg.Tags
 }
 
-// quiet reports whether an empty beat would change nothing but the cell.
-// mu is held.
+// quiet reports whether an empty beat would change only the cell. mu is held.
 func (r *record) quiet() bool {
-	return r.gone == alive && r.reported == StatusHealthy && r.status == StatusHealthy && r.message == "" && r.armed && r.awaited == 0
+	return r.removal == alive && r.reported == StatusHealthy && r.status == StatusHealthy && r.message == "" && r.expecting && r.awaited == 0
 }
 
-// ended reports whether nothing more is expected of the service: it is stale, or
-// has said goodbye or other final words. mu is held.
+// ended reports whether no more heartbeats are expected: the service is stale, or has
+// sent a shutdown or another final heartbeat. mu is held.
 func (r *record) ended() bool {
-	return r.status == StatusStale || r.status == StatusShutdown || !r.armed
+	return r.status == StatusStale || r.status == StatusShutdown || !r.expecting
 }
 
-// stamp turns wall ns into the ms that are recorded; they never go back for one
-// service. mu is held.
+// stamp turns wall ns into the ms to record, which never go back for one service. mu is
+// held.
 func (r *record) stamp(wall int64) int64 {
-	r.stamped = max(r.stamped, wall/int64(time.Millisecond))
-	return r.stamped
+	r.lastStamp = max(r.lastStamp, wall/int64(time.Millisecond))
+	return r.lastStamp
 }
 
 func (r *record) incidentID(number uint64) string {
-	// The birth of the record keeps the ids apart from those of a service that
-	// was removed and registered again under the same id.
-	return string(r.id) + "/" + strconv.FormatInt(r.born, 36) + "-" + strconv.FormatUint(number, 10)
+	// generation keeps the ids apart from those of an earlier service with the same id.
+	return string(r.id) + "/" + strconv.FormatInt(r.generation, 36) + "-" + strconv.FormatUint(number, 10)
 }
 
-// keep adds an event, numbered by the journal, to the latest ones. Its message
-// is cut, so that ten of them for every service stay small. mu is held.
+// keep adds a numbered event to the latest ones. It cuts the message, so that ten
+// events for every service stay small. mu is held.
 func (r *record) keep(ev *Event) {
-	if len(ev.Message) > keptMessage {
+	if len(ev.Message) > maxEventMessage {
 		short := *ev
-		short.Message = strings.Clone(cutBytes(ev.Message, keptMessage))
+		short.Message = strings.Clone(cutBytes(ev.Message, maxEventMessage))
 		ev = &short
 	}
-	if len(r.events) >= maxStatusEvts {
-		r.events = slices.Delete(r.events, 0, len(r.events)-maxStatusEvts+1)
+	if len(r.events) >= maxStatusEvents {
+		r.events = slices.Delete(r.events, 0, len(r.events)-maxStatusEvents+1)
 	}
 	r.events = append(r.events, ev)
 }
 
-// snapshot is the record as people see it. mu is held; whoever holds it has
-// let the judge look first.
-func (r *record) snapshot(j *judge, now instant, events int) ServiceStatus {
+// snapshot returns the record as callers see it. mu is held, and the caller has let the
+// judge look at it.
+func (r *record) snapshot(j *judge, now clock.Instant, events int) ServiceStatus {
 	last := r.cell.last.Load()
 	st := ServiceStatus{
 		ID: r.id, Name: r.reg.Name, Status: r.status, ReportedStatus: r.reported, Message: r.message,
 		Metadata: cloneMap(r.metadata), Tags: slices.Clone(r.reg.Tags),
-		CreatedAt: wallTime(r.created), Since: wallTime(r.since),
+		CreatedAt: wallTime(r.created), Since: wallTime(r.statusSince),
 		Interval: r.reg.Interval, Beats: r.cell.beats.Load(), AlertAfter: r.reg.AlertAfter, RecoverAfter: r.reg.RecoverAfter,
 	}
 	if st.Beats > 0 {
@@ -157,7 +183,7 @@ func (r *record) snapshot(j *judge, now instant, events int) ServiceStatus {
 		if deadline := j.due(r); deadline != noDeadline && r.status != StatusStale {
 			st.Deadline = wallTime(j.absences.Wall(deadline) / int64(time.Millisecond))
 			interval := int64(r.reg.Interval)
-			st.Late = interval > 0 && now.Mono-max(last, r.armedAt) > interval+interval/2
+			st.Late = interval > 0 && now.Mono-max(last, r.expectingSince) > interval+interval/2
 		}
 	}
 	if i := r.incident; i != nil {
@@ -169,7 +195,7 @@ func (r *record) snapshot(j *judge, now instant, events int) ServiceStatus {
 	return st
 }
 
-// wallTime is the time of wall milliseconds; 0 is the zero time.
+// wallTime converts wall milliseconds; 0 is the zero time.
 func wallTime(ms int64) time.Time {
 	if ms == 0 {
 		return time.Time{}
@@ -177,7 +203,7 @@ func wallTime(ms int64) time.Time {
 	return time.UnixMilli(ms).UTC()
 }
 
-// cloneMap copies what the cleaner made: maps, slices and scalars.
+// cloneMap copies cleaned metadata: maps, slices and scalars.
 func cloneMap(m map[string]any) map[string]any {
 	if m == nil {
 		return nil
@@ -201,4 +227,69 @@ func cloneValue(v any) any {
 		return out
 	}
 	return v
+}
+
+// span is a run of one kind of status that is over.
+type span struct {
+	born     int64  // of the record that it belongs to
+	number   uint64 // of the transition that began it; 0 for the first run
+	state    SpanState
+	status   Status
+	from, to int64 // wall ms
+	beats    uint64
+	gap      int64 // ns
+	message  string
+	incident *incident // that it belonged to, or nil
+}
+
+// closeSpan notes that a run of status is over: the present one began when it
+// ended. mu is held.
+func (r *record) closeSpan(over span) {
+	over.to = max(r.statusSince, over.from)
+	r.closedSpans = append(r.closedSpans, over)
+	r.spanState = r.currentSpanState()
+	r.spanFirstBeat += over.beats
+	r.cell.gap.Store(0)
+}
+
+// currentSpan is the present run of status, as if it ended at the wall ms. mu is held.
+func (r *record) currentSpan(ms int64) span {
+	return span{
+		born: r.generation, number: r.transitions, state: r.spanState, status: r.status, from: r.statusSince, to: max(ms, r.statusSince),
+		beats: max(r.cell.beats.Load(), r.spanFirstBeat) - r.spanFirstBeat, gap: r.cell.gap.Load(), message: r.message, incident: r.incident,
+	}
+}
+
+// currentSpanState is on which side the present status counts. A run keeps the side that
+// it began with, whatever is registered later. mu is held.
+func (r *record) currentSpanState() SpanState {
+	switch {
+	case r.bad(r.status):
+		return SpanDown
+	case r.status.Good():
+		return SpanUp
+	}
+	return SpanUnknown
+}
+
+// raiseTo remembers the longest gap between two heartbeats.
+func raiseTo(longest *atomic.Int64, gap int64) {
+	for {
+		prev := longest.Load()
+		if prev >= gap || longest.CompareAndSwap(prev, gap) {
+			return
+		}
+	}
+}
+
+// public is the span as people see it.
+func (s span) public() Span {
+	out := Span{
+		State: s.state, Status: s.status, From: wallTime(s.from), To: wallTime(s.to), Beats: s.beats,
+		LongestGap: time.Duration(s.gap).Truncate(time.Millisecond), Message: s.message,
+	}
+	if s.incident != nil {
+		out.Incident = s.incident.id
+	}
+	return out
 }

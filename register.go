@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"fmt"
 	"regexp"
+
+	"github.com/laneswap/laneswap/internal/clock"
 )
 
 // Register makes a service known, or updates it: the same id again replaces its
@@ -20,7 +22,7 @@ func (m *Manager) Register(ctx context.Context, reg Registration) (ServiceStatus
 	if err != nil {
 		return ServiceStatus{}, failed("register", registrationID(reg), err)
 	}
-	m.settle(ctx, &st, ticket)
+	m.store.acknowledge(ctx, &st, ticket)
 	return st, nil
 }
 
@@ -50,26 +52,26 @@ func (m *Manager) register(ctx context.Context, reg Registration) (st ServiceSta
 		if m.stage.Load() == stageLoading {
 			return ServiceStatus{}, 0, ErrLoading // it may be one that is stored
 		}
-		r = m.takeOver(reg.Name, now)
+		r = m.findReplaceable(reg.Name, now)
 	}
 	if r != nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 	}
-	if r == nil || reg.ID == "" && !r.free(now) { // it may have beaten a moment ago
-		fresh, err := m.admit(reg, now)
+	if r == nil || reg.ID == "" && !r.replaceable(now) { // it may have beaten a moment ago
+		fresh, err := m.create(reg, now)
 		if err != nil {
 			return ServiceStatus{}, 0, err
 		}
 		fresh.mu.Lock()
 		defer fresh.mu.Unlock()
-		if fresh.limbo {
+		if fresh.isPending {
 			again := reg // or every registration would be on the heap
-			fresh.hold(held{reg: &again, at: now})
+			fresh.buffer(bufferedCall{reg: &again, at: now})
 		}
-		return m.answer(fresh, now, 0), m.save(fresh, true), nil
+		return m.reply(fresh, now, 0), m.store.save(fresh, true), nil
 	}
-	if err := m.open(r); err != nil {
+	if err := m.accepts(r); err != nil {
 		return ServiceStatus{}, 0, err
 	}
 	merged, err := m.opts.limits.merge(ErrInvalidRegistration, r.metadata, reg.Metadata)
@@ -77,82 +79,82 @@ func (m *Manager) register(ctx context.Context, reg Registration) (st ServiceSta
 		return ServiceStatus{}, 0, err
 	}
 	m.judgeNow(r, now)
-	if r.limbo {
+	if r.isPending {
 		again := reg
-		r.hold(held{reg: &again, at: now})
+		r.buffer(bufferedCall{reg: &again, at: now})
 	}
 	known := reg
 	if known.Name == "" {
 		known.Name = r.reg.Name
 	}
 	known.ID = r.id
-	g.unname(r)
+	g.removeName(r)
 	r.metadata = merged
-	if r.limbo {
+	if r.isPending {
 		r.reg, r.reg.Metadata = known, nil
 		r.cell.window.Store(m.judge.window(known))
 	} else {
 		before := r.reg
-		m.rouse(m.judge.rearm(r, known, now))
+		m.wake(m.judge.reregister(r, known, now))
 		if before.AlertAfter != known.AlertAfter || before.RecoverAfter != known.RecoverAfter || r.status == StatusStale {
 			m.alerts.rehold(r)
 		}
 	}
 	g.name(r)
-	return m.answer(r, now, maxStatusEvts), m.save(r, true), nil
+	return m.reply(r, now, maxStatusEvents), m.store.save(r, true), nil
 }
 
-// answer is the record as whoever changed it is told; its mu is held.
-func (m *Manager) answer(r *record, now instant, events int) ServiceStatus {
+// reply is the record as whoever changed it is told; its mu is held.
+func (m *Manager) reply(r *record, now clock.Instant, events int) ServiceStatus {
 	st := r.snapshot(m.judge, now, events)
-	st.NotDurable = r.limbo
+	st.NotDurable = r.isPending
 	return st
 }
 
-// ensure returns the record of an id, and makes one where there is none.
-func (m *Manager) ensure(reg Registration) (*record, error) {
+// findOrCreate returns the record of an id, and makes one where there is none.
+func (m *Manager) findOrCreate(reg Registration) (*record, error) {
 	m.registry.mu.Lock()
 	defer m.registry.mu.Unlock()
 	if r := m.registry.byID[reg.ID]; r != nil {
 		return r, nil
 	}
-	r, err := m.admit(reg, m.now())
+	r, err := m.create(reg, m.now())
 	if err != nil {
 		return nil, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m.save(r, true)
+	m.store.save(r, true)
 	return r, nil
 }
 
-// succeed registers a forgotten service again, as it was, for a handle of it.
-func (m *Manager) succeed(r *record) (*record, error) {
+// reregister registers a forgotten service again, as it was, for a handle of it.
+func (m *Manager) reregister(r *record) (*record, error) {
 	r.mu.Lock()
 	reg := r.reg
 	reg.Metadata = r.metadata
 	r.mu.Unlock()
-	heir, err := m.ensure(reg)
+	heir, err := m.findOrCreate(reg)
 	if err != nil {
 		return nil, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.heir == nil {
-		r.heir = heir
+	if r.successor == nil {
+		r.successor = heir
 	}
-	return r.heir, nil
+	return r.successor, nil
 }
 
-// admit makes a new record; the registry is locked for writing.
-func (m *Manager) admit(reg Registration, now instant) (*record, error) {
+// create makes a new record; the registry is locked for writing.
+func (m *Manager) create(reg Registration, now clock.Instant) (*record, error) {
 	if m.stage.Load() == stageStopped { // Stop waits for the registry's lock
 		return nil, ErrStopped
 	}
 	if n := len(m.registry.byID); n >= m.opts.limits.Services {
 		return nil, fmt.Errorf("%w: there are %d, the limit is %d", ErrTooManyServices, n, m.opts.limits.Services)
 	}
-	if m.journal != nil && m.journal.Stuck() {
+	if m.store.journal.Stuck() {
 		return nil, ErrDegraded
 	}
 	merged, err := m.opts.limits.merge(ErrInvalidRegistration, nil, reg.Metadata)
@@ -162,7 +164,8 @@ func (m *Manager) admit(reg Registration, now instant) (*record, error) {
 	if reg.ID == "" {
 		reg.ID = newUUID()
 	}
-	r := &record{metadata: merged, made: uuid.MatchString(string(reg.ID)), recalled: true}
+	r := &record{}
+	r.metadata, r.generatedID, r.eventsComplete = merged, uuid.MatchString(string(reg.ID)), true
 	if reg.Name == "" {
 		reg.Name = string(reg.ID)
 	}
@@ -170,22 +173,22 @@ func (m *Manager) admit(reg Registration, now instant) (*record, error) {
 	r.reg.Metadata = nil
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m.rouse(m.judge.admit(r, now))
+	m.wake(m.judge.create(r, now))
 	if m.stage.Load() == stageLoading { // it changes under the registry's lock
-		m.confine(r, reg, now)
+		m.store.startPending(r, reg, now)
 	}
 	m.registry.put(r)
 	return r, nil
 }
 
-// takeOver finds the one dead service with a made-up id of that name; the
+// findReplaceable finds the one dead service with a made-up id of that name; the
 // registry is locked for writing.
-func (m *Manager) takeOver(name string, now instant) *record {
+func (m *Manager) findReplaceable(name string, now clock.Instant) *record {
 	var found *record
 	for _, r := range m.registry.byName[name] {
 		r.mu.Lock()
 		m.judgeNow(r, now)
-		free := r.free(now)
+		free := r.replaceable(now)
 		r.mu.Unlock()
 		if !free {
 			continue
@@ -198,10 +201,10 @@ func (m *Manager) takeOver(name string, now instant) *record {
 	return found
 }
 
-// free reports whether r is dead and may be taken over. One that registered a
+// replaceable reports whether r is dead and may be taken over. One that registered a
 // moment ago has yet to beat: it is not free for another. mu is held.
-func (r *record) free(now instant) bool {
-	return r.ended() && (r.claimed == 0 || now.Mono > r.claimed)
+func (r *record) replaceable(now clock.Instant) bool {
+	return r.ended() && (r.claimedUntil == 0 || now.Mono > r.claimedUntil)
 }
 
 // uuid is the form of the ids that are made up, here and by clients of other
@@ -235,43 +238,41 @@ func (m *Manager) Remove(ctx context.Context, id ServiceID) error {
 	if err != nil {
 		return failed("remove", id, err)
 	}
-	ticket, ok := m.dismiss(r, removed, nil)
+	ticket, ok := m.retire(r, removed, nil)
 	if !ok {
 		if err = m.writable(ctx); err == nil {
 			err = ErrServiceNotFound
 		}
 		return failed("remove", id, err)
 	}
-	return failed("remove", id, m.await(ctx, ticket))
+	return failed("remove", id, m.store.await(ctx, ticket))
 }
 
-// dismiss takes a record out if it is still in and, where a condition is given,
+// retire takes a record out if it is still in and, where a condition is given,
 // that holds.
-func (m *Manager) dismiss(r *record, why fate, holds func(now instant) bool) (ticket uint64, ok bool) {
+func (m *Manager) retire(r *record, why removal, holds func(now clock.Instant) bool) (ticket uint64, ok bool) {
 	m.registry.mu.Lock()
 	defer m.registry.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := m.now()
-	if r.gone != alive || m.stage.Load() == stageStopped || holds != nil && !holds(now) {
+	if r.removal != alive || m.stage.Load() == stageStopped || holds != nil && !holds(now) {
 		return 0, false
 	}
-	m.registry.del(r)
-	m.publish(r, m.judge.dismiss(r, why, now))
-	m.counted(r)
-	ticket = m.save(r, true)
-	m.speeches.forget(r.spoke)
-	m.runs.forget(r.past)
-	m.reported.forget(r.log)
+	m.registry.delete(r)
+	m.publish(r, m.judge.retire(r, why, now))
+	m.releaseDelayed(r)
+	ticket = m.store.save(r, true)
+	m.store.forget(r)
 	return ticket, true
 }
 
 // forgetDue forgets the services that ended as long ago as they asked to be
 // kept.
-func (m *Manager) forgetDue(now instant) {
-	due := func(r *record, now instant) bool {
+func (m *Manager) forgetDue(now clock.Instant) {
+	due := func(r *record, now clock.Instant) bool {
 		after := r.forgetAfter()
-		return !r.limbo && after != Never && r.ended() && now.Mono-r.endedAt >= int64(after)
+		return !r.isPending && after != Never && r.ended() && now.Mono-r.endedAt >= int64(after)
 	}
 	for _, id := range m.registry.ids() {
 		r := m.registry.get(id)
@@ -282,7 +283,7 @@ func (m *Manager) forgetDue(now instant) {
 		forget := due(r, now)
 		r.mu.Unlock()
 		if forget {
-			m.dismiss(r, forgotten, func(now instant) bool { return due(r, now) })
+			m.retire(r, forgotten, func(now clock.Instant) bool { return due(r, now) })
 		}
 	}
 }

@@ -12,7 +12,8 @@ type registry struct {
 	byID   map[ServiceID]*record
 	byName map[string][]*record // made-up ids only
 	sorted []ServiceID          // nil when it must be made again; never changed in place
-	listed []*record            // the same, in any order
+	listed []*record            // all, in the order of their creation; readers share it
+	stale  bool                 // listed still has records that were deleted
 }
 
 func newRegistry() *registry {
@@ -45,21 +46,25 @@ func (g *registry) ids() []ServiceID {
 	return g.sorted
 }
 
-// all returns all records in any order. The slice is shared: nobody changes it.
+// all returns all records in the order of their creation. The slice is shared: do not
+// change it.
 func (g *registry) all() []*record {
 	g.mu.RLock()
-	listed := g.listed
+	listed, stale := g.listed, g.stale
 	g.mu.RUnlock()
-	if listed != nil {
+	if !stale {
 		return listed
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.listed == nil {
-		g.listed = make([]*record, 0, len(g.byID))
-		for _, r := range g.byID {
-			g.listed = append(g.listed, r)
+	if g.stale {
+		kept := make([]*record, 0, len(g.byID))
+		for _, r := range g.listed {
+			if g.byID[r.id] == r {
+				kept = append(kept, r)
+			}
 		}
+		g.listed, g.stale = kept, false
 	}
 	return g.listed
 }
@@ -67,20 +72,21 @@ func (g *registry) all() []*record {
 // put enters a record; mu is held for writing.
 func (g *registry) put(r *record) {
 	g.byID[r.id] = r
-	g.sorted, g.listed = nil, nil
+	g.listed = append(g.listed, r) // behind what readers have of it
+	g.sorted = nil
 	g.name(r)
 }
 
 // name enters a record under its name; mu is held for writing.
 func (g *registry) name(r *record) {
-	if r.made {
+	if r.generatedID {
 		g.byName[r.reg.Name] = append(g.byName[r.reg.Name], r)
 	}
 }
 
-// unname takes a record off its name; mu is held for writing.
-func (g *registry) unname(r *record) {
-	if !r.made {
+// removeName takes a record off its name; mu is held for writing.
+func (g *registry) removeName(r *record) {
+	if !r.generatedID {
 		return
 	}
 	named := slices.DeleteFunc(g.byName[r.reg.Name], func(other *record) bool { return other == r })
@@ -91,9 +97,9 @@ func (g *registry) unname(r *record) {
 	g.byName[r.reg.Name] = named
 }
 
-// del takes a record out; mu is held for writing.
-func (g *registry) del(r *record) {
-	g.unname(r)
+// delete takes a record out; mu is held for writing.
+func (g *registry) delete(r *record) {
+	g.removeName(r)
 	delete(g.byID, r.id)
-	g.sorted, g.listed = nil, nil
+	g.sorted, g.stale = nil, true
 }

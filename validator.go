@@ -37,7 +37,7 @@ const (
 	maxTagRunes   = 64
 	maxDepth      = 16 // of nested metadata
 	nestedCost    = 48 // bytes that an object or array in metadata costs besides its JSON
-	maxStatusEvts = 10
+	maxStatusEvents = 10
 	// maxLimitBytes bounds the limits of messages and metadata: a row of a storage
 	// holds both, as JSON, in at most 1 MiB.
 	maxLimitBytes = 64 << 10
@@ -239,8 +239,8 @@ func jsonSize(v any) (int, error) {
 	return buf.Len() - 1, err // it ends with a newline
 }
 
-// footprint is about how many bytes of memory clean metadata takes.
-func footprint(v any) int {
+// metadataBytes is about how many bytes of memory clean metadata takes.
+func metadataBytes(v any) int {
 	const value, container = 32, 64
 	switch v := v.(type) {
 	case string:
@@ -248,13 +248,13 @@ func footprint(v any) int {
 	case []any:
 		n := container
 		for _, e := range v {
-			n += footprint(e)
+			n += metadataBytes(e)
 		}
 		return n
 	case map[string]any:
 		n := container
 		for k, e := range v {
-			n += value + len(k) + footprint(e)
+			n += value + len(k) + metadataBytes(e)
 		}
 		return n
 	}

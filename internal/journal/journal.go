@@ -47,8 +47,9 @@ type Policy struct {
 	Counted bool // where one of them is dropped, that is told
 }
 
-// journal decides what to commit next. It has no clock, no goroutine and no
-// storage: its writer drives it.
+// Journal decides what to commit next. It has no clock, no goroutine and no
+// storage: its writer drives it. A nil Journal is one without a storage: it keeps
+// nothing, and to it everything is stored.
 //
 // What is noted together is a change, and a restart sees all of it or none: what
 // happened (the log) and the states that it led to go in one flight, and in the
@@ -89,6 +90,9 @@ func New[S any]() *Journal[S] {
 // Note notes a change: what happened, and the states that it led to. The first of
 // states is that of the service. It returns the ticket to wait with.
 func (j *Journal[S]) Note(now int64, log, states []*Entry) (ticket uint64) {
+	if j == nil {
+		return 0
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for i, e := range log {
@@ -167,6 +171,9 @@ func (j *Journal[S]) waiting() int { return len(j.log) + len(j.latest) }
 
 // Roomy reports whether there is room for what can be refused.
 func (j *Journal[S]) Roomy() bool {
+	if j == nil {
+		return true
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.waiting() < backlogRows && j.bytes < backlogBytes
@@ -174,6 +181,9 @@ func (j *Journal[S]) Roomy() bool {
 
 // Stuck reports whether there is no room, and none is being made.
 func (j *Journal[S]) Stuck() bool {
+	if j == nil {
+		return false
+	}
 	j.mu.Lock()
 	away := j.away != 0
 	j.mu.Unlock()
@@ -255,6 +265,9 @@ func (j *Journal[S]) Degrade(now int64) bool {
 // Overdue reports whether something has waited for too long, not counting a pause
 // of our own that ended at back.
 func (j *Journal[S]) Overdue(now, back int64) bool {
+	if j == nil {
+		return false
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.away == 0 && j.tired != 0 && now-max(j.tired, back) >= int64(Patience)
@@ -278,6 +291,9 @@ func (j *Journal[S]) Fence() {
 
 // Pending returns what of a kind and a service waits or is being committed.
 func (j *Journal[S]) Pending(kind, service string) []any {
+	if j == nil {
+		return nil
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var out []any
@@ -303,6 +319,9 @@ func (j *Journal[S]) Pending(kind, service string) []any {
 // Backlog is how many rows wait, since when the storage is away (mono, 0 when it
 // is not), how many transitions were lost, and whether it is fenced.
 func (j *Journal[S]) Backlog() (rows int, away int64, lost uint64, fenced bool) {
+	if j == nil {
+		return 0, 0, 0, false
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	rows = j.waiting()
@@ -317,6 +336,9 @@ func (j *Journal[S]) Backlog() (rows int, away int64, lost uint64, fenced bool) 
 
 // Vital is the ticket of the latest note that somebody may wait for.
 func (j *Journal[S]) Vital() uint64 {
+	if j == nil {
+		return 0
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.vital
@@ -324,4 +346,4 @@ func (j *Journal[S]) Vital() uint64 {
 
 // Stored reports whether all up to a ticket is stored, as far as is known without
 // the lock.
-func (j *Journal[S]) Stored(ticket uint64) bool { return ticket <= j.stored.Load() }
+func (j *Journal[S]) Stored(ticket uint64) bool { return j == nil || ticket <= j.stored.Load() }

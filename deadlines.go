@@ -11,45 +11,45 @@ import (
 // at which nothing is to be looked at.
 const noDeadline = math.MaxInt64
 
-// agenda is a min-heap with one entry per service: the instant at which it must
+// deadlines is a min-heap with one entry per service: the instant at which it must
 // next be looked at. Beats never touch it; an entry that turns out to be early
 // is moved on when its instant comes.
-type agenda struct {
+type deadlines struct {
 	head atomic.Int64 // the earliest instant, for asking without the lock
 
 	mu      sync.Mutex // guards the entries and record.slot
-	entries slots
+	entries deadlineHeap
 }
 
-func newAgenda() *agenda {
-	a := &agenda{}
+func newDeadlines() *deadlines {
+	a := &deadlines{}
 	a.head.Store(noDeadline)
 	return a
 }
 
 // set makes at the instant of r, or takes r off for noDeadline. It reports
 // whether the head moved to an earlier instant.
-func (a *agenda) set(r *record, at int64) (earlier bool) {
+func (a *deadlines) set(r *record, at int64) (earlier bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	before := a.head.Load()
 	switch {
-	case at == noDeadline && r.slot < 0:
+	case at == noDeadline && r.deadlineIndex < 0:
 		return false
 	case at == noDeadline:
-		heap.Remove(&a.entries, r.slot)
-	case r.slot < 0:
-		heap.Push(&a.entries, slot{at, r})
+		heap.Remove(&a.entries, r.deadlineIndex)
+	case r.deadlineIndex < 0:
+		heap.Push(&a.entries, deadlineEntry{at, r})
 	default:
-		a.entries[r.slot].at = at
-		heap.Fix(&a.entries, r.slot)
+		a.entries[r.deadlineIndex].at = at
+		heap.Fix(&a.entries, r.deadlineIndex)
 	}
 	return a.sync() < before
 }
 
-// due takes the first record off whose instant is not after now; nil when there
+// pop takes the first record off whose instant is not after now; nil when there
 // is none.
-func (a *agenda) due(now int64) *record {
+func (a *deadlines) pop(now int64) *record {
 	if a.head.Load() > now {
 		return nil
 	}
@@ -58,13 +58,13 @@ func (a *agenda) due(now int64) *record {
 	if len(a.entries) == 0 || a.entries[0].at > now {
 		return nil
 	}
-	r := heap.Pop(&a.entries).(slot).r
+	r := heap.Pop(&a.entries).(deadlineEntry).r
 	a.sync()
 	return r
 }
 
 // sync publishes the head; mu is held.
-func (a *agenda) sync() int64 {
+func (a *deadlines) sync() int64 {
 	head := int64(noDeadline)
 	if len(a.entries) > 0 {
 		head = a.entries[0].at
@@ -73,31 +73,31 @@ func (a *agenda) sync() int64 {
 	return head
 }
 
-type slot struct {
+type deadlineEntry struct {
 	at int64
 	r  *record
 }
 
-type slots []slot
+type deadlineHeap []deadlineEntry
 
-func (s slots) Len() int           { return len(s) }
-func (s slots) Less(i, j int) bool { return s[i].at < s[j].at }
+func (s deadlineHeap) Len() int           { return len(s) }
+func (s deadlineHeap) Less(i, j int) bool { return s[i].at < s[j].at }
 
-func (s slots) Swap(i, j int) {
+func (s deadlineHeap) Swap(i, j int) {
 	s[i], s[j] = s[j], s[i]
-	s[i].r.slot, s[j].r.slot = i, j
+	s[i].r.deadlineIndex, s[j].r.deadlineIndex = i, j
 }
 
-func (s *slots) Push(x any) {
-	x.(slot).r.slot = len(*s)
-	*s = append(*s, x.(slot))
+func (s *deadlineHeap) Push(x any) {
+	x.(deadlineEntry).r.deadlineIndex = len(*s)
+	*s = append(*s, x.(deadlineEntry))
 }
 
-func (s *slots) Pop() any {
+func (s *deadlineHeap) Pop() any {
 	last := len(*s) - 1
 	x := (*s)[last]
-	(*s)[last] = slot{}
+	(*s)[last] = deadlineEntry{}
 	*s = (*s)[:last]
-	x.r.slot = -1
+	x.r.deadlineIndex = -1
 	return x
 }

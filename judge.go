@@ -10,21 +10,32 @@ import (
 	"github.com/laneswap/laneswap/internal/clock"
 )
 
+type (
+	instant  = clock.Instant
+	absence  = clock.Absence
+	absences = clock.Absences
+)
+
+const (
+	tick        = clock.Tick
+	maxAbsences = clock.Kept
+)
+
 // judge decides what status a service has. It is given instants and has no
 // clock, no goroutine and no output: what it finds it returns as events. Its
 // methods are called with the record's mu held.
 type judge struct {
 	threshold int64 // the global stale threshold, ns
 	absences  *absences
-	agenda    *agenda
-	born      int64 // wall ms that names the latest record; guarded by the registry's lock
+	deadlines    *deadlines
+	generation      int64 // wall ms that names the latest record; guarded by the registry's lock
 
 	mu     sync.Mutex            // guards counts
 	counts [len(statusOrder)]int // services per effective status
 }
 
-func newJudge(threshold time.Duration, now instant) *judge {
-	return &judge{threshold: int64(threshold), absences: clock.New(now), agenda: newAgenda()}
+func newJudge(threshold time.Duration, now clock.Instant) *judge {
+	return &judge{threshold: int64(threshold), absences: clock.New(now), deadlines: newDeadlines()}
 }
 
 // window is the silence that a registration allows.
@@ -45,21 +56,21 @@ func (j *judge) window(reg Registration) int64 {
 // and when it is certain that it fell silent. Both are noDeadline for a service
 // that owes no heartbeat.
 func (j *judge) next(r *record) (deadline, certain int64) {
-	return j.nextAfter(r, max(r.cell.last.Load(), r.armedAt))
+	return j.nextAfter(r, max(r.cell.last.Load(), r.expectingSince))
 }
 
 func (j *judge) nextAfter(r *record, last int64) (deadline, certain int64) {
 	window := r.cell.window.Load()
-	if window == noDeadline || !r.armed {
+	if window == noDeadline || !r.expecting {
 		return noDeadline, noDeadline
 	}
-	beaten := last > r.armedAt || r.reported != StatusUnknown && r.reported != StatusShutdown
+	beaten := last > r.expectingSince || r.reported != StatusUnknown && r.reported != StatusShutdown
 	return j.absences.Settle(last, int64(r.reg.Interval), window, beaten)
 }
 
-// admit takes a new record in: unknown, and silent from now on.
-func (j *judge) admit(r *record, now instant) (earlier bool) {
-	r.slot = -1
+// create takes a new record in: unknown, and silent from now on.
+func (j *judge) create(r *record, now clock.Instant) (earlier bool) {
+	r.deadlineIndex = -1
 	r.cell = new(cell)
 	r.cell.last.Store(now.Mono)
 	r.cell.window.Store(j.window(r.reg))
@@ -67,12 +78,12 @@ func (j *judge) admit(r *record, now instant) (earlier bool) {
 	r.created = r.stamp(j.absences.Wall(now.Mono))
 	// Records follow each other faster than the clock ticks, and the clock may be
 	// set back: two of them never have the same event ids.
-	j.born = max(j.born+1, r.created)
-	r.born = j.born
-	r.since = r.created
-	r.reported, r.status, r.side = StatusUnknown, StatusUnknown, SpanUnknown
-	r.armed, r.armedAt = true, now.Mono
-	r.judged = now.Mono - 1
+	j.generation = max(j.generation+1, r.created)
+	r.generation = j.generation
+	r.statusSince = r.created
+	r.reported, r.status, r.spanState = StatusUnknown, StatusUnknown, SpanUnknown
+	r.expecting, r.expectingSince = true, now.Mono
+	r.judgedBeat = now.Mono - 1
 	j.count("", r.status)
 	return j.schedule(r)
 }
@@ -89,28 +100,28 @@ func (j *judge) count(from, to Status) {
 	}
 }
 
-// rearm applies a changed registration. Who said goodbye and registers again is
+// reregister applies a changed registration. Who said goodbye and registers again is
 // expected to beat from now on. Nobody gains time by registering, nor is a
 // silence that was allowed held against a shorter window: that counts from now,
 // or from where it ends together with the old one.
-func (j *judge) rearm(r *record, reg Registration, now instant) (earlier bool) {
+func (j *judge) reregister(r *record, reg Registration, now clock.Instant) (earlier bool) {
 	r.reg = reg
 	r.reg.Metadata = nil
 	before, window := r.cell.window.Load(), j.window(reg)
-	if r.armed && window < before && r.status != StatusStale {
+	if r.expecting && window < before && r.status != StatusStale {
 		from := now.Mono
 		if before != noDeadline {
-			from = min(from, max(r.cell.last.Load(), r.armedAt)+before-window)
+			from = min(from, max(r.cell.last.Load(), r.expectingSince)+before-window)
 		}
-		r.armedAt = max(r.armedAt, from)
+		r.expectingSince = max(r.expectingSince, from)
 	}
 	r.cell.window.Store(window)
-	if !r.armed {
-		r.armed, r.armedAt = true, now.Mono
+	if !r.expecting {
+		r.expecting, r.expectingSince = true, now.Mono
 	}
-	r.foreign = false
+	r.imported = false
 	r.endedAt = now.Mono // it is about to beat: not the time to forget it
-	r.claimed = now.Mono + min(window, 10*j.threshold)
+	r.claimedUntil = now.Mono + min(window, 10*j.threshold)
 	r.cell.slow.Store(!r.quiet())
 	return j.schedule(r)
 }
@@ -118,7 +129,7 @@ func (j *judge) rearm(r *record, reg Registration, now instant) (earlier bool) {
 // due is when the record is judged next; noDeadline when it is not.
 func (j *judge) due(r *record) int64 {
 	deadline, certain := j.next(r)
-	if r.status == StatusUnknown && r.judged == max(r.cell.last.Load(), r.armedAt) {
+	if r.status == StatusUnknown && r.judgedBeat == max(r.cell.last.Load(), r.expectingSince) {
 		return certain // that nothing is known was said already
 	}
 	return deadline
@@ -127,24 +138,24 @@ func (j *judge) due(r *record) int64 {
 // schedule enters the record's next instant; a stale one has none.
 func (j *judge) schedule(r *record) (earlier bool) {
 	at := int64(noDeadline)
-	if r.status != StatusStale && r.gone == alive {
+	if r.status != StatusStale && r.removal == alive {
 		if deadline := j.due(r); deadline != noDeadline {
 			at = deadline + 1 // at the deadline itself a service still lives
 		}
 	}
-	return j.agenda.set(r, at)
+	return j.deadlines.set(r, at)
 }
 
 // look judges the silence of r at now and enters its next instant. It returns
 // the event of a transition, if there is one.
-func (j *judge) look(r *record, now instant) *Event {
-	if r.gone != alive || r.status == StatusStale || !r.armed {
-		j.agenda.set(r, noDeadline)
+func (j *judge) look(r *record, now clock.Instant) *Event {
+	if r.removal != alive || r.status == StatusStale || !r.expecting {
+		j.deadlines.set(r, noDeadline)
 		return nil
 	}
 	// The handshake of cell: slow first, then last again.
 	r.cell.slow.Store(true)
-	ev := j.silence(r, max(r.cell.last.Load(), r.armedAt), now)
+	ev := j.silence(r, max(r.cell.last.Load(), r.expectingSince), now)
 	r.cell.slow.Store(!r.quiet())
 	j.schedule(r)
 	return ev
@@ -152,11 +163,11 @@ func (j *judge) look(r *record, now instant) *Event {
 
 // silence judges the silence that followed the beat at last and had not ended
 // by now.
-func (j *judge) silence(r *record, last int64, now instant) *Event {
+func (j *judge) silence(r *record, last int64, now clock.Instant) *Event {
 	switch {
-	case r.status == StatusStale || !r.armed:
+	case r.status == StatusStale || !r.expecting:
 		return nil
-	case last < r.judged || last == r.judged && r.status != StatusUnknown:
+	case last < r.judgedBeat || last == r.judgedBeat && r.status != StatusUnknown:
 		return nil // judged before, and over
 	}
 	deadline, certain := j.nextAfter(r, last)
@@ -164,23 +175,23 @@ func (j *judge) silence(r *record, last int64, now instant) *Event {
 	case now.Mono <= deadline:
 		return nil
 	case now.Mono <= certain:
-		if r.judged == last {
+		if r.judgedBeat == last {
 			return nil // said already
 		}
-		r.judged = last
-		return j.transit(r, StatusUnknown, deadline, change{
+		r.judgedBeat = last
+		return j.transition(r, StatusUnknown, deadline, change{
 			message: r.message, cause: "its heartbeat was expected while LaneSwap could not hear",
 			unheard: true, silentSince: j.lastBeat(r),
 		})
 	}
-	r.judged, r.endedAt = last, certain
+	r.judgedBeat, r.endedAt = last, certain
 	window := time.Duration(r.cell.window.Load())
 	ch := change{message: r.message, cause: "no heartbeat within " + window.String() + " of its registration"}
 	if r.reported != StatusUnknown || r.cell.beats.Load() > 0 {
 		ch.cause = "silent for longer than " + window.String()
 		ch.silentSince = j.lastBeat(r)
 	}
-	return j.transit(r, StatusStale, certain, ch)
+	return j.transition(r, StatusStale, certain, ch)
 }
 
 // lastBeat is when r last beat, in wall ms.
@@ -190,28 +201,28 @@ func (j *judge) lastBeat(r *record) int64 {
 
 // overdue judges a silence that a beat of the fast path ended at until before
 // anybody had judged it.
-func (j *judge) overdue(r *record, until instant) *Event {
-	return j.silence(r, max(r.cell.last.Load(), r.armedAt), until)
+func (j *judge) overdue(r *record, until clock.Instant) *Event {
+	return j.silence(r, max(r.cell.last.Load(), r.expectingSince), until)
 }
 
 // beat applies a heartbeat that was heard at now; merged is the service's
 // metadata with the beat's. Whoever calls has counted it, and has judged the
 // silence before it.
-func (j *judge) beat(r *record, hb Heartbeat, merged map[string]any, now instant) (ev *Event, earlier bool) {
+func (j *judge) beat(r *record, hb Heartbeat, merged map[string]any, now clock.Instant) (ev *Event, earlier bool) {
 	r.cell.slow.Store(true)
 	r.cell.raise(now.Mono)
 	// While a record is armed and not stale the agenda holds it already.
-	enter := !r.armed || r.status == StatusStale || r.status == StatusUnknown
-	r.claimed, r.foreign = 0, false
-	r.armed = !hb.last()
-	if !r.armed {
+	enter := !r.expecting || r.status == StatusStale || r.status == StatusUnknown
+	r.claimedUntil, r.imported = 0, false
+	r.expecting = !hb.last()
+	if !r.expecting {
 		r.endedAt = now.Mono
 	}
 	ch := change{message: hb.Message, cause: "reported " + string(hb.Status), beat: true}
 	if hb.Message != "" {
 		ch.cause += ": " + hb.Message
 	}
-	ev = j.transit(r, hb.Status, now.Mono, ch)
+	ev = j.transition(r, hb.Status, now.Mono, ch)
 	r.reported, r.message, r.metadata = hb.Status, hb.Message, merged
 	r.cell.slow.Store(!r.quiet())
 	if enter {
@@ -231,20 +242,20 @@ type change struct {
 	silentSince int64
 }
 
-// transit moves r to a status as of an instant. It returns the event, or nil where
+// transition moves r to a status as of an instant. It returns the event, or nil where
 // there was no transition or it was from good to good.
-func (j *judge) transit(r *record, to Status, mono int64, ch change) *Event {
+func (j *judge) transition(r *record, to Status, mono int64, ch change) *Event {
 	from := r.status
 	if from == to {
 		return nil
 	}
 	j.count(from, to)
-	over := r.run(0)
+	over := r.currentSpan(0)
 	if ch.beat && over.beats > 0 {
 		over.beats-- // the heartbeat that makes the transition belongs to what it begins
 	}
 	r.status = to
-	r.turn(from, to, mono, ch)
+	r.countTransition(from, to, mono, ch)
 	// An incident outlives a change of registration that makes its cause good.
 	if from.Good() && r.good(to) && r.incident == nil {
 		return nil
@@ -253,15 +264,15 @@ func (j *judge) transit(r *record, to Status, mono int64, ch change) *Event {
 	if ch.unheard {
 		kind = EventUnheard
 	}
-	ev := j.record(r, kind, from, to, mono, ch)
-	r.endRun(over)
+	ev := j.newEvent(r, kind, from, to, mono, ch)
+	r.closeSpan(over)
 	return ev
 }
 
-// record makes the event of a transition, and opens or closes its incident.
-func (j *judge) record(r *record, kind EventKind, from, to Status, mono int64, ch change) *Event {
+// newEvent makes the event of a transition, and opens or closes its incident.
+func (j *judge) newEvent(r *record, kind EventKind, from, to Status, mono int64, ch change) *Event {
 	ms := r.stamp(j.absences.Wall(mono))
-	r.since = ms
+	r.statusSince = ms
 	r.transitions++
 	ev := &Event{
 		Kind: kind, Service: r.id, Name: r.reg.Name, Tags: r.tags(), From: from, To: to,
@@ -313,16 +324,16 @@ func kindOf(r *record, from, to Status) EventKind {
 	return EventUnknown
 }
 
-// dismiss takes r out of everything. The event ends its incident, if it had one.
-func (j *judge) dismiss(r *record, why fate, now instant) *Event {
-	r.gone = why
+// retire takes r out of everything. The event ends its incident, if it had one.
+func (j *judge) retire(r *record, why removal, now clock.Instant) *Event {
+	r.removal = why
 	r.cell.slow.Store(true)
-	j.agenda.set(r, noDeadline)
+	j.deadlines.set(r, noDeadline)
 	j.count(r.status, "")
-	over := r.run(0)
+	over := r.currentSpan(0)
 	defer func() {
-		r.since = r.stamp(j.absences.Wall(now.Mono))
-		r.endRun(over)
+		r.statusSince = r.stamp(j.absences.Wall(now.Mono))
+		r.closeSpan(over)
 	}()
 	if r.incident == nil {
 		return nil
@@ -331,17 +342,17 @@ func (j *judge) dismiss(r *record, why fate, now instant) *Event {
 	if why == forgotten {
 		reason = fmt.Sprintf("forgotten after %v", r.forgetAfter())
 	}
-	return j.record(r, EventRemoved, r.status, StatusUnknown, now.Mono, change{message: reason})
+	return j.newEvent(r, EventRemoved, r.status, StatusUnknown, now.Mono, change{message: reason})
 }
 
 // forgetAfter is how long r is kept once it has ended.
 func (r *record) forgetAfter() time.Duration {
 	switch {
-	case r.foreign:
+	case r.imported:
 		return importKept
 	case r.reg.ForgetAfter != 0:
 		return r.reg.ForgetAfter
-	case r.made:
+	case r.generatedID:
 		return 24 * time.Hour
 	}
 	return Never

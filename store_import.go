@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// Rows of other programs.
+// What the import does with rows of other programs.
 const (
-	importSilence = 24 * time.Hour      // longer, and nobody is alarmed about the service
-	importKept    = 30 * 24 * time.Hour // then it is forgotten
+	importSilence = 24 * time.Hour      // longer, and LaneSwap does not alert about the service
+	importKept    = 30 * 24 * time.Hour // then LaneSwap forgets it
 )
 
-// adopt makes a service of our own of one that another program has written: a
-// LaneSwap in Python keeps the id, the name, the status, the message, the
-// metadata and two times, and left a new id behind at each restart of a client.
-func (s *storedService) adopt(limits Limits, now int64) {
-	// A clock of another host may have been wrong.
-	s.CreatedAt, s.LastHeartbeat = notAhead(s.CreatedAt, now), notAhead(s.LastHeartbeat, now)
+// convert turns a row of another program into one of ours. LaneSwap in Python stores
+// the id, the name, the status, the message, the metadata and two times, and leaves a
+// new id behind at each restart of a client.
+func (s *storedService) convert(limits Limits, now int64) {
+	// The clock of another host may have been wrong.
+	s.CreatedAt, s.LastHeartbeat = notInFuture(s.CreatedAt, now), notInFuture(s.LastHeartbeat, now)
 	made, last := s.CreatedAt, s.LastHeartbeat
 	switch {
 	case made.IsZero() && last.IsZero():
@@ -51,7 +51,7 @@ func (s *storedService) adopt(limits Limits, now int64) {
 		s.EndedAt, s.Foreign = now, true
 	case said == StatusStale, said.Bad():
 		s.Incidents = 1
-		s.Incident = &storedIncident{StartedAt: last.UnixMilli(), Cause: "already " + string(said) + " when LaneSwap took it over"}
+		s.Incident = &storedIncident{StartedAt: last.UnixMilli(), Cause: "already " + string(said) + " when LaneSwap imported it"}
 		if said == StatusStale {
 			s.Reported, s.Judged, s.EndedAt = StatusUnknown, true, now
 			s.Incident.SilentSince = last.UnixMilli()
@@ -69,16 +69,16 @@ func (s *storedService) adopt(limits Limits, now int64) {
 	}
 }
 
-// notAhead is a time that is not in the future, nor before 1970.
-func notAhead(t time.Time, now int64) time.Time {
+// notInFuture returns t, or now when t is in the future; zero when t is before 1970.
+func notInFuture(t time.Time, now int64) time.Time {
 	if t.UnixMilli() <= 0 {
 		return time.Time{}
 	}
 	return wallTime(min(t.UnixMilli(), now))
 }
 
-// fitting is what of the metadata that another program has stored keeps the
-// limits, in the order of the keys.
+// fitting returns the entries of imported metadata that respect the limits, in key
+// order.
 func (l Limits) fitting(in map[string]any) map[string]any {
 	var out map[string]any
 	for _, key := range slices.Sorted(maps.Keys(in)) {

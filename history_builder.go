@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// tally counts how a service fared in a period, run by run: there may be millions
+// historyBuilder counts how a service fared in a period, run by run: there may be millions
 // of them, and it keeps no more than are listed. It is pure; times are wall ms.
-type tally struct {
+type historyBuilder struct {
 	from, to int64
 	limit    int
 	present  span // the run that lasts
-	gone     []storedAbsence
+	absences     []storedAbsence
 
 	h              History
 	end            int64 // until when it is counted
@@ -27,7 +27,7 @@ type tally struct {
 
 // begin begins a tally of a service. The absences are laid in before the first run
 // is taken.
-func (t *tally) begin(id ServiceID, present span) {
+func (t *historyBuilder) begin(id ServiceID, present span) {
 	t.present, t.end = present, t.from
 	t.h = History{Service: id, From: time.UnixMilli(t.from).UTC(), To: wallTime(t.to), KnownFrom: wallTime(t.to)}
 }
@@ -43,8 +43,8 @@ func inOrder(spans []span) []span {
 	return slices.CompactFunc(spans, func(a, b span) bool { return a.compare(b) == 0 })
 }
 
-// take counts the next run, if it touches the period.
-func (t *tally) take(s span) {
+// add counts the next run, if it touches the period.
+func (t *historyBuilder) add(s span) {
 	switch {
 	case s.to < t.from, s.to == t.from && s.from < s.to:
 		return // before the period
@@ -81,38 +81,38 @@ func (t *tally) take(s span) {
 	t.spans++
 }
 
-// lay takes the absences in, in any order and some of them twice. Only those
+// addAbsences takes the absences in, in any order and some of them twice. Only those
 // count in which a heartbeat may have been lost.
-func (t *tally) lay(gone []storedAbsence) {
+func (t *historyBuilder) addAbsences(gone []storedAbsence) {
 	gone = slices.DeleteFunc(slices.Clone(gone), func(a storedAbsence) bool {
 		return !a.Lost || a.From >= t.to || a.Back <= t.from || a.Back <= a.From
 	})
 	slices.SortFunc(gone, func(a, b storedAbsence) int { return cmp.Compare(a.From, b.From) })
 	for _, a := range gone {
-		if n := len(t.gone); n > 0 && a.From <= t.gone[n-1].Back {
-			t.gone[n-1].Back = max(t.gone[n-1].Back, a.Back)
+		if n := len(t.absences); n > 0 && a.From <= t.absences[n-1].Back {
+			t.absences[n-1].Back = max(t.absences[n-1].Back, a.Back)
 			continue
 		}
-		t.gone = append(t.gone, a)
+		t.absences = append(t.absences, a)
 	}
 }
 
 // absent is how much of a time was absence.
-func (t *tally) absent(from, to int64) (ms int64) {
-	i, _ := slices.BinarySearchFunc(t.gone, from, func(a storedAbsence, from int64) int { return cmp.Compare(a.Back, from) })
-	for ; i < len(t.gone) && t.gone[i].From < to; i++ {
-		ms += max(0, min(to, t.gone[i].Back)-max(from, t.gone[i].From))
+func (t *historyBuilder) absent(from, to int64) (ms int64) {
+	i, _ := slices.BinarySearchFunc(t.absences, from, func(a storedAbsence, from int64) int { return cmp.Compare(a.Back, from) })
+	for ; i < len(t.absences) && t.absences[i].From < to; i++ {
+		ms += max(0, min(to, t.absences[i].Back)-max(from, t.absences[i].From))
 	}
 	return ms
 }
 
-// history is what was counted, when all has been taken.
-func (t *tally) history() History {
+// build is what was counted, when all has been taken.
+func (t *historyBuilder) build() History {
 	h := &t.h
 	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 	h.Up, h.Down, h.Absent = ms(t.up), ms(t.down), ms(t.lost)
 	h.Unknown = ms(t.to - t.from - t.up - t.down - t.lost)
-	for _, a := range latest(t.gone, t.limit, &h.Truncated) {
+	for _, a := range latest(t.absences, t.limit, &h.Truncated) {
 		h.Absences = append(h.Absences, Absence{From: wallTime(a.From), To: wallTime(a.Back)})
 	}
 	if t.spans > 0 && t.incident != nil {
@@ -121,7 +121,7 @@ func (t *tally) history() History {
 		lasts := t.last.compare(t.present) == 0
 		over := !lasts && t.last.to <= t.to && t.next == nil ||
 			t.next != nil && (t.next.incident == nil || t.next.incident.id != t.incident.ID)
-		t.close(min(t.last.to, t.to), over)
+		t.closeIncident(min(t.last.to, t.to), over)
 	}
 	if h.Recovered > 0 {
 		h.MeanTimeToRecovery = (t.recovery / time.Duration(h.Recovered)).Truncate(time.Millisecond)
@@ -133,9 +133,9 @@ func (t *tally) history() History {
 
 // follow finds the incidents in the runs: one is over when a run follows that does
 // not belong to it.
-func (t *tally) follow(s span) {
+func (t *historyBuilder) follow(s span) {
 	if t.incident != nil && (s.incident == nil || s.incident.id != t.incident.ID) {
-		t.close(t.last.to, true)
+		t.closeIncident(t.last.to, true)
 	}
 	if s.incident == nil {
 		return
@@ -149,8 +149,8 @@ func (t *tally) follow(s span) {
 	}
 }
 
-// close lists the incident; ended says that it is over.
-func (t *tally) close(at int64, ended bool) {
+// closeIncident lists the incident; ended says that it is over.
+func (t *historyBuilder) closeIncident(at int64, ended bool) {
 	i := t.incident
 	i.Duration = time.Duration(at-t.began) * time.Millisecond
 	if ended {

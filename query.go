@@ -22,8 +22,8 @@ func (m *Manager) Service(ctx context.Context, id ServiceID) (ServiceStatus, err
 		return ServiceStatus{}, failed("service", id, err)
 	}
 	m.catchUp(m.now())
-	m.recall(ctx, r)
-	st, ok := m.view(r, maxStatusEvts)
+	m.store.loadEvents(ctx, r)
+	st, ok := m.view(r, maxStatusEvents)
 	if !ok {
 		return ServiceStatus{}, failed("service", id, ErrServiceNotFound)
 	}
@@ -35,7 +35,7 @@ func (m *Manager) view(r *record, events int) (ServiceStatus, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := m.now()
-	if r.gone != alive {
+	if r.removal != alive {
 		return ServiceStatus{}, false
 	}
 	m.judgeNow(r, now)
@@ -74,7 +74,7 @@ func (m *Manager) Services(ctx context.Context, q ServiceQuery) iter.Seq2[Servic
 				continue
 			}
 			if q.Events > 0 {
-				m.recall(ctx, r)
+				m.store.loadEvents(ctx, r)
 			}
 			st, ok := m.view(r, q.Events)
 			if !ok || !q.selects(st) {
@@ -96,8 +96,8 @@ func (q ServiceQuery) check() error {
 		return invalid(ErrInvalidQuery, "status", "%q is not one of the statuses", cutBytes(string(q.Status), 40))
 	case q.Limit < 0:
 		return invalid(ErrInvalidQuery, "limit", "is %d, it must not be negative", q.Limit)
-	case q.Events < 0 || q.Events > maxStatusEvts:
-		return invalid(ErrInvalidQuery, "events", "is %d, it must be from 0 to %d", q.Events, maxStatusEvts)
+	case q.Events < 0 || q.Events > maxStatusEvents:
+		return invalid(ErrInvalidQuery, "events", "is %d, it must be from 0 to %d", q.Events, maxStatusEvents)
 	}
 	return nil
 }
@@ -143,9 +143,9 @@ func (m *Manager) Heartbeats(ctx context.Context, id ServiceID) iter.Seq2[Heartb
 			return
 		}
 		r.mu.Lock()
-		spoke := r.spoke
+		spoke := r.recent
 		r.mu.Unlock()
-		for _, rec := range m.speeches.records(spoke) {
+		for _, rec := range m.recentBeats.copies(spoke) {
 			if !yield(rec, nil) {
 				return
 			}
