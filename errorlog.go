@@ -90,7 +90,7 @@ func (m *Manager) reportError(ctx context.Context, id ServiceID, rep ErrorReport
 	if err := m.accepts(r); err != nil {
 		return rec, 0, err
 	}
-	if !m.store.journal.Roomy() {
+	if !m.store.journal.HasRoom() {
 		return rec, 0, ErrDegraded
 	}
 	if r.errorCount++; r.oldestError == 0 {

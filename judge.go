@@ -18,7 +18,7 @@ type (
 
 const (
 	tick        = clock.Tick
-	maxAbsences = clock.Kept
+	maxAbsences = clock.MaxKept
 )
 
 // judge decides what status a service has. It is given instants and has no
@@ -65,7 +65,7 @@ func (j *judge) nextAfter(r *record, last int64) (deadline, certain int64) {
 		return noDeadline, noDeadline
 	}
 	beaten := last > r.expectingSince || r.reported != StatusUnknown && r.reported != StatusShutdown
-	return j.absences.Settle(last, int64(r.reg.Interval), window, beaten)
+	return j.absences.Deadline(last, int64(r.reg.Interval), window, beaten)
 }
 
 // create takes a new record in: unknown, and silent from now on.

@@ -185,7 +185,7 @@ func (m *Manager) Sync(ctx context.Context) error {
 	if m.stage.Load() == stageLoading {
 		return failed("sync", "", ErrDegraded)
 	}
-	return failed("sync", "", m.store.await(ctx, m.store.journal.Vital()))
+	return failed("sync", "", m.store.await(ctx, m.store.journal.Latest()))
 }
 
 // logLater logs from another goroutine, so that a slow logger never blocks a caller that

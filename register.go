@@ -154,7 +154,7 @@ func (m *Manager) create(reg Registration, now clock.Instant) (*record, error) {
 	if n := len(m.registry.byID); n >= m.opts.limits.Services {
 		return nil, fmt.Errorf("%w: there are %d, the limit is %d", ErrTooManyServices, n, m.opts.limits.Services)
 	}
-	if m.store.journal.Stuck() {
+	if m.store.journal.Blocked() {
 		return nil, ErrDegraded
 	}
 	merged, err := m.opts.limits.merge(ErrInvalidRegistration, nil, reg.Metadata)

@@ -120,7 +120,7 @@ func (s *store) note(r *record, durable bool, happened []*entry, more ...*entry)
 	}
 	r.stateDirty, r.savedBeats = false, r.cell.beats.Load()
 	row := newEntry(KindService, string(r.id), string(r.id), r.created, state)
-	row.Open, row.Size, row.Vital = true, size, durable
+	row.Open, row.Size, row.Durable = true, size, durable
 	lsn = s.journal.Note(now, log, append([]*entry{row}, more...))
 	if durable {
 		r.lsn.Store(lsn)
@@ -156,7 +156,7 @@ func (s *store) saveError(r *record, rec ErrorRecord) (lsn uint64) {
 		gone = append(gone, deletion(KindError, r.errorID(r.oldestError), r.id))
 	}
 	row := newEntry(KindError, rec.ID, string(r.id), rec.At.UnixMilli(), &storedError{storedVersion, rec})
-	row.Size, row.Vital = size, true
+	row.Size, row.Durable = size, true
 	return s.note(r, true, []*entry{row}, gone...)
 }
 

@@ -193,7 +193,7 @@ func (l *loaded) note(err error) bool {
 
 // maxReplay is how many of the latest events may be ahead of the states: those of
 // one commit, and a margin because the order of time differs from that of numbers.
-const maxReplay = 4 * journal.BatchRows
+const maxReplay = 4 * journal.MaxCommitRows
 
 // readEvents reads the latest events, and keeps n of them.
 func (l *loaded) readEvents(ctx context.Context, s Storage, n int) error {

@@ -34,7 +34,7 @@ type rowKind struct {
 var rowKinds = map[Kind]rowKind{
 	KindService: {load: (*loaded).loadService},
 	KindSeen:    {load: (*loaded).loadSeen},
-	KindEvent:   {policy: journal.Policy{Insert: true, Keep: 2, Counted: true}, pruned: true},
+	KindEvent:   {policy: journal.Policy{Insert: true, Keep: 2, CountLoss: true}, pruned: true},
 	KindError:   {pruned: true},
 	kindSpan:    {policy: journal.Policy{Keep: 2}, pruned: true},
 	kindAbsence: {policy: journal.Policy{Insert: true}, pruned: true},
@@ -72,7 +72,7 @@ func deletionsOf(id ServiceID) []*entry {
 // deletions deletes everything that is stored of r. r.mu is held.
 func (r *record) deletions() []*entry {
 	gone := deletionsOf(r.id)
-	gone[0].Vital = true
+	gone[0].Durable = true
 	for n := r.oldestError; n <= r.errorCount && n > 0; n++ {
 		gone = append(gone, deletion(KindError, r.errorID(n), r.id))
 	}
@@ -89,7 +89,7 @@ func spanEntry(id ServiceID, over span) *entry {
 // eventEntry is an event. Its maker waits until it is durable.
 func eventEntry(ev *Event) *entry {
 	e := newEntry(KindEvent, ev.ID, string(ev.Service), ev.At.UnixMilli(), &storedEvent{Version: storedVersion, Event: ev})
-	e.Size, e.Vital = len(ev.Message), true
+	e.Size, e.Durable = len(ev.Message), true
 	return e
 }
 
@@ -294,14 +294,14 @@ func transitionOf(id string) (born int64, incidents, transitions uint64, ok bool
 
 // commit is what is being committed, as a batch.
 type commit struct {
-	*journal.Flight[lastSeen]
+	*journal.Commit[lastSeen]
 	batch  Batch   // the part that is not stored yet
 	broken []error // rows that could not be encoded
 }
 
 // newCommit encodes what the journal took.
-func newCommit(taken *journal.Flight[lastSeen]) *commit {
-	c := &commit{Flight: taken}
+func newCommit(taken *journal.Commit[lastSeen]) *commit {
+	c := &commit{Commit: taken}
 	c.batch.Epoch = 1
 	for _, e := range c.Entries {
 		if e.Delete {

@@ -158,7 +158,7 @@ func (w *writer) gather() (part []lastSeen, alive *entry) {
 		w.seen = w.lastHeartbeats(w.all)
 		w.look, w.all = false, false
 	}
-	n := min(len(w.seen), 5*journal.BatchRows)
+	n := min(len(w.seen), 5*journal.MaxCommitRows)
 	part, w.seen = w.seen[:n:n], w.seen[n:]
 	if len(w.seen) == 0 {
 		alive, w.alive = w.alive, nil
@@ -229,7 +229,7 @@ func (w *writer) drain(ctx context.Context) {
 
 // committed is called after each commit, with how long it took.
 func (s *store) committed(took time.Duration) {
-	back, away, lost := s.journal.Landed(s.now().Mono, took)
+	back, away, lost := s.journal.Committed(s.now().Mono, took)
 	if back {
 		s.reportOwn(EventStorageBack, "the storage accepts writes again; the backlog has been written", away)
 	}
@@ -312,7 +312,7 @@ func (w *writer) adapt(rows int, took time.Duration, accepted bool) {
 	case !accepted && took >= commitSlow:
 		w.max = max(minCommitRows, rows/2)
 	case accepted && took < commitSlow && w.max > 0:
-		if w.max *= 2; w.max >= 10*journal.BatchRows {
+		if w.max *= 2; w.max >= 10*journal.MaxCommitRows {
 			w.max = 0
 		}
 	}

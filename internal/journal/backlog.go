@@ -1,38 +1,38 @@
 package journal
 
-// tail is what waits of one service while the backlog is full: how many of a
+// backlogOf is what waits of one service while the backlog is full: how many of a
 // kind, and the newest.
-type tail struct {
+type backlogOf struct {
 	number map[string]int
 	newest map[string]*Entry
 }
 
-// crowded reports whether the backlog is full; mu is held.
-func (j *Journal[S]) crowded() bool {
-	if j.waiting() < backlogRows && j.bytes < backlogBytes {
+// isFull reports whether the backlog is full; mu is held.
+func (j *Journal[S]) isFull() bool {
+	if j.waiting() < maxRows && j.bytes < maxBytes {
 		j.full = nil
 		return false
 	}
 	if j.full != nil {
 		return true
 	}
-	j.full = map[string]*tail{}
+	j.full = map[string]*backlogOf{}
 	for _, e := range j.log {
-		j.tail(e).add(e)
+		j.backlogOf(e).add(e)
 	}
 	return true
 }
 
-func (j *Journal[S]) tail(e *Entry) *tail {
+func (j *Journal[S]) backlogOf(e *Entry) *backlogOf {
 	t := j.full[e.Service]
 	if t == nil {
-		t = &tail{}
+		t = &backlogOf{}
 		j.full[e.Service] = t
 	}
 	return t
 }
 
-func (t *tail) add(e *Entry) {
+func (t *backlogOf) add(e *Entry) {
 	if e.Keep == 0 {
 		return
 	}
@@ -43,26 +43,26 @@ func (t *tail) add(e *Entry) {
 	t.newest[e.Kind] = e
 }
 
-// thin makes room in a full backlog: what happened takes the place of the latest
+// compact makes room in a full backlog: what happened takes the place of the latest
 // of its kind and service that waits, unless that is the first. mu is held.
-func (j *Journal[S]) thin(e *Entry) bool {
-	t := j.tail(e)
+func (j *Journal[S]) compact(e *Entry) bool {
+	t := j.backlogOf(e)
 	if e.Keep == 0 || t.number[e.Kind] < e.Keep {
 		t.add(e)
 		return false
 	}
-	if e.Counted {
+	if e.CountLoss {
 		j.lost[e.Service]++
 	}
 	old := t.newest[e.Kind]
 	if e.Amended {
-		delete(j.owing, old.Key)
-		j.owing[e.Key] = old
+		delete(j.amendable, old.Key)
+		j.amendable[e.Key] = old
 	}
 	j.bytes += e.Size - old.Size
-	ticket, last := old.ticket, old.last
+	ticket, last := old.lsn, old.endsChange
 	*old = *e
-	old.ticket, old.last = ticket, last
+	old.lsn, old.endsChange = ticket, last
 	return true
 }
 
@@ -72,15 +72,15 @@ func (j *Journal[S]) Settle(now int64, entries []*Entry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, e := range entries {
-		if waits := j.owing[e.Key]; waits != nil {
-			e.Size += entryFrame
+		if waits := j.amendable[e.Key]; waits != nil {
+			e.Size += entryBytes
 			j.bytes += e.Size - waits.Size
 			waits.Data, waits.Open, waits.Size = e.Data, e.Open, e.Size
-		} else if j.owed[e.Key] {
+		} else if j.storedOpen[e.Key] {
 			if !e.Open {
-				delete(j.owed, e.Key)
+				delete(j.storedOpen, e.Key)
 			}
-			j.place(now, e)
+			j.putState(now, e)
 		}
 	}
 }
@@ -89,5 +89,5 @@ func (j *Journal[S]) Settle(now int64, entries []*Entry) {
 func (j *Journal[S]) Owes(key Key) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.owed[key] = true
+	j.storedOpen[key] = true
 }

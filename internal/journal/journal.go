@@ -11,10 +11,10 @@ const Patience = 5 * time.Second
 
 // Bounds of what waits to be stored.
 const (
-	backlogRows  = 100_000   // beyond it a service keeps its first and last transition
-	backlogBytes = 256 << 20 // of text in them
-	BatchRows    = 1000      // committed together at most
-	entryFrame   = 300       // what an entry costs besides its text, about
+	maxRows  = 100_000   // beyond it a service keeps its first and last transition
+	maxBytes = 256 << 20 // of text in them
+	MaxCommitRows    = 1000      // committed together at most
+	entryBytes   = 300       // what an entry costs besides its text, about
 )
 
 // Key is the identity of a row.
@@ -29,14 +29,14 @@ type Entry struct {
 	Open    bool
 	Data    any // what the row holds, before it is encoded
 	Delete  bool
-	Vital   bool // somebody may wait for it
+	Durable   bool // somebody may wait for it
 	Size    int  // bytes of text
 	Policy
 	// state is that of the service right after what happened; last says that nothing
 	// more happened in the same change. For what is in the log.
 	state  *Entry
-	last   bool
-	ticket uint64
+	endsChange   bool
+	lsn uint64
 }
 
 // Policy is how entries of a kind are treated.
@@ -44,7 +44,7 @@ type Policy struct {
 	Insert  bool // stored once and never replaced
 	Amended bool // its content may still change while it waits, and after
 	Keep    int  // how many of a service wait in a full backlog; 0 for all
-	Counted bool // where one of them is dropped, that is told
+	CountLoss bool // where one of them is dropped, that is told
 }
 
 // Journal decides what to commit next. It has no clock, no goroutine and no
@@ -62,27 +62,27 @@ type Journal[S any] struct {
 	logged map[string]int   // how many of them there are of a service
 	states []*Entry         // puts and deletes of what changes, in the order of the first note; nil where taken
 	latest map[Key]*Entry   // those of states
-	full   map[string]*tail // by service, once the backlog was full
+	full   map[string]*backlogOf // by service, once the backlog was full
 	lost   map[string]int   // transitions that were not kept, by service
-	owing  map[Key]*Entry   // notices in the log
-	owed   map[Key]bool     // open notices that are stored, or in flight
+	amendable  map[Key]*Entry   // notices in the log
+	storedOpen   map[Key]bool     // open notices that are stored, or in flight
 	bytes  int
-	tired  int64 // mono: since when the oldest waits; 0 for none
+	oldestSince  int64 // mono: since when the oldest waits; 0 for none
 
-	ticket  uint64 // of the latest note
-	vital   uint64 // of the latest that somebody may wait for
-	away    int64  // mono: since when the storage is degraded; 0 when it is not
-	flying  *Flight[S]
+	lsn  uint64 // of the latest note
+	durable   uint64 // of the latest that somebody may wait for
+	degradedSince    int64  // mono: since when the storage is degraded; 0 when it is not
+	inFlight  *Commit[S]
 	Wake    chan struct{} // holds one token when there is something to do
 	changed chan struct{} // closed when something was committed, or the storage degraded
-	stopped bool          // fenced: nothing is committed any more
+	fenced bool          // fenced: nothing is committed any more
 	stored  atomic.Uint64 // the ticket up to which all is stored, for asking without the lock
 }
 
 // New makes an empty journal; S is what a sighting is.
 func New[S any]() *Journal[S] {
 	return &Journal[S]{
-		latest: map[Key]*Entry{}, logged: map[string]int{}, owing: map[Key]*Entry{}, owed: map[Key]bool{}, lost: map[string]int{},
+		latest: map[Key]*Entry{}, logged: map[string]int{}, amendable: map[Key]*Entry{}, storedOpen: map[Key]bool{}, lost: map[string]int{},
 		Wake: make(chan struct{}, 1), changed: make(chan struct{}),
 	}
 }
@@ -96,15 +96,15 @@ func (j *Journal[S]) Note(now int64, log, states []*Entry) (ticket uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for i, e := range log {
-		e.last = i == len(log)-1
+		e.endsChange = i == len(log)-1
 		if len(states) > 0 {
 			e.state = states[0]
 		}
-		ticket = j.happened(now, e)
+		ticket = j.appendLog(now, e)
 	}
 	for _, e := range states {
 		copied := *e // the log still points to it
-		ticket = j.place(now, &copied)
+		ticket = j.putState(now, &copied)
 	}
 	return ticket
 }
@@ -114,52 +114,52 @@ func (j *Journal[S]) Put(now int64, entries ...*Entry) (ticket uint64) {
 	return j.Note(now, nil, entries)
 }
 
-// happened puts one into the log; mu is held.
-func (j *Journal[S]) happened(now int64, e *Entry) uint64 {
-	j.number(now, e)
-	if j.crowded() && j.thin(e) {
-		return e.ticket
+// appendLog puts one into the log; mu is held.
+func (j *Journal[S]) appendLog(now int64, e *Entry) uint64 {
+	j.assignLSN(now, e)
+	if j.isFull() && j.compact(e) {
+		return e.lsn
 	}
 	j.log = append(j.log, e)
 	if e.Amended {
-		j.owing[e.Key] = e
+		j.amendable[e.Key] = e
 	}
 	j.logged[e.Service]++
 	j.bytes += e.Size
-	return e.ticket
+	return e.lsn
 }
 
-// place notes one state; mu is held.
-func (j *Journal[S]) place(now int64, e *Entry) uint64 {
-	j.number(now, e)
+// putState notes one state; mu is held.
+func (j *Journal[S]) putState(now int64, e *Entry) uint64 {
+	j.assignLSN(now, e)
 	if old := j.latest[e.Key]; old != nil {
 		j.bytes += e.Size - old.Size
-		ticket := e.ticket
-		e.ticket, e.Vital = old.ticket, e.Vital || old.Vital
+		ticket := e.lsn
+		e.lsn, e.Durable = old.lsn, e.Durable || old.Durable
 		*old = *e // it keeps its place and its age
 		return ticket
 	}
 	j.latest[e.Key] = e
 	j.states = append(j.states, e)
 	j.bytes += e.Size
-	return e.ticket
+	return e.lsn
 }
 
-// number gives an entry its ticket; mu is held.
-func (j *Journal[S]) number(now int64, e *Entry) {
-	j.ticket++
-	e.ticket = j.ticket
-	e.Size += entryFrame
-	if e.Vital {
-		j.vital = j.ticket
+// assignLSN gives an entry its ticket; mu is held.
+func (j *Journal[S]) assignLSN(now int64, e *Entry) {
+	j.lsn++
+	e.lsn = j.lsn
+	e.Size += entryBytes
+	if e.Durable {
+		j.durable = j.lsn
 	}
-	if j.tired == 0 {
-		j.tired = max(1, now)
+	if j.oldestSince == 0 {
+		j.oldestSince = max(1, now)
 	}
-	j.nudge()
+	j.wakeWriter()
 }
 
-func (j *Journal[S]) nudge() {
+func (j *Journal[S]) wakeWriter() {
 	select {
 	case j.Wake <- struct{}{}:
 	default:
@@ -169,46 +169,46 @@ func (j *Journal[S]) nudge() {
 // waiting is how many rows wait; mu is held.
 func (j *Journal[S]) waiting() int { return len(j.log) + len(j.latest) }
 
-// Roomy reports whether there is room for what can be refused.
-func (j *Journal[S]) Roomy() bool {
+// HasRoom reports whether there is room for what can be refused.
+func (j *Journal[S]) HasRoom() bool {
 	if j == nil {
 		return true
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.waiting() < backlogRows && j.bytes < backlogBytes
+	return j.waiting() < maxRows && j.bytes < maxBytes
 }
 
-// Stuck reports whether there is no room, and none is being made.
-func (j *Journal[S]) Stuck() bool {
+// Blocked reports whether there is no room, and none is being made.
+func (j *Journal[S]) Blocked() bool {
 	if j == nil {
 		return false
 	}
 	j.mu.Lock()
-	away := j.away != 0
+	away := j.degradedSince != 0
 	j.mu.Unlock()
-	return away && !j.Roomy()
+	return away && !j.HasRoom()
 }
 
-// Landed says that the storage has taken the flight, and how long that took. It
+// Committed says that the storage has taken the flight, and how long that took. It
 // returns how long it was away, if it was, and what was lost meanwhile, once all
 // that waited is stored. One that is too slow for anybody to wait for is away.
-func (j *Journal[S]) Landed(now int64, took time.Duration) (back bool, away time.Duration, lost map[string]int) {
+func (j *Journal[S]) Committed(now int64, took time.Duration) (back bool, away time.Duration, lost map[string]int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.flying = nil
-	j.stored.Store(j.committed())
-	j.tired = 0
+	j.inFlight = nil
+	j.stored.Store(j.storedUpTo())
+	j.oldestSince = 0
 	waiting := j.waiting()
 	if waiting > 0 {
-		j.tired = max(1, now)
+		j.oldestSince = max(1, now)
 	}
-	if waiting < BatchRows {
+	if waiting < MaxCommitRows {
 		lost, j.lost = j.lost, map[string]int{}
 	}
-	if j.away != 0 && waiting < BatchRows && took < Patience/2 {
-		back, away = true, time.Duration(now-j.away)
-		j.away = 0
+	if j.degradedSince != 0 && waiting < MaxCommitRows && took < Patience/2 {
+		back, away = true, time.Duration(now-j.degradedSince)
+		j.degradedSince = 0
 	}
 	j.broadcast()
 	return back, away, lost
@@ -220,20 +220,20 @@ func (j *Journal[S]) broadcast() {
 	j.changed = make(chan struct{})
 }
 
-// committed is the ticket up to which all is stored; mu is held.
-func (j *Journal[S]) committed() uint64 {
-	if j.stopped {
+// storedUpTo is the ticket up to which all is stored; mu is held.
+func (j *Journal[S]) storedUpTo() uint64 {
+	if j.fenced {
 		return j.stored.Load() // whatever waited was dropped, and is not stored
 	}
-	done := j.ticket
-	if j.flying != nil {
-		done = min(done, j.flying.first-1)
+	done := j.lsn
+	if j.inFlight != nil {
+		done = min(done, j.inFlight.firstLSN-1)
 	}
 	if len(j.log) > 0 {
-		done = min(done, j.log[0].ticket-1)
+		done = min(done, j.log[0].lsn-1)
 	}
 	if len(j.states) > 0 {
-		done = min(done, j.states[0].ticket-1)
+		done = min(done, j.states[0].lsn-1)
 	}
 	return done
 }
@@ -243,7 +243,7 @@ func (j *Journal[S]) committed() uint64 {
 func (j *Journal[S]) Await(ticket uint64) (stored bool, more <-chan struct{}, away bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.committed() >= ticket, j.changed, j.away != 0 || j.stopped
+	return j.storedUpTo() >= ticket, j.changed, j.degradedSince != 0 || j.fenced
 }
 
 // Degrade says that the storage is away; false when that was known. It counts
@@ -251,12 +251,12 @@ func (j *Journal[S]) Await(ticket uint64) (stored bool, more <-chan struct{}, aw
 func (j *Journal[S]) Degrade(now int64) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.away != 0 {
+	if j.degradedSince != 0 {
 		return false
 	}
-	j.away = max(1, now)
-	if j.tired != 0 {
-		j.away = j.tired
+	j.degradedSince = max(1, now)
+	if j.oldestSince != 0 {
+		j.degradedSince = j.oldestSince
 	}
 	j.broadcast()
 	return true
@@ -270,7 +270,7 @@ func (j *Journal[S]) Overdue(now, back int64) bool {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.away == 0 && j.tired != 0 && now-max(j.tired, back) >= int64(Patience)
+	return j.degradedSince == 0 && j.oldestSince != 0 && now-max(j.oldestSince, back) >= int64(Patience)
 }
 
 // Paused reports whether a pause of our own ended a moment ago, at back: whatever
@@ -278,14 +278,14 @@ func (j *Journal[S]) Overdue(now, back int64) bool {
 func (j *Journal[S]) Paused(now, back int64) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.tired != 0 && back > j.tired && now-back < int64(Patience)
+	return j.oldestSince != 0 && back > j.oldestSince && now-back < int64(Patience)
 }
 
 // Fence says that a newer writer has the storage: nothing is committed any more.
 func (j *Journal[S]) Fence() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.stopped, j.flying = true, nil
+	j.fenced, j.inFlight = true, nil
 	j.broadcast()
 }
 
@@ -304,8 +304,8 @@ func (j *Journal[S]) Pending(kind, service string) []any {
 			}
 		}
 	}
-	if j.flying != nil {
-		note(j.flying.Entries)
+	if j.inFlight != nil {
+		note(j.inFlight.Entries)
 	}
 	note(j.log)
 	for _, e := range j.latest { // what became of those that are amended
@@ -325,23 +325,23 @@ func (j *Journal[S]) Backlog() (rows int, away int64, lost uint64, fenced bool) 
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	rows = j.waiting()
-	if j.flying != nil {
-		rows += len(j.flying.Entries)
+	if j.inFlight != nil {
+		rows += len(j.inFlight.Entries)
 	}
 	for _, n := range j.lost {
 		lost += uint64(n)
 	}
-	return rows, j.away, lost, j.stopped
+	return rows, j.degradedSince, lost, j.fenced
 }
 
-// Vital is the ticket of the latest note that somebody may wait for.
-func (j *Journal[S]) Vital() uint64 {
+// Latest is the ticket of the latest note that somebody may wait for.
+func (j *Journal[S]) Latest() uint64 {
 	if j == nil {
 		return 0
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.vital
+	return j.durable
 }
 
 // Stored reports whether all up to a ticket is stored, as far as is known without

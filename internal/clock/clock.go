@@ -18,10 +18,10 @@ const (
 	tickLate    = int64(500 * time.Millisecond) // a tick this much later is an absence
 	clockJump   = int64(2 * time.Second)        // wall against monotonic off by this is one too
 	sameReading = int64(time.Millisecond)       // two readings of the clocks this close agree
-	settleMax   = int64(120 * time.Second)      // how much silence after an Absence is forgiven at most
-	settleCount = 3                             // how many Absences count since a service's last beat
+	maxForgiven   = int64(120 * time.Second)      // how much silence after an Absence is forgiven at most
+	maxCounted = 3                             // how many Absences count since a service's last beat
 	shortPause  = int64(5 * time.Second)        // sockets hold what arrives in a pause no longer than this
-	Kept        = 256                           // the oldest are dropped
+	MaxKept        = 256                           // the oldest are dropped
 )
 
 // Absence is a time in which LaneSwap itself could not hear.
@@ -56,7 +56,7 @@ type Absences struct {
 
 	mu       sync.Mutex // guards what follows
 	seen     Instant
-	doubtful int64 // an anchor that was read once, and counts when it is read again
+	candidate int64 // an anchor that was read once, and counts when it is read again
 	watching bool  // a loop is promised: a late tick means something
 	ended    bool  // nobody listens any more
 }
@@ -69,7 +69,7 @@ type history struct {
 }
 
 func New(now Instant) *Absences {
-	a := &Absences{seen: now, doubtful: now.Wall - now.Mono}
+	a := &Absences{seen: now, candidate: now.Wall - now.Mono}
 	a.anchor.Store(now.Wall - now.Mono)
 	a.past.Store(&history{dropped: math.MinInt64})
 	return a
@@ -132,7 +132,7 @@ func (a *Absences) Resume(gone []Absence, until, now Instant, whole, cut bool) A
 		a.add(g)
 	}
 	a.seen = until
-	return a.begin(Absence{Back: now, Lost: true, Cut: cut}) // in one go: an observation in between would hide it
+	return a.start(Absence{Back: now, Lost: true, Cut: cut}) // in one go: an observation in between would hide it
 }
 
 // Start begins the watching. Who was not watching was absent. lost says that
@@ -140,15 +140,15 @@ func (a *Absences) Resume(gone []Absence, until, now Instant, whole, cut bool) A
 func (a *Absences) Start(now Instant, lost bool) Absence {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.begin(Absence{Back: now, Lost: lost})
+	return a.start(Absence{Back: now, Lost: lost})
 }
 
-// begin is start with an Absence that goes back to what was seen last; mu is held.
-func (a *Absences) begin(gone Absence) Absence {
+// start is start with an Absence that goes back to what was seen last; mu is held.
+func (a *Absences) start(gone Absence) Absence {
 	gone.From = a.seen
 	a.add(gone)
 	a.watching = true
-	a.see(gone.Back)
+	a.setSeen(gone.Back)
 	return gone
 }
 
@@ -182,57 +182,57 @@ func (a *Absences) Observe(now Instant) (found Absence, ok bool) {
 	if jumped {
 		a.anchor.Store(now.Wall - now.Mono)
 	}
-	a.see(now)
+	a.setSeen(now)
 	return found, ok
 }
 
-// see remembers an observation. The two clocks are read one after the other, and
+// setSeen remembers an observation. The two clocks are read one after the other, and
 // we may lose the processor in between: only what is read twice is believed, so
 // that an uneven reading does not move the times that people see.
-func (a *Absences) see(now Instant) {
+func (a *Absences) setSeen(now Instant) {
 	a.seen = now
 	anchor := now.Wall - now.Mono
-	again := anchor-a.doubtful < sameReading && a.doubtful-anchor < sameReading
+	again := anchor-a.candidate < sameReading && a.candidate-anchor < sameReading
 	if off := anchor - a.anchor.Load(); again && (off >= sameReading || off <= -sameReading) {
 		a.anchor.Store(anchor)
 	}
-	a.doubtful = anchor
+	a.candidate = anchor
 }
 
 func (a *Absences) add(found Absence) {
 	old := a.past.Load()
 	next := &history{dropped: old.dropped, single: old.single}
 	if found.Lost { // what was heard all the same is no Absence for people
-		next.single = remember(old.single, found)
+		next.single = appendBounded(old.single, found)
 	}
 	kept := old.gone
 	if n := len(kept); n > 0 && found.follows(kept[n-1]) {
 		found = Absence{From: kept[n-1].From, Back: found.Back, Lost: found.Lost || kept[n-1].Lost, Cut: found.Cut || kept[n-1].Cut}
 		kept = kept[:n-1]
 	}
-	if len(kept) >= Kept {
+	if len(kept) >= MaxKept {
 		next.dropped = kept[0].Back.Mono
 	}
-	next.gone = remember(kept, found)
+	next.gone = appendBounded(kept, found)
 	a.past.Store(next)
 }
 
-// remember returns a list with one more at its end, and without the oldest where
+// appendBounded returns a list with one more at its end, and without the oldest where
 // it would be too long. The old list stays as it is.
-func remember(old []Absence, found Absence) []Absence {
-	if len(old) >= Kept {
+func appendBounded(old []Absence, found Absence) []Absence {
+	if len(old) >= MaxKept {
 		old = old[1:]
 	}
 	return append(append(make([]Absence, 0, len(old)+1), old...), found)
 }
 
-// Settle returns when a service that was last heard at last, and may be silent
+// Deadline returns when a service that was last heard at last, and may be silent
 // for window, is overdue, and when it is certain that it fell silent. Between
 // the two nothing honest can be said: every heartbeat that was expected until
 // then fell into an absence. interval is zero when the service declared none;
 // beaten says that at last it beat, rather than registered, so that the interval
 // counts from there.
-func (a *Absences) Settle(last, interval, window int64, beaten bool) (deadline, certain int64) {
+func (a *Absences) Deadline(last, interval, window int64, beaten bool) (deadline, certain int64) {
 	deadline = last + window
 	past := a.past.Load()
 	if last < past.dropped {
@@ -244,11 +244,11 @@ func (a *Absences) Settle(last, interval, window int64, beaten bool) (deadline, 
 		first--
 	}
 	// Only the first few count, so that restarts cannot hide a dead service.
-	gone = gone[first:min(len(gone), first+settleCount)]
+	gone = gone[first:min(len(gone), first+maxCounted)]
 	lost, found := int64(0), false // instants of an earlier run are negative
 	cut := deadline
 	for _, g := range gone {
-		deadline = max(deadline, g.Back.Mono+min(window, settleMax))
+		deadline = max(deadline, g.Back.Mono+min(window, maxForgiven))
 		if g.Lost {
 			lost, found = g.Back.Mono, true
 		}
@@ -257,15 +257,15 @@ func (a *Absences) Settle(last, interval, window int64, beaten bool) (deadline, 
 		}
 	}
 	certain = max(deadline, cut)
-	if found && (!beaten || swallowed(gone, last, interval, window, deadline)) {
+	if found && (!beaten || hidAllBeats(gone, last, interval, window, deadline)) {
 		certain = max(certain, lost+window)
 	}
 	return deadline, certain
 }
 
-// swallowed reports whether the Absences took every heartbeat that was expected
+// hidAllBeats reports whether the Absences took every heartbeat that was expected
 // between last and deadline.
-func swallowed(gone []Absence, last, interval, window, deadline int64) bool {
+func hidAllBeats(gone []Absence, last, interval, window, deadline int64) bool {
 	if interval == 0 {
 		// Nothing was promised; a gap of up to half the window is usual, and only
 		// a substantial part of it can hide a beat.
@@ -280,12 +280,12 @@ func swallowed(gone []Absence, last, interval, window, deadline int64) bool {
 	// through; and by the monotonic one, in case the other was set.
 	lastWall := gone[0].From.Wall - (gone[0].From.Mono - last)
 	end := gone[len(gone)-1].Back
-	return hidden(gone, lastWall, interval, window, end.Wall+deadline-end.Mono, func(i Instant) int64 { return i.Wall }) ||
-		hidden(gone, last, interval, window, deadline, func(i Instant) int64 { return i.Mono })
+	return hidOn(gone, lastWall, interval, window, end.Wall+deadline-end.Mono, func(i Instant) int64 { return i.Wall }) ||
+		hidOn(gone, last, interval, window, deadline, func(i Instant) int64 { return i.Mono })
 }
 
-// hidden is swallowed on one clock, for a service that promised an interval.
-func hidden(gone []Absence, last, interval, window, deadline int64, on func(Instant) int64) bool {
+// hidOn is swallowed on one clock, for a service that promised an interval.
+func hidOn(gone []Absence, last, interval, window, deadline int64, on func(Instant) int64) bool {
 	tolerance := interval / 20 // the jitter of our own client
 	slack := min(interval/2, window-interval)
 	expected := last + interval
