@@ -96,10 +96,10 @@ func TestDocs_guaranteesNameTestsThatExist(t *testing.T) {
 	for _, path := range sources(t, "_test.go") {
 		code.WriteString(read(t, path))
 	}
-	named := regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Za-z0-9]*_?[A-Za-z0-9]*)`").FindAllStringSubmatch(read(t, "docs/guarantees.md"), -1)
+	named := regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Za-z0-9]*_?[A-Za-z0-9]*)`").FindAllStringSubmatch(read(t, "docs/contributing/guarantees.md"), -1)
 	require.NotEmpty(t, named)
 	for _, found := range named {
-		require.Contains(t, code.String(), "\nfunc "+found[1]+"(", "docs/guarantees.md promises by %s", found[1])
+		require.Contains(t, code.String(), "\nfunc "+found[1]+"(", "docs/contributing/guarantees.md promises by %s", found[1])
 	}
 }
 

@@ -21,7 +21,7 @@ func read(t *testing.T, path string) string {
 
 func TestDocs_showTheWholePager(t *testing.T) {
 	t.Parallel()
-	_, section, found := strings.Cut(read(t, filepath.Join("..", "..", "docs", "writing-adapters.md")), "\n# Writing a notifier\n")
+	_, section, found := strings.Cut(read(t, filepath.Join("..", "..", "docs", "contributing", "writing-adapters.md")), "\n# Writing a notifier\n")
 	require.True(t, found)
 	var shown []string
 	for _, block := range goBlock.FindAllStringSubmatch(section, -1) {

@@ -24,7 +24,7 @@ func TestDocs_showTheWholeStoreAndPartsOfItsTest(t *testing.T) {
 	store, test := read(t, "memorystore.go"), read(t, "memorystore_test.go")
 	var shown []string
 	tested := 0
-	page, _, _ := strings.Cut(read(t, filepath.Join("..", "..", "docs", "writing-adapters.md")), "\n# Writing a notifier\n")
+	page, _, _ := strings.Cut(read(t, filepath.Join("..", "..", "docs", "contributing", "writing-adapters.md")), "\n# Writing a notifier\n")
 	for _, found := range goBlock.FindAllStringSubmatch(page, -1) {
 		if strings.Contains(test, "\n"+found[1]) {
 			tested++

@@ -1,5 +1,6 @@
 // Package memorystore keeps the rows of a Manager in memory. It is the example of
-// docs/writing-adapters.md, and a storage for tests: it loses all with the process.
+// docs/contributing/writing-adapters.md, and a storage for tests: it loses all
+// with the process.
 package memorystore
 
 import (
