@@ -1,3 +1,5 @@
+// Package clock finds the times in which this process could not receive heartbeats: its
+// absences. It reads no clock itself.
 package clock
 
 import (
@@ -8,66 +10,68 @@ import (
 	"time"
 )
 
-// Instant is one moment on both clocks, in nanoseconds: mono since the Manager
-// was made, wall since 1970. The monotonic clock of Go stands still while the
-// machine sleeps; the wall clock may be set.
+// Instant is one moment on both clocks, in nanoseconds: Mono since the Manager was made,
+// Wall since 1970. Go's monotonic clock stands still while a Linux machine sleeps; the
+// wall clock may be set.
 type Instant struct{ Mono, Wall int64 }
 
 const (
-	Tick        = int64(250 * time.Millisecond) // the watching loop looks at least this often
-	tickLate    = int64(500 * time.Millisecond) // a tick this much later is an absence
-	clockJump   = int64(2 * time.Second)        // wall against monotonic off by this is one too
-	sameReading = int64(time.Millisecond)       // two readings of the clocks this close agree
-	maxForgiven   = int64(120 * time.Second)      // how much silence after an Absence is forgiven at most
-	maxCounted = 3                             // how many Absences count since a service's last beat
-	shortPause  = int64(5 * time.Second)        // sockets hold what arrives in a pause no longer than this
-	MaxKept        = 256                           // the oldest are dropped
+	Tick        = int64(250 * time.Millisecond) // the watching loop observes at least this often
+	tickLate    = int64(500 * time.Millisecond) // a tick that is later by more is an absence
+	clockJump   = int64(2 * time.Second)        // so is a jump of the wall clock against the monotonic one
+	sameReading = int64(time.Millisecond)       // two readings of the clocks that are closer agree
+	maxForgiven = int64(120 * time.Second)      // silence that is forgiven after an absence, at most
+	maxCounted  = 3                             // absences that count since a service's last heartbeat
+	shortPause  = int64(5 * time.Second)        // sockets keep what arrives in a pause that is no longer
+	MaxKept     = 256                           // absences that are kept; the oldest go first
 )
 
-// Absence is a time in which LaneSwap itself could not hear.
+// Absence is a time in which LaneSwap itself could not receive heartbeats.
 type Absence struct {
 	From, Back Instant
-	// lost says that heartbeats of that time may never have arrived.
+	// Lost says that heartbeats of that time may never have arrived.
 	Lost bool
-	// cut says that LaneSwap was killed: heartbeats that it had heard right before
-	// may be forgotten.
+	// Cut says that LaneSwap was killed: it may have forgotten the heartbeats right
+	// before.
 	Cut bool
 }
 
-// Length is how long it really was: the wall clock saw a suspend.
+// Length returns how long it really was, in nanoseconds: only the wall clock counts a
+// suspend.
 func (a Absence) Length() int64 {
 	return max(a.Back.Mono-a.From.Mono, a.Back.Wall-a.From.Wall)
 }
 
-// follows reports whether there was so little time after another Absence that
-// they are one: not enough to hear anybody, and to store that.
+// follows reports whether so little time passed after another absence that both are one:
+// too little to receive and store heartbeats.
 func (a Absence) follows(other Absence) bool {
 	return a.From.Mono-other.Back.Mono < int64(time.Second)
 }
 
-// Absences is the machine that doubts the monitor before the services. Every
-// judgement observes first. It has no clock; observe and start are given one.
+// Absences suspects the monitor before the services. Every judgment calls Observe first.
+// Its methods may be called concurrently.
 type Absences struct {
 	anchor atomic.Int64            // wall minus mono, as it is now
 	past   atomic.Pointer[history] // replaced as a whole
-	// note remembers an Absence that was observed, before anybody can know that we
-	// listen again; nil for none. It is called while mu is held.
+	// Note is called with each absence that Observe finds, before a caller can learn
+	// that LaneSwap receives again. It must not call Absences. Set it before the first use.
 	Note func(Absence)
 
-	mu       sync.Mutex // guards what follows
-	seen     Instant
+	mu        sync.Mutex // guards what follows
+	seen      Instant
 	candidate int64 // an anchor that was read once, and counts when it is read again
-	watching bool  // a loop is promised: a late tick means something
-	ended    bool  // nobody listens any more
+	watching  bool  // a loop ticks: a late tick is an absence
+	ended     bool  // Stop was called
 }
 
-// history is the Absences so far, oldest first.
+// history has the absences so far, oldest first.
 type history struct {
-	gone    []Absence // those with little time between them are one
-	single  []Absence // one by one, for people
-	dropped int64     // mono: when we were back from the latest one that is no longer in gone
+	gone    []Absence // merged where one follows the other
+	single  []Absence // one by one, for readers
+	dropped int64     // mono: the end of the latest absence that is no longer in gone
 }
 
+// New makes Absences that have observed now.
 func New(now Instant) *Absences {
 	a := &Absences{seen: now, candidate: now.Wall - now.Mono}
 	a.anchor.Store(now.Wall - now.Mono)
@@ -75,8 +79,8 @@ func New(now Instant) *Absences {
 	return a
 }
 
-// Wall is when an Instant of the monotonic clock was, by the wall clock of that
-// time: before a suspend the two stood to each other as they did then.
+// Wall returns the wall time of a monotonic instant, by the wall clock of that time: the
+// difference between the clocks before a suspend is another one than after it.
 func (a *Absences) Wall(mono int64) int64 {
 	anchor := a.anchor.Load()
 	for _, g := range slices.Backward(a.past.Load().gone) {
@@ -88,17 +92,17 @@ func (a *Absences) Wall(mono int64) int64 {
 	return mono + anchor
 }
 
-// Observed is the latest observation: until then we listened.
+// Observed returns the latest observation: until then LaneSwap received heartbeats.
 func (a *Absences) Observed() Instant {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.seen
 }
 
-// Single are the absences that are remembered, one by one, oldest first.
+// Single returns the kept absences one by one, oldest first. Do not change the slice.
 func (a *Absences) Single() []Absence { return a.past.Load().single }
 
-// LatestBack is when the latest Absence was over, on the monotonic clock.
+// LatestBack returns the end of the latest absence, on the monotonic clock.
 func (a *Absences) LatestBack() int64 {
 	gone := a.past.Load().gone
 	if len(gone) == 0 {
@@ -107,7 +111,7 @@ func (a *Absences) LatestBack() int64 {
 	return gone[len(gone)-1].Back.Mono
 }
 
-// Newest is the latest Absence, if there was one.
+// Newest returns the latest absence, if there was one.
 func (a *Absences) Newest() (Absence, bool) {
 	gone := a.past.Load().gone
 	if len(gone) == 0 {
@@ -116,10 +120,9 @@ func (a *Absences) Newest() (Absence, bool) {
 	return gone[len(gone)-1], true
 }
 
-// Resume goes on from an earlier run: with its Absences, oldest first, and the
-// Instant until which it listened. Whatever was observed since is part of the
-// Absence that start is to find. whole says that those are all that there were,
-// cut that the earlier run was killed.
+// Resume continues an earlier run with its absences, oldest first, and the instant until
+// which it received heartbeats. The time since then is an absence, which Resume returns.
+// whole says that gone has all absences there were, cut that the earlier run was killed.
 func (a *Absences) Resume(gone []Absence, until, now Instant, whole, cut bool) Absence {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -135,15 +138,15 @@ func (a *Absences) Resume(gone []Absence, until, now Instant, whole, cut bool) A
 	return a.start(Absence{Back: now, Lost: true, Cut: cut}) // in one go: an observation in between would hide it
 }
 
-// Start begins the watching. Who was not watching was absent. lost says that
-// heartbeats found nobody; they did find a Manager that was merely not started.
+// Start begins the watching. The time before it is an absence, which Start returns. lost
+// says that heartbeats were lost in it; a Manager that was only not started received them.
 func (a *Absences) Start(now Instant, lost bool) Absence {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.start(Absence{Back: now, Lost: lost})
 }
 
-// start is start with an Absence that goes back to what was seen last; mu is held.
+// start begins the watching after an absence since the last observation. mu is held.
 func (a *Absences) start(gone Absence) Absence {
 	gone.From = a.seen
 	a.add(gone)
@@ -152,20 +155,21 @@ func (a *Absences) start(gone Absence) Absence {
 	return gone
 }
 
-// Stop ends the watching: late ticks mean nothing any more.
+// Stop ends the watching: a late tick is no absence any more.
 func (a *Absences) Stop() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.watching, a.ended = false, true
 }
 
-// Observe looks at the clocks and returns the Absence that it finds, if any.
+// Observe compares the clocks with the last observation and returns the absence that it
+// finds, if any.
 func (a *Absences) Observe(now Instant) (found Absence, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	mono := now.Mono - a.seen.Mono
 	if mono < 0 || a.ended {
-		return Absence{}, false // an older reading, overtaken on the way here
+		return Absence{}, false // an older reading of the clocks
 	}
 	jump := now.Wall - a.seen.Wall - mono
 	late := a.watching && mono > Tick+tickLate
@@ -186,9 +190,9 @@ func (a *Absences) Observe(now Instant) (found Absence, ok bool) {
 	return found, ok
 }
 
-// setSeen remembers an observation. The two clocks are read one after the other, and
-// we may lose the processor in between: only what is read twice is believed, so
-// that an uneven reading does not move the times that people see.
+// setSeen remembers an observation. The two clocks are read one after the other, and the
+// process may lose the processor in between. A new difference between the clocks counts
+// only when it was read twice, so that one uneven reading moves no recorded time.
 func (a *Absences) setSeen(now Instant) {
 	a.seen = now
 	anchor := now.Wall - now.Mono
@@ -202,7 +206,7 @@ func (a *Absences) setSeen(now Instant) {
 func (a *Absences) add(found Absence) {
 	old := a.past.Load()
 	next := &history{dropped: old.dropped, single: old.single}
-	if found.Lost { // what was heard all the same is no Absence for people
+	if found.Lost { // otherwise the sockets kept what arrived
 		next.single = appendBounded(old.single, found)
 	}
 	kept := old.gone
@@ -217,8 +221,8 @@ func (a *Absences) add(found Absence) {
 	a.past.Store(next)
 }
 
-// appendBounded returns a list with one more at its end, and without the oldest where
-// it would be too long. The old list stays as it is.
+// appendBounded returns a new list with one more absence, and without the oldest one
+// where it would be too long.
 func appendBounded(old []Absence, found Absence) []Absence {
 	if len(old) >= MaxKept {
 		old = old[1:]
@@ -226,17 +230,16 @@ func appendBounded(old []Absence, found Absence) []Absence {
 	return append(append(make([]Absence, 0, len(old)+1), old...), found)
 }
 
-// Deadline returns when a service that was last heard at last, and may be silent
-// for window, is overdue, and when it is certain that it fell silent. Between
-// the two nothing honest can be said: every heartbeat that was expected until
-// then fell into an absence. interval is zero when the service declared none;
-// beaten says that at last it beat, rather than registered, so that the interval
-// counts from there.
+// Deadline returns when a service is overdue, and from when on it is certain that it fell
+// silent. Its last sign of life was at last, and it may be silent for window. Between the
+// two nobody can know: every heartbeat that was expected fell into an absence. interval
+// is zero when the service declared none. beaten says that last was a heartbeat, rather
+// than a registration, so that the interval counts from there.
 func (a *Absences) Deadline(last, interval, window int64, beaten bool) (deadline, certain int64) {
 	deadline = last + window
 	past := a.past.Load()
 	if last < past.dropped {
-		return deadline, deadline // the few that count are long over
+		return deadline, deadline // the absences that count are long over
 	}
 	gone := past.gone
 	first := len(gone)
@@ -253,7 +256,7 @@ func (a *Absences) Deadline(last, interval, window int64, beaten bool) (deadline
 			lost, found = g.Back.Mono, true
 		}
 		if g.Cut {
-			cut = g.Back.Mono + window // one that was heard is not known of
+			cut = g.Back.Mono + window // its last heartbeats may be forgotten
 		}
 	}
 	certain = max(deadline, cut)
@@ -263,12 +266,12 @@ func (a *Absences) Deadline(last, interval, window int64, beaten bool) (deadline
 	return deadline, certain
 }
 
-// hidAllBeats reports whether the Absences took every heartbeat that was expected
-// between last and deadline.
+// hidAllBeats reports whether the absences hid every heartbeat that was expected between
+// last and deadline.
 func hidAllBeats(gone []Absence, last, interval, window, deadline int64) bool {
 	if interval == 0 {
-		// Nothing was promised; a gap of up to half the window is usual, and only
-		// a substantial part of it can hide a beat.
+		// The service declared no interval. Gaps of up to half the window are usual, and
+		// only an absence of a tenth of it or more can hide a heartbeat.
 		for _, a := range gone {
 			if a.Lost && a.Length() >= window/10 {
 				return true
@@ -276,17 +279,17 @@ func hidAllBeats(gone []Absence, last, interval, window, deadline int64) bool {
 		}
 		return false
 	}
-	// By the wall clock, which saw the suspends that the monotonic one slept
-	// through; and by the monotonic one, in case the other was set.
+	// By the wall clock, because the monotonic one stands still in a suspend; and by the
+	// monotonic one, in case the wall clock was set.
 	lastWall := gone[0].From.Wall - (gone[0].From.Mono - last)
 	end := gone[len(gone)-1].Back
 	return hidOn(gone, lastWall, interval, window, end.Wall+deadline-end.Mono, func(i Instant) int64 { return i.Wall }) ||
 		hidOn(gone, last, interval, window, deadline, func(i Instant) int64 { return i.Mono })
 }
 
-// hidOn is swallowed on one clock, for a service that promised an interval.
+// hidOn is hidAllBeats on one clock, for a service that declared an interval.
 func hidOn(gone []Absence, last, interval, window, deadline int64, on func(Instant) int64) bool {
-	tolerance := interval / 20 // the jitter of our own client
+	tolerance := interval / 20 // the jitter of the Go client
 	slack := min(interval/2, window-interval)
 	expected := last + interval
 	for _, a := range gone {
@@ -294,18 +297,18 @@ func hidOn(gone []Absence, last, interval, window, deadline int64, on func(Insta
 		if !a.Lost || expected+tolerance < from || expected-tolerance > back {
 			continue
 		}
-		// The first one expected after we were back.
+		// The first heartbeat that is expected after the absence.
 		expected += (max(0, back+tolerance-expected)/interval + 1) * interval
 	}
 	return expected > last+interval && expected+slack > deadline
 }
 
-// SetSeen says what was observed last. It is for tests.
+// SetSeen sets the last observation. It is for tests.
 func (a *Absences) SetSeen(at Instant) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.seen = at
 }
 
-// Time is the wall time of an instant, in whole milliseconds.
+// Time returns the wall time of an instant, in UTC and whole milliseconds.
 func (i Instant) Time() time.Time { return time.UnixMilli(i.Wall / int64(time.Millisecond)).UTC() }

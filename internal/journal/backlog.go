@@ -1,13 +1,13 @@
 package journal
 
-// backlogOf is what waits of one service while the backlog is full: how many of a
-// kind, and the newest.
+// backlogOf counts what waits of one service while the backlog is full: the entries of
+// each kind, and the newest of them.
 type backlogOf struct {
 	number map[string]int
 	newest map[string]*Entry
 }
 
-// isFull reports whether the backlog is full; mu is held.
+// isFull reports whether the backlog is full. mu is held.
 func (j *Journal[S]) isFull() bool {
 	if j.waiting() < maxRows && j.bytes < maxBytes {
 		j.full = nil
@@ -43,8 +43,9 @@ func (t *backlogOf) add(e *Entry) {
 	t.newest[e.Kind] = e
 }
 
-// compact makes room in a full backlog: what happened takes the place of the latest
-// of its kind and service that waits, unless that is the first. mu is held.
+// compact makes room in a full backlog: an entry replaces the newest one of its kind and
+// service, so that the first ones and the latest remain. It reports whether it did. mu is
+// held.
 func (j *Journal[S]) compact(e *Entry) bool {
 	t := j.backlogOf(e)
 	if e.Keep == 0 || t.number[e.Kind] < e.Keep {
@@ -66,8 +67,8 @@ func (j *Journal[S]) compact(e *Entry) bool {
 	return true
 }
 
-// Settle notes what became of notices: where the row of one waits still it is
-// changed, and where it is stored, or may be, it is put.
+// Settle amends entries: it changes an entry that still waits, and puts one that is
+// stored, or may be.
 func (j *Journal[S]) Settle(now int64, entries []*Entry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -85,7 +86,7 @@ func (j *Journal[S]) Settle(now int64, entries []*Entry) {
 	}
 }
 
-// Owes says that the row of a notice is stored.
+// Owes says that the storage holds an open row that may be amended.
 func (j *Journal[S]) Owes(key Key) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -2,17 +2,16 @@ package journal
 
 import "slices"
 
-// Commit is what is being committed: the same until the storage has taken it.
+// Commit is what the writer commits now: the same until the storage has accepted it.
 type Commit[S any] struct {
-	Entries []*Entry
-	Seen    []S
-	firstLSN   uint64 // the oldest ticket in it
+	Entries  []*Entry
+	Seen     []S
+	firstLSN uint64 // the lowest in it
 }
 
-// Next returns what to commit, nil when there is nothing: the same again until
-// Landed was called. gather adds what services were last seen and until when we
-// listened; it is called without the lock, and only when all that was noted goes
-// with it.
+// Next returns what to commit, nil when there is nothing. It returns the same until
+// Committed is called. gather adds the last heartbeats and the alive row; it is called
+// without the lock, and only when everything that was noted goes into this commit.
 func (j *Journal[S]) Next(now int64, gather func() ([]S, *Entry)) *Commit[S] {
 	j.mu.Lock()
 	if j.inFlight != nil || j.fenced {
@@ -32,7 +31,7 @@ func (j *Journal[S]) Next(now int64, gather func() ([]S, *Entry)) *Commit[S] {
 
 	if whole {
 		seen, alive := gather()
-		j.mu.Lock() // others look at what flies
+		j.mu.Lock() // others read what is in flight
 		f.Seen = seen
 		if alive != nil {
 			f.Entries = append(f.Entries, alive)
@@ -50,8 +49,7 @@ func (j *Journal[S]) Next(now int64, gather func() ([]S, *Entry)) *Commit[S] {
 	return f
 }
 
-// takeLog takes whole changes from the log, about BatchRows of entries; mu is
-// held.
+// takeLog takes whole changes from the log, about MaxCommitRows entries. mu is held.
 func (j *Journal[S]) takeLog() []*Entry {
 	n := min(len(j.log), MaxCommitRows)
 	for n > 0 && n < len(j.log) && !j.log[n-1].endsChange {
@@ -77,8 +75,8 @@ func (j *Journal[S]) takeLog() []*Entry {
 	return taken
 }
 
-// statesOf returns the states that followed from a part of the log: the latest of a
-// service of which nothing else waits, else the one of that time. mu is held.
+// statesOf returns the states that followed from a part of the log: the latest state of
+// a service that has nothing else in the log, else the state of that time. mu is held.
 func (j *Journal[S]) statesOf(log []*Entry) []*Entry {
 	var order []string
 	last := map[string]*Entry{}
@@ -102,7 +100,7 @@ func (j *Journal[S]) statesOf(log []*Entry) []*Entry {
 	return out
 }
 
-// remove takes a state out of those that wait; mu is held.
+// remove takes a state off the queue. mu is held.
 func (j *Journal[S]) remove(e *Entry) *Entry {
 	delete(j.latest, e.Key)
 	j.bytes -= e.Size
@@ -112,8 +110,8 @@ func (j *Journal[S]) remove(e *Entry) *Entry {
 	return &taken
 }
 
-// dropHoles takes the holes off the front of the queue of states, and all of them when
-// there are many; mu is held.
+// dropHoles drops the holes at the front of the queue of states, and all of them when
+// there are many. mu is held.
 func (j *Journal[S]) dropHoles() {
 	if len(j.states) > 2*len(j.latest)+MaxCommitRows {
 		j.states = slices.DeleteFunc(j.states, func(e *Entry) bool { return e.lsn == 0 })
@@ -128,8 +126,8 @@ func (j *Journal[S]) dropHoles() {
 	}
 }
 
-// takeStates takes states, the oldest first and n at most: only those that go
-// ahead of no log. mu is held.
+// takeStates takes at most n states, the oldest first. It skips services that still have
+// entries in the log: a state never goes before what led to it. mu is held.
 func (j *Journal[S]) takeStates(n int) (taken []*Entry) {
 	for i := 0; i < min(len(j.states), 4*MaxCommitRows) && len(taken) < n; i++ {
 		if e := j.states[i]; e.lsn != 0 && j.logged[e.Service] == 0 {

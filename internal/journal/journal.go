@@ -1,3 +1,5 @@
+// Package journal decides what the writer of a storage commits next. It knows rows as
+// entries with a policy, and nothing of what they mean.
 package journal
 
 import (
@@ -6,80 +8,81 @@ import (
 	"time"
 )
 
-// Patience is how long anybody waits for a commit; a storage that takes longer is away.
+// Patience is how long a caller waits for a commit. A storage that takes longer is
+// degraded.
 const Patience = 5 * time.Second
 
-// Bounds of what waits to be stored.
+// The bounds of the backlog and of a commit.
 const (
-	maxRows  = 100_000   // beyond it a service keeps its first and last transition
-	maxBytes = 256 << 20 // of text in them
-	MaxCommitRows    = 1000      // committed together at most
-	entryBytes   = 300       // what an entry costs besides its text, about
+	maxRows       = 100_000   // beyond it a service keeps its first and its latest transition
+	maxBytes      = 256 << 20 // of text in the backlog
+	MaxCommitRows = 1000      // in one commit, about
+	entryBytes    = 300       // memory of an entry besides its text, about
 )
 
 // Key is the identity of a row.
 type Key struct{ Kind, ID string }
 
-// Entry is a row that waits to be stored. Nothing of what it points to is changed
-// after it was made.
+// Entry is a row that waits to be stored. What it points to must not change after it
+// was noted.
 type Entry struct {
 	Key
 	Service string
 	At      int64 // wall ms
 	Open    bool
-	Data    any // what the row holds, before it is encoded
+	Data    any // content of the row, not encoded yet
 	Delete  bool
-	Durable   bool // somebody may wait for it
+	Durable bool // a caller may wait for it
 	Size    int  // bytes of text
 	Policy
-	// state is that of the service right after what happened; last says that nothing
-	// more happened in the same change. For what is in the log.
-	state  *Entry
-	endsChange   bool
-	lsn uint64
+	// For entries in the log: state is the state of the service right after this entry,
+	// and endsChange marks the last entry of a change.
+	state      *Entry
+	endsChange bool
+	lsn        uint64
 }
 
-// Policy is how entries of a kind are treated.
+// Policy says how to treat the entries of a kind.
 type Policy struct {
-	Insert  bool // stored once and never replaced
-	Amended bool // its content may still change while it waits, and after
-	Keep    int  // how many of a service wait in a full backlog; 0 for all
-	CountLoss bool // where one of them is dropped, that is told
+	Insert    bool // stored once, never replaced
+	Amended   bool // its content may change while it waits, and after it was stored
+	Keep      int  // how many of a service a full backlog keeps; 0 for all
+	CountLoss bool // dropping one counts as a loss
 }
 
-// Journal decides what to commit next. It has no clock, no goroutine and no
-// storage: its writer drives it. A nil Journal is one without a storage: it keeps
-// nothing, and to it everything is stored.
+// Journal decides what to commit next. It has no clock, no goroutine and no storage: its
+// writer drives it. S is the type of a last heartbeat, which the journal only carries.
+// A nil Journal stands for no storage: it keeps nothing, and everything counts as stored.
 //
-// What is noted together is a change, and a restart sees all of it or none: what
-// happened (the log) and the states that it led to go in one flight, and in the
-// order in which they were noted. A state that is noted again takes the place of
-// the one that waits, so states are bounded by the services; where only a part of
-// the log goes, the states go with it that followed from that part.
+// Entries that are noted together are one change. A restart sees the whole change or
+// nothing of it: what happened (the log) and the states that followed go into one commit,
+// in the order in which they were noted. A new state replaces the one that waits, so that
+// the services bound the states. Where only a part of the log fits into a commit, the
+// states that followed from that part go with it.
 type Journal[S any] struct {
-	mu     sync.Mutex
-	log    []*Entry         // events, absences, ended runs, errors, notices: in order, each once
-	logged map[string]int   // how many of them there are of a service
-	states []*Entry         // puts and deletes of what changes, in the order of the first note; nil where taken
-	latest map[Key]*Entry   // those of states
-	full   map[string]*backlogOf // by service, once the backlog was full
-	lost   map[string]int   // transitions that were not kept, by service
-	amendable  map[Key]*Entry   // notices in the log
-	storedOpen   map[Key]bool     // open notices that are stored, or in flight
-	bytes  int
-	oldestSince  int64 // mono: since when the oldest waits; 0 for none
+	mu          sync.Mutex
+	log         []*Entry              // what happened: in order, each entry once
+	logged      map[string]int        // number of entries in the log, by service
+	states      []*Entry              // puts and deletes, in the order in which they were first noted; those with LSN 0 are holes
+	latest      map[Key]*Entry        // the states by key, without the holes
+	full        map[string]*backlogOf // by service, while the backlog is full
+	lost        map[string]int        // dropped transitions, by service
+	amendable   map[Key]*Entry        // amendable entries in the log
+	storedOpen  map[Key]bool          // open amendable rows that are stored or in flight
+	bytes       int
+	oldestSince int64 // mono: since when the oldest entry waits; 0 for none
 
-	lsn  uint64 // of the latest note
-	durable   uint64 // of the latest that somebody may wait for
-	degradedSince    int64  // mono: since when the storage is degraded; 0 when it is not
-	inFlight  *Commit[S]
-	Wake    chan struct{} // holds one token when there is something to do
-	changed chan struct{} // closed when something was committed, or the storage degraded
-	fenced bool          // fenced: nothing is committed any more
-	stored  atomic.Uint64 // the ticket up to which all is stored, for asking without the lock
+	lsn           uint64 // of the latest entry
+	durable       uint64 // the LSN of the latest durable entry
+	degradedSince int64  // mono; 0 when it is not
+	inFlight      *Commit[S]
+	Wake          chan struct{} // has a token when there is something to commit
+	changed       chan struct{} // closed after a commit, and when the storage degrades
+	fenced        bool          // nothing is committed any more
+	stored        atomic.Uint64 // the LSN up to which everything is stored, to read without the lock
 }
 
-// New makes an empty journal; S is what a sighting is.
+// New makes an empty journal.
 func New[S any]() *Journal[S] {
 	return &Journal[S]{
 		latest: map[Key]*Entry{}, logged: map[string]int{}, amendable: map[Key]*Entry{}, storedOpen: map[Key]bool{}, lost: map[string]int{},
@@ -87,8 +90,8 @@ func New[S any]() *Journal[S] {
 	}
 }
 
-// Note notes a change: what happened, and the states that it led to. The first of
-// states is that of the service. It returns the ticket to wait with.
+// Note adds a change: what happened, and the states that followed. The first state is
+// that of the service. It returns the LSN to wait for.
 func (j *Journal[S]) Note(now int64, log, states []*Entry) (ticket uint64) {
 	if j == nil {
 		return 0
@@ -103,18 +106,18 @@ func (j *Journal[S]) Note(now int64, log, states []*Entry) (ticket uint64) {
 		ticket = j.appendLog(now, e)
 	}
 	for _, e := range states {
-		copied := *e // the log still points to it
+		copied := *e // the log still points to the original
 		ticket = j.putState(now, &copied)
 	}
 	return ticket
 }
 
-// Put notes states that are to be stored, or to be deleted.
+// Put adds states to store or to delete. It returns the LSN to wait for.
 func (j *Journal[S]) Put(now int64, entries ...*Entry) (ticket uint64) {
 	return j.Note(now, nil, entries)
 }
 
-// appendLog puts one into the log; mu is held.
+// appendLog adds an entry to the log. mu is held.
 func (j *Journal[S]) appendLog(now int64, e *Entry) uint64 {
 	j.assignLSN(now, e)
 	if j.isFull() && j.compact(e) {
@@ -129,14 +132,14 @@ func (j *Journal[S]) appendLog(now int64, e *Entry) uint64 {
 	return e.lsn
 }
 
-// putState notes one state; mu is held.
+// putState adds a state, or replaces the one that waits. mu is held.
 func (j *Journal[S]) putState(now int64, e *Entry) uint64 {
 	j.assignLSN(now, e)
 	if old := j.latest[e.Key]; old != nil {
 		j.bytes += e.Size - old.Size
 		ticket := e.lsn
 		e.lsn, e.Durable = old.lsn, e.Durable || old.Durable
-		*old = *e // it keeps its place and its age
+		*old = *e // the new state keeps the place of the old one
 		return ticket
 	}
 	j.latest[e.Key] = e
@@ -145,7 +148,7 @@ func (j *Journal[S]) putState(now int64, e *Entry) uint64 {
 	return e.lsn
 }
 
-// assignLSN gives an entry its ticket; mu is held.
+// assignLSN numbers an entry. mu is held.
 func (j *Journal[S]) assignLSN(now int64, e *Entry) {
 	j.lsn++
 	e.lsn = j.lsn
@@ -166,10 +169,11 @@ func (j *Journal[S]) wakeWriter() {
 	}
 }
 
-// waiting is how many rows wait; mu is held.
+// waiting returns how many rows wait. mu is held.
 func (j *Journal[S]) waiting() int { return len(j.log) + len(j.latest) }
 
-// HasRoom reports whether there is room for what can be refused.
+// HasRoom reports whether the backlog has room. Calls that can be refused are refused
+// without it.
 func (j *Journal[S]) HasRoom() bool {
 	if j == nil {
 		return true
@@ -179,7 +183,7 @@ func (j *Journal[S]) HasRoom() bool {
 	return j.waiting() < maxRows && j.bytes < maxBytes
 }
 
-// Blocked reports whether there is no room, and none is being made.
+// Blocked reports whether the backlog is full while the storage is degraded.
 func (j *Journal[S]) Blocked() bool {
 	if j == nil {
 		return false
@@ -190,9 +194,10 @@ func (j *Journal[S]) Blocked() bool {
 	return away && !j.HasRoom()
 }
 
-// Committed says that the storage has taken the flight, and how long that took. It
-// returns how long it was away, if it was, and what was lost meanwhile, once all
-// that waited is stored. One that is too slow for anybody to wait for is away.
+// Committed says that the storage has accepted the commit, and how long that took. Once
+// the backlog is written it returns whether the storage is back, how long it was degraded,
+// and which transitions were dropped meanwhile. A storage that needs half the Patience or
+// more for a commit stays degraded.
 func (j *Journal[S]) Committed(now int64, took time.Duration) (back bool, away time.Duration, lost map[string]int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -214,16 +219,16 @@ func (j *Journal[S]) Committed(now int64, took time.Duration) (back bool, away t
 	return back, away, lost
 }
 
-// broadcast wakes all who wait for a commit; mu is held.
+// broadcast wakes all callers that wait for a commit. mu is held.
 func (j *Journal[S]) broadcast() {
 	close(j.changed)
 	j.changed = make(chan struct{})
 }
 
-// storedUpTo is the ticket up to which all is stored; mu is held.
+// storedUpTo returns the LSN up to which everything is stored. mu is held.
 func (j *Journal[S]) storedUpTo() uint64 {
 	if j.fenced {
-		return j.stored.Load() // whatever waited was dropped, and is not stored
+		return j.stored.Load() // the backlog was dropped, and is not stored
 	}
 	done := j.lsn
 	if j.inFlight != nil {
@@ -238,16 +243,16 @@ func (j *Journal[S]) storedUpTo() uint64 {
 	return done
 }
 
-// Await reports whether all up to a ticket is stored, and if not, what to wait
-// for and whether the storage is away.
+// Await reports whether everything up to an LSN is stored. If not, it returns a channel
+// that closes at the next news, and whether the storage is degraded.
 func (j *Journal[S]) Await(ticket uint64) (stored bool, more <-chan struct{}, away bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.storedUpTo() >= ticket, j.changed, j.degradedSince != 0 || j.fenced
 }
 
-// Degrade says that the storage is away; false when that was known. It counts
-// from when the oldest note waits.
+// Degrade marks the storage as degraded, since the oldest entry began to wait. It returns
+// false when it was marked already.
 func (j *Journal[S]) Degrade(now int64) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -262,8 +267,8 @@ func (j *Journal[S]) Degrade(now int64) bool {
 	return true
 }
 
-// Overdue reports whether something has waited for too long, not counting a pause
-// of our own that ended at back.
+// Overdue reports whether an entry has waited for longer than Patience. A pause of this
+// process that ended at back does not count.
 func (j *Journal[S]) Overdue(now, back int64) bool {
 	if j == nil {
 		return false
@@ -273,15 +278,16 @@ func (j *Journal[S]) Overdue(now, back int64) bool {
 	return j.degradedSince == 0 && j.oldestSince != 0 && now-max(j.oldestSince, back) >= int64(Patience)
 }
 
-// Paused reports whether a pause of our own ended a moment ago, at back: whatever
-// waited did not wait for the storage.
+// Paused reports whether a pause of this process ended a moment ago, at back: then the
+// entries did not wait for the storage.
 func (j *Journal[S]) Paused(now, back int64) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.oldestSince != 0 && back > j.oldestSince && now-back < int64(Patience)
 }
 
-// Fence says that a newer writer has the storage: nothing is committed any more.
+// Fence says that another writer has taken over the storage: nothing is committed any
+// more.
 func (j *Journal[S]) Fence() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -289,7 +295,8 @@ func (j *Journal[S]) Fence() {
 	j.broadcast()
 }
 
-// Pending returns what of a kind and a service waits or is being committed.
+// Pending returns the content of the entries of a kind and a service that wait or are in
+// flight.
 func (j *Journal[S]) Pending(kind, service string) []any {
 	if j == nil {
 		return nil
@@ -308,7 +315,7 @@ func (j *Journal[S]) Pending(kind, service string) []any {
 		note(j.inFlight.Entries)
 	}
 	note(j.log)
-	for _, e := range j.latest { // what became of those that are amended
+	for _, e := range j.latest { // amended entries
 		if e.Amended && e.Kind == kind && e.Service == service {
 			out = append(out, e.Data)
 		}
@@ -316,8 +323,8 @@ func (j *Journal[S]) Pending(kind, service string) []any {
 	return out
 }
 
-// Backlog is how many rows wait, since when the storage is away (mono, 0 when it
-// is not), how many transitions were lost, and whether it is fenced.
+// Backlog returns how many rows wait, since when the storage is degraded (mono, 0 when it
+// is not), how many transitions were dropped, and whether the storage is fenced.
 func (j *Journal[S]) Backlog() (rows int, away int64, lost uint64, fenced bool) {
 	if j == nil {
 		return 0, 0, 0, false
@@ -334,7 +341,7 @@ func (j *Journal[S]) Backlog() (rows int, away int64, lost uint64, fenced bool) 
 	return rows, j.degradedSince, lost, j.fenced
 }
 
-// Latest is the ticket of the latest note that somebody may wait for.
+// Latest returns the LSN of the latest durable entry.
 func (j *Journal[S]) Latest() uint64 {
 	if j == nil {
 		return 0
@@ -344,6 +351,6 @@ func (j *Journal[S]) Latest() uint64 {
 	return j.durable
 }
 
-// Stored reports whether all up to a ticket is stored, as far as is known without
-// the lock.
+// Stored reports whether everything up to an LSN is stored. It takes no lock and may
+// lag behind.
 func (j *Journal[S]) Stored(ticket uint64) bool { return j == nil || ticket <= j.stored.Load() }
