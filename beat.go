@@ -9,10 +9,10 @@ import (
 	"github.com/laneswap/laneswap/internal/clock"
 )
 
-// Beat takes a heartbeat. It never waits for a storage, a network or a
-// notifier, and never fails because of one. The error matches ErrServiceNotFound,
-// ErrInvalidServiceID, or ErrInvalidHeartbeat (a *ValidationError when a limit
-// was exceeded); then nothing was changed.
+// Beat records a heartbeat. It never waits for a storage, a network or a notifier, and
+// never fails because of one. The error matches ErrServiceNotFound, ErrInvalidServiceID,
+// or ErrInvalidHeartbeat (a *ValidationError when a limit was exceeded); then nothing
+// has changed.
 func (m *Manager) Beat(ctx context.Context, id ServiceID, hb Heartbeat) error {
 	if err := m.writable(ctx); err != nil {
 		return failed("beat", id, err)
@@ -28,9 +28,9 @@ func (m *Manager) Beat(ctx context.Context, id ServiceID, hb Heartbeat) error {
 	return failed("beat", id, err)
 }
 
-// BeatAndWait is Beat that waits, for 5 seconds at most, until the storage has
-// taken what the status of the service is by this heartbeat: not at all when it
-// changes nothing. durable is false when the storage has not taken it by then.
+// BeatAndWait records a heartbeat like Beat, and then waits until the storage has the
+// status of the service, for 5 seconds at most. It does not wait when nothing changes.
+// durable is false when the storage does not have the status by then. It is for servers.
 func (m *Manager) BeatAndWait(ctx context.Context, id ServiceID, hb Heartbeat) (durable bool, err error) {
 	if err := m.Beat(ctx, id, hb); err != nil {
 		return false, err
@@ -45,9 +45,9 @@ func (m *Manager) BeatAndWait(ctx context.Context, id ServiceID, hb Heartbeat) (
 	return m.store.await(ctx, r.lsn.Load()) == nil, nil
 }
 
-// Report takes a heartbeat and returns how the service stands with it. With a
-// storage it waits, for 5 seconds at most, until that has taken a change of
-// status. The errors are those of Beat.
+// Report records a heartbeat and returns the status of the service after it. When the
+// heartbeat changes the status it waits until the storage has the change, for 5 seconds
+// at most. It returns the errors of Beat.
 func (m *Manager) Report(ctx context.Context, id ServiceID, hb Heartbeat) (ServiceStatus, error) {
 	if err := m.writable(ctx); err != nil {
 		return ServiceStatus{}, failed("report", id, err)
@@ -63,7 +63,7 @@ func (m *Manager) Report(ctx context.Context, id ServiceID, hb Heartbeat) (Servi
 	return st, failed("report", id, err)
 }
 
-// beatEmpty is an empty beat.
+// beatEmpty records an empty beat.
 func (m *Manager) beatEmpty(r *record) error {
 	mono := int64(time.Since(m.base))
 	if r.cell.beat(mono) {
@@ -72,8 +72,8 @@ func (m *Manager) beatEmpty(r *record) error {
 	return nil
 }
 
-// beatSlow is the rest of an empty beat of the instant mono that the cell has
-// counted already.
+// beatSlow finishes an empty beat at the instant mono, which the cell has counted, where
+// it changes more than the cell.
 func (m *Manager) beatSlow(r *record, mono int64) error {
 	m.observe(m.now())
 	r.mu.Lock()
@@ -88,8 +88,8 @@ func (m *Manager) beatSlow(r *record, mono int64) error {
 	m.publish(r, m.judge.overdue(r, clock.Instant{Mono: mono}))
 	change := r.reported != StatusHealthy || !r.expecting
 	r.stateDirty = r.stateDirty || r.message != ""
-	// Read again under the lock: a verdict may have been given since mono, and
-	// no recovery is dated before its stale.
+	// The clock is read again under the lock: the judge may have marked the service stale
+	// since mono, and a recovery is never dated before that.
 	ev, earlier := m.judge.beat(r, Heartbeat{Status: StatusHealthy}, r.metadata, m.now())
 	m.publish(r, ev)
 	m.releaseDelayed(r)
@@ -100,7 +100,7 @@ func (m *Manager) beatSlow(r *record, mono int64) error {
 	return nil
 }
 
-// accepts returns why r takes no heartbeat, if so; its mu is held.
+// accepts returns an error when r cannot receive a heartbeat. r.mu is held.
 func (m *Manager) accepts(r *record) error {
 	switch {
 	case m.stage.Load() == stageStopped:
@@ -111,9 +111,9 @@ func (m *Manager) accepts(r *record) error {
 	return nil
 }
 
-// Announce takes the heartbeat of a service that may not be registered yet: an
-// unknown id is registered first, a known one keeps its registration. It does
-// both or nothing, and waits as they do. The errors are those of Register and Beat.
+// Announce records the heartbeat of a service that may not be registered yet. It registers
+// an unknown id first; a known one keeps its registration. It does both or nothing, and
+// waits like Register and Report. It returns the errors of Register and Beat.
 func (m *Manager) Announce(ctx context.Context, reg Registration, hb Heartbeat) (ServiceStatus, error) {
 	st, ticket, err := m.announce(ctx, reg, hb)
 	if err == nil {
@@ -122,8 +122,8 @@ func (m *Manager) Announce(ctx context.Context, reg Registration, hb Heartbeat) 
 	return st, failed("announce", registrationID(reg), err)
 }
 
-// AnnounceBeat is to Announce what Beat is to Report: it does not wait for the
-// storage.
+// AnnounceBeat does what Announce does, but does not wait for the storage. It is for
+// servers.
 func (m *Manager) AnnounceBeat(ctx context.Context, reg Registration, hb Heartbeat) error {
 	_, _, err := m.announce(ctx, reg, hb)
 	return failed("announce", registrationID(reg), err)
@@ -162,11 +162,11 @@ func (m *Manager) announce(ctx context.Context, reg Registration, hb Heartbeat) 
 	return ServiceStatus{}, 0, ErrServiceNotFound
 }
 
-// maxAnnounceTries bounds how often Announce begins anew because the service was
-// removed between its two steps.
+// maxAnnounceTries bounds how often Announce starts again because the service was removed
+// between its two steps.
 const maxAnnounceTries = 10
 
-// applyBeat is any heartbeat: checked, intercepted, judged.
+// applyBeat checks, intercepts and judges a heartbeat.
 func (m *Manager) applyBeat(ctx context.Context, r *record, hb Heartbeat) (st ServiceStatus, ticket uint64, err error) {
 	hb, err = m.prepareBeat(ctx, r.id, hb)
 	if err != nil {
@@ -175,8 +175,8 @@ func (m *Manager) applyBeat(ctx context.Context, r *record, hb Heartbeat) (st Se
 	return m.commitBeat(r, hb)
 }
 
-// prepareBeat checks a heartbeat and shows it to the interceptors. It changes
-// nothing.
+// prepareBeat checks a heartbeat and passes it through the interceptors. It changes no
+// service.
 func (m *Manager) prepareBeat(ctx context.Context, id ServiceID, hb Heartbeat) (Heartbeat, error) {
 	limits := m.opts.limits
 	hb, err := limits.heartbeat(hb)
@@ -191,8 +191,8 @@ func (m *Manager) prepareBeat(ctx context.Context, id ServiceID, hb Heartbeat) (
 	return limits.heartbeat(hb)
 }
 
-// commitBeat judges a heartbeat that was prepared and applies it.
-// The ticket is that of the latest change of status; 0 when there was none.
+// commitBeat applies a prepared heartbeat and judges it. It returns the LSN of the latest
+// change of status; 0 when there was none.
 func (m *Manager) commitBeat(r *record, hb Heartbeat) (st ServiceStatus, ticket uint64, err error) {
 	m.observe(m.now())
 	r.mu.Lock()
@@ -230,12 +230,12 @@ func (m *Manager) commitBeat(r *record, hb Heartbeat) (st ServiceStatus, ticket 
 		m.store.save(r, true)
 	}
 	m.wake(earlier)
-	// Also one that changes nothing acknowledges what came before it.
+	// A heartbeat that changes nothing acknowledges the changes before it.
 	return m.reply(r, now, 0), r.lsn.Load(), nil
 }
 
-// intercepted calls one interceptor; a panic is a refusal. What it panicked with
-// is for the log: the error goes to whoever sent the heartbeat.
+// intercepted calls one interceptor. A panic refuses the heartbeat. Only the log has its
+// value: the error goes to the sender of the heartbeat.
 func (m *Manager) intercepted(ctx context.Context, i Interceptor, id ServiceID, hb Heartbeat) (out Heartbeat, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -250,13 +250,13 @@ func (m *Manager) intercepted(ctx context.Context, i Interceptor, id ServiceID, 
 	return out, err
 }
 
-// judgeNow judges r's silence if its deadline has passed; its mu is held.
+// judgeNow judges the silence of r if its deadline has passed. r.mu is held.
 func (m *Manager) judgeNow(r *record, now clock.Instant) {
 	if m.stage.Load() == stageStopped || r.status == StatusStale {
 		return
 	}
 	if deadline, _ := m.judge.next(r); now.Mono > deadline {
-		m.observe(now) // the process may have been stopped since the last look
+		m.observe(now) // the process may have stood still since the last observation
 		m.publish(r, m.judge.look(r, now))
 	}
 }

@@ -7,15 +7,15 @@ import (
 	"sync/atomic"
 )
 
-// noDeadline is the window of a service that is never stale, and the instant
-// at which nothing is to be looked at.
+// noDeadline is the window of a service that never becomes stale, and the instant of a
+// record that the judge need not look at.
 const noDeadline = math.MaxInt64
 
-// deadlines is a min-heap with one entry per service: the instant at which it must
-// next be looked at. Beats never touch it; an entry that turns out to be early
-// is moved on when its instant comes.
+// deadlines is a min-heap with one entry per service: the instant at which the judge must
+// look at it next. Beats never touch it; when the instant comes and the service has beaten
+// meanwhile, its entry moves on.
 type deadlines struct {
-	head atomic.Int64 // the earliest instant, for asking without the lock
+	head atomic.Int64 // the earliest instant, to read without the lock
 
 	mu      sync.Mutex // guards the entries and record.slot
 	entries deadlineHeap
@@ -27,8 +27,8 @@ func newDeadlines() *deadlines {
 	return a
 }
 
-// set makes at the instant of r, or takes r off for noDeadline. It reports
-// whether the head moved to an earlier instant.
+// set sets the instant of r, or removes r for noDeadline. It reports whether the earliest
+// instant of all is now an earlier one.
 func (a *deadlines) set(r *record, at int64) (earlier bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -47,7 +47,7 @@ func (a *deadlines) set(r *record, at int64) (earlier bool) {
 	return a.sync() < before
 }
 
-// pop takes the first record off whose instant is not after now; nil when there
+// pop removes and returns the first record whose instant is not after now; nil when there
 // is none.
 func (a *deadlines) pop(now int64) *record {
 	if a.head.Load() > now {
@@ -63,7 +63,7 @@ func (a *deadlines) pop(now int64) *record {
 	return r
 }
 
-// sync publishes the head; mu is held.
+// sync publishes the earliest instant. mu is held.
 func (a *deadlines) sync() int64 {
 	head := int64(noDeadline)
 	if len(a.entries) > 0 {

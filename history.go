@@ -113,9 +113,9 @@ func (h History) Uptime() (percent float64, ok bool) {
 }
 
 const (
-	historyPeriod = 24 * time.Hour // when a query does not say from when
-	historyLimit  = 1000           // of each list
-	maxHistoryLimit   = 10_000         // of each list, when asked for more
+	historyPeriod   = 24 * time.Hour // when a query does not say from when
+	historyLimit    = 1000           // of each list
+	maxHistoryLimit = 10_000         // of each list, when asked for more
 )
 
 // History tells how a service fared in a period: its spans, incidents, events,

@@ -12,7 +12,7 @@ type historyBuilder struct {
 	from, to int64
 	limit    int
 	present  span // the run that lasts
-	absences     []storedAbsence
+	absences []storedAbsence
 
 	h              History
 	end            int64 // until when it is counted

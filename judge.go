@@ -21,14 +21,14 @@ const (
 	maxAbsences = clock.MaxKept
 )
 
-// judge decides what status a service has. It is given instants and has no
-// clock, no goroutine and no output: what it finds it returns as events. Its
-// methods are called with the record's mu held.
+// judge decides the status of services. It has no clock, no goroutine and no output:
+// callers pass the instant, and it returns events. Its methods are called with the mu of
+// the record held.
 type judge struct {
-	threshold int64 // the global stale threshold, ns
-	absences  *absences
-	deadlines    *deadlines
-	generation      int64 // wall ms that names the latest record; guarded by the registry's lock
+	threshold  int64 // the global stale threshold, ns
+	absences   *absences
+	deadlines  *deadlines
+	generation int64 // wall ms, unique per record and own event; guarded by the registry's lock
 
 	mu     sync.Mutex            // guards counts
 	counts [len(statusOrder)]int // services per effective status
@@ -38,7 +38,7 @@ func newJudge(threshold time.Duration, now clock.Instant) *judge {
 	return &judge{threshold: int64(threshold), absences: clock.New(now), deadlines: newDeadlines()}
 }
 
-// window is the silence that a registration allows.
+// window returns the silence that a registration allows.
 func (j *judge) window(reg Registration) int64 {
 	interval := int64(reg.Interval)
 	switch {
@@ -52,9 +52,8 @@ func (j *judge) window(reg Registration) int64 {
 	return j.threshold
 }
 
-// next is the one function that deadlines come from: when the record is overdue
-// and when it is certain that it fell silent. Both are noDeadline for a service
-// that owes no heartbeat.
+// next computes every deadline: when the record is overdue, and from when on it is certain
+// that it fell silent. Both are noDeadline when no heartbeat is expected.
 func (j *judge) next(r *record) (deadline, certain int64) {
 	return j.nextAfter(r, max(r.cell.last.Load(), r.expectingSince))
 }
@@ -68,7 +67,7 @@ func (j *judge) nextAfter(r *record, last int64) (deadline, certain int64) {
 	return j.absences.Deadline(last, int64(r.reg.Interval), window, beaten)
 }
 
-// create takes a new record in: unknown, and silent from now on.
+// create starts to judge a new record: its status is unknown, and its silence begins.
 func (j *judge) create(r *record, now clock.Instant) (earlier bool) {
 	r.deadlineIndex = -1
 	r.cell = new(cell)
@@ -76,8 +75,8 @@ func (j *judge) create(r *record, now clock.Instant) (earlier bool) {
 	r.cell.window.Store(j.window(r.reg))
 	r.cell.slow.Store(true)
 	r.created = r.stamp(j.absences.Wall(now.Mono))
-	// Records follow each other faster than the clock ticks, and the clock may be
-	// set back: two of them never have the same event ids.
+	// Records may be created faster than the clock ticks, and the clock may be set back:
+	// generation stays unique, and so do the ids of events.
 	j.generation = max(j.generation+1, r.created)
 	r.generation = j.generation
 	r.statusSince = r.created
@@ -88,7 +87,7 @@ func (j *judge) create(r *record, now clock.Instant) (earlier bool) {
 	return j.schedule(r)
 }
 
-// count moves one service from a status to another; "" is neither.
+// count moves one service from a status to another; "" stands for no status.
 func (j *judge) count(from, to Status) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -100,10 +99,10 @@ func (j *judge) count(from, to Status) {
 	}
 }
 
-// reregister applies a changed registration. Who said goodbye and registers again is
-// expected to beat from now on. Nobody gains time by registering, nor is a
-// silence that was allowed held against a shorter window: that counts from now,
-// or from where it ends together with the old one.
+// reregister applies a changed registration. A service that had ended is expected to beat
+// from now on. A registration does not extend the deadline. A shorter window does not make
+// a silence too long that was allowed: it counts from now, or so that it ends with the old
+// window.
 func (j *judge) reregister(r *record, reg Registration, now clock.Instant) (earlier bool) {
 	r.reg = reg
 	r.reg.Metadata = nil
@@ -120,34 +119,34 @@ func (j *judge) reregister(r *record, reg Registration, now clock.Instant) (earl
 		r.expecting, r.expectingSince = true, now.Mono
 	}
 	r.imported = false
-	r.endedAt = now.Mono // it is about to beat: not the time to forget it
+	r.endedAt = now.Mono // it is about to beat: forgetting counts from here
 	r.claimedUntil = now.Mono + min(window, 10*j.threshold)
 	r.cell.slow.Store(!r.quiet())
 	return j.schedule(r)
 }
 
-// due is when the record is judged next; noDeadline when it is not.
+// due returns when to judge the record next; noDeadline for never.
 func (j *judge) due(r *record) int64 {
 	deadline, certain := j.next(r)
 	if r.status == StatusUnknown && r.judgedBeat == max(r.cell.last.Load(), r.expectingSince) {
-		return certain // that nothing is known was said already
+		return certain // that it is unknown has an event already
 	}
 	return deadline
 }
 
-// schedule enters the record's next instant; a stale one has none.
+// schedule sets the next instant of the record. A stale one has none.
 func (j *judge) schedule(r *record) (earlier bool) {
 	at := int64(noDeadline)
 	if r.status != StatusStale && r.removal == alive {
 		if deadline := j.due(r); deadline != noDeadline {
-			at = deadline + 1 // at the deadline itself a service still lives
+			at = deadline + 1 // a beat at the deadline itself is in time
 		}
 	}
 	return j.deadlines.set(r, at)
 }
 
-// look judges the silence of r at now and enters its next instant. It returns
-// the event of a transition, if there is one.
+// look judges the silence of r at now and schedules r again. It returns the event of a
+// transition, if there is one.
 func (j *judge) look(r *record, now clock.Instant) *Event {
 	if r.removal != alive || r.status == StatusStale || !r.expecting {
 		j.deadlines.set(r, noDeadline)
@@ -161,14 +160,13 @@ func (j *judge) look(r *record, now clock.Instant) *Event {
 	return ev
 }
 
-// silence judges the silence that followed the beat at last and had not ended
-// by now.
+// silence judges the silence from the beat at last until now.
 func (j *judge) silence(r *record, last int64, now clock.Instant) *Event {
 	switch {
 	case r.status == StatusStale || !r.expecting:
 		return nil
 	case last < r.judgedBeat || last == r.judgedBeat && r.status != StatusUnknown:
-		return nil // judged before, and over
+		return nil // judged before
 	}
 	deadline, certain := j.nextAfter(r, last)
 	switch {
@@ -176,7 +174,7 @@ func (j *judge) silence(r *record, last int64, now clock.Instant) *Event {
 		return nil
 	case now.Mono <= certain:
 		if r.judgedBeat == last {
-			return nil // said already
+			return nil // it has an event already
 		}
 		r.judgedBeat = last
 		return j.transition(r, StatusUnknown, deadline, change{
@@ -194,20 +192,18 @@ func (j *judge) silence(r *record, last int64, now clock.Instant) *Event {
 	return j.transition(r, StatusStale, certain, ch)
 }
 
-// lastBeat is when r last beat, in wall ms.
+// lastBeat returns the time of the last beat of r, in wall ms.
 func (j *judge) lastBeat(r *record) int64 {
 	return j.absences.Wall(r.cell.last.Load()) / int64(time.Millisecond)
 }
 
-// overdue judges a silence that a beat of the fast path ended at until before
-// anybody had judged it.
+// overdue judges a silence that a beat of the fast path has just ended, at until.
 func (j *judge) overdue(r *record, until clock.Instant) *Event {
 	return j.silence(r, max(r.cell.last.Load(), r.expectingSince), until)
 }
 
-// beat applies a heartbeat that was heard at now; merged is the service's
-// metadata with the beat's. Whoever calls has counted it, and has judged the
-// silence before it.
+// beat applies a heartbeat received at now; merged is the metadata of the service and the
+// beat. The caller has counted the beat, and judged the silence before it.
 func (j *judge) beat(r *record, hb Heartbeat, merged map[string]any, now clock.Instant) (ev *Event, earlier bool) {
 	r.cell.slow.Store(true)
 	r.cell.raise(now.Mono)
@@ -231,19 +227,19 @@ func (j *judge) beat(r *record, hb Heartbeat, merged map[string]any, now clock.I
 	return ev, earlier
 }
 
-// change is what a transition is told about its reason.
+// change is the reason of a transition.
 type change struct {
 	message string
 	cause   string
-	unheard bool // nothing is known because we could not hear
-	beat    bool // a heartbeat made it
-	// silentSince is wall ms of the last beat, for a change that silence made; 0
-	// when there was none.
+	unheard bool // unknown because of an absence of LaneSwap
+	beat    bool // a heartbeat caused it
+	// silentSince is the time of the last beat, in wall ms, when silence caused the
+	// change; 0 when there was no beat.
 	silentSince int64
 }
 
-// transition moves r to a status as of an instant. It returns the event, or nil where
-// there was no transition or it was from good to good.
+// transition changes the status of r as of an instant. It returns the event, or nil when
+// the status stays the same or changes from good to good.
 func (j *judge) transition(r *record, to Status, mono int64, ch change) *Event {
 	from := r.status
 	if from == to {
@@ -252,11 +248,11 @@ func (j *judge) transition(r *record, to Status, mono int64, ch change) *Event {
 	j.count(from, to)
 	over := r.currentSpan(0)
 	if ch.beat && over.beats > 0 {
-		over.beats-- // the heartbeat that makes the transition belongs to what it begins
+		over.beats-- // the heartbeat that causes the transition belongs to the next span
 	}
 	r.status = to
 	r.countTransition(from, to, mono, ch)
-	// An incident outlives a change of registration that makes its cause good.
+	// An incident stays open when a new registration makes its cause good.
 	if from.Good() && r.good(to) && r.incident == nil {
 		return nil
 	}
@@ -269,7 +265,7 @@ func (j *judge) transition(r *record, to Status, mono int64, ch change) *Event {
 	return ev
 }
 
-// newEvent makes the event of a transition, and opens or closes its incident.
+// newEvent makes the event of a transition, and opens or closes the incident.
 func (j *judge) newEvent(r *record, kind EventKind, from, to Status, mono int64, ch change) *Event {
 	ms := r.stamp(j.absences.Wall(mono))
 	r.statusSince = ms
@@ -288,8 +284,8 @@ func (j *judge) newEvent(r *record, kind EventKind, from, to Status, mono int64,
 		ev.Incident, ev.StartedAt, ev.SilentSince, ev.Cause = i.id, wallTime(i.startedAt), wallTime(i.silentSince), i.cause
 		number = i.id
 		if kind == EventRecovered || kind == EventRemoved {
-			// The wall clock saw suspends, the monotonic one is not set back. A clock
-			// that was set forward cannot be told from a suspend.
+			// Only the wall clock counts suspends; only the monotonic one is never set
+			// back. A clock that was set forward looks like a suspend.
 			ev.Duration = max(time.Duration(ms-i.startedAt)*time.Millisecond, time.Duration(mono-i.start)).Truncate(time.Millisecond)
 			r.incident = nil
 		}
@@ -304,15 +300,15 @@ func (j *judge) newEvent(r *record, kind EventKind, from, to Status, mono int64,
 	return ev
 }
 
-// kindOf says what a transition means. Statuses that are neither good nor bad
-// leave an open incident open.
+// kindOf returns the kind of a transition. A status that is neither good nor bad leaves
+// an open incident open.
 func kindOf(r *record, from, to Status) EventKind {
 	switch {
 	case r.bad(to) && r.incident == nil:
 		return EventDown
 	case r.bad(to) && (to.rank() < from.rank() || to == StatusStale):
-		// Who was in trouble and falls silent is not better off, whatever the order
-		// of the statuses.
+		// A bad service that falls silent is not better, whatever the order of statuses
+		// says.
 		return EventWorse
 	case r.bad(to):
 		return EventBetter
@@ -324,7 +320,8 @@ func kindOf(r *record, from, to Status) EventKind {
 	return EventUnknown
 }
 
-// retire takes r out of everything. The event ends its incident, if it had one.
+// retire stops judging r for good. It returns the event that ends its incident, if it has
+// one.
 func (j *judge) retire(r *record, why removal, now clock.Instant) *Event {
 	r.removal = why
 	r.cell.slow.Store(true)
@@ -345,7 +342,7 @@ func (j *judge) retire(r *record, why removal, now clock.Instant) *Event {
 	return j.newEvent(r, EventRemoved, r.status, StatusUnknown, now.Mono, change{message: reason})
 }
 
-// forgetAfter is how long r is kept once it has ended.
+// forgetAfter returns how long r is kept after it has ended.
 func (r *record) forgetAfter() time.Duration {
 	switch {
 	case r.imported:

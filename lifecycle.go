@@ -141,8 +141,8 @@ func (m *Manager) deliver(ctx context.Context) error {
 	return m.alerts.drain(ctx)
 }
 
-// Run starts the Manager, waits until ctx ends, and stops it: one line for main
-// or an errgroup. It returns nil when both went well.
+// Run starts the Manager, waits until ctx ends, and stops it: one line for main or an
+// errgroup. It returns the error of Start or Stop.
 func (m *Manager) Run(ctx context.Context) error {
 	if err := m.Start(ctx); err != nil {
 		return err
@@ -151,9 +151,9 @@ func (m *Manager) Run(ctx context.Context) error {
 	return m.Stop(context.WithoutCancel(ctx))
 }
 
-// AddNotifier adds a notifier, also to a running Manager; it is told of what
-// happens from now on. It returns an error that matches ErrNotifier for nil and
-// ErrStopped after Stop.
+// AddNotifier adds a notifier, also to a running Manager. The notifier receives notices of
+// events from now on, and undelivered ones of an earlier run. It returns an error that
+// matches ErrNotifier for nil, and ErrStopped after Stop.
 func (m *Manager) AddNotifier(n Notifier) error {
 	if err := checkNotifier(n); err != nil {
 		return failed("add notifier", "", fmt.Errorf("%w: %w", ErrNotifier, err))

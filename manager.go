@@ -26,27 +26,27 @@ type Manager struct {
 	optErr       error
 	log          *slog.Logger
 
-	judge    *judge       // decides the status of services
-	registry *registry    // finds services
-	ring     *ring        // numbers and keeps events
+	judge       *judge       // decides the status of services
+	registry    *registry    // finds services
+	ring        *ring        // numbers and keeps events
 	recentBeats *recentBeats // keeps heartbeats that carry news
-	store    *store       // keeps what a restart must not forget
-	alerts   *alerts      // decides who is told what
+	store       *store       // keeps what a restart must not forget
+	alerts      *alerts      // decides who is told what
 
-	stage atomic.Int32  // one of the stages below; changed under life
+	stage    atomic.Int32  // one of the stages below; changed under life
 	judging  sync.Mutex    // held by the goroutine that takes records off the deadlines
-	wakeup chan struct{} // wakes the watching loop for an earlier deadline
+	wakeup   chan struct{} // wakes the watching loop for an earlier deadline
 	logQueue chan func()   // log calls for logWaiting
 
-	life     sync.Mutex // guards starting, stopping and adding notifiers
-	quit     chan struct{}
-	watchEnded  chan struct{} // closed when the watching loop has ended
+	life       sync.Mutex // guards starting, stopping and adding notifiers
+	quit       chan struct{}
+	watchEnded chan struct{} // closed when the watching loop has ended
 	logEnded   chan struct{} // closed when logWaiting has ended
-	ctx      context.Context
-	cancel   context.CancelFunc
-	running bool          // the goroutines of a started Manager run
-	finished chan struct{} // closed when Stop has ended
-	stopErr  error
+	ctx        context.Context
+	cancel     context.CancelFunc
+	running    bool          // the goroutines of a started Manager run
+	finished   chan struct{} // closed when Stop has ended
+	stopErr    error
 }
 
 // The stages of a Manager.
@@ -97,8 +97,8 @@ func NewManager(opts ...Option) *Manager {
 	return m
 }
 
-// Ready returns nil while the Manager takes heartbeats of all services: else
-// ErrNotStarted, ErrLoading, ErrStopped, or what is wrong with an option.
+// Ready returns nil while the Manager accepts heartbeats of all services. Otherwise it
+// returns ErrNotStarted, ErrLoading, ErrStopped, or the error of an option.
 func (m *Manager) Ready(ctx context.Context) error {
 	if err := m.writable(ctx); err != nil {
 		return failed("ready", "", err)
@@ -106,7 +106,7 @@ func (m *Manager) Ready(ctx context.Context) error {
 	return failed("ready", "", m.readable(ctx))
 }
 
-// readable returns why nothing may be read, if so.
+// readable returns an error while the Manager cannot answer reads.
 func (m *Manager) readable(ctx context.Context) error {
 	if err := m.usable(ctx); err != nil {
 		return err
@@ -117,7 +117,7 @@ func (m *Manager) readable(ctx context.Context) error {
 	return nil
 }
 
-// usable returns why nothing at all may be done, if so.
+// usable returns an error while no verb works.
 func (m *Manager) usable(ctx context.Context) error {
 	if m.optErr != nil {
 		return m.optErr
@@ -128,7 +128,7 @@ func (m *Manager) usable(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// writable returns why nothing may be changed, if so.
+// writable returns an error while the Manager accepts no changes.
 func (m *Manager) writable(ctx context.Context) error {
 	if m.stage.Load() == stageStopped {
 		return ErrStopped
@@ -174,8 +174,8 @@ func (m *Manager) watch() {
 	}
 }
 
-// catchUp looks for an absence, then judges every service whose instant has
-// come, so that what is read afterwards holds for now.
+// catchUp looks for an absence, then judges every service whose instant has come, so that
+// a read afterwards is true now.
 func (m *Manager) catchUp(now clock.Instant) {
 	m.judging.Lock()
 	defer m.judging.Unlock()
@@ -189,27 +189,26 @@ func (m *Manager) catchUp(now clock.Instant) {
 		m.publish(r, m.judge.look(r, now))
 		r.mu.Unlock()
 		if n%1024 == 0 {
-			// A long row of verdicts must not look like a late tick.
+			// Many verdicts in a row must not look like a late tick.
 			now = m.now()
 			m.observe(now)
 		}
 	}
 }
 
-// observe lets the monitor doubt itself before it judges. Locks may be held:
-// what it finds is logged elsewhere.
+// observe looks for an absence before a judgment. Locks may be held: another goroutine
+// logs what it finds.
 func (m *Manager) observe(now clock.Instant) {
 	if gone, ok := m.judge.absences.Observe(now); ok {
 		m.logLater(func() {
-			m.log.Warn("could not hear for a while; silence in that time is not held against services",
+			m.log.Warn("LaneSwap could not receive heartbeats for a while; silence in that time marks no service stale",
 				"seconds", time.Duration(gone.Length()).Seconds())
 		})
 	}
 }
 
-// publish numbers an event, owes it to the notifiers, and notes it with the state
-// that it has led to. r.mu is held, so that the events of a service keep their
-// order.
+// publish numbers an event, adds it to the delivery queues, and stores it with the state
+// that follows. r.mu is held, so that the events of a service keep their order.
 func (m *Manager) publish(r *record, ev *Event) {
 	if ev == nil {
 		return
@@ -256,8 +255,8 @@ func (m *Manager) recordOwn(kind EventKind, message string, d time.Duration) (lo
 	return func() { m.log.Log(context.Background(), level, message, "event", string(kind)) }
 }
 
-// releaseDelayed lets go the notices that wait for r to have had as many heartbeats as it
-// has, or that no more can come for. r.mu is held.
+// releaseDelayed makes the notices of r ready that waited for the number of heartbeats it
+// has reached, or for heartbeats that are not expected any more. r.mu is held.
 func (m *Manager) releaseDelayed(r *record) {
 	if r.awaited == 0 || r.removal == alive && r.expecting && r.cell.beats.Load() < r.awaited {
 		return
@@ -274,8 +273,7 @@ func (m *Manager) releaseDelayed(r *record) {
 	r.cell.slow.Store(!r.quiet())
 }
 
-// wake makes the watching loop look again when a deadline came before the one
-// that it waits for.
+// wake wakes the watching loop when a deadline is earlier than the one that it waits for.
 func (m *Manager) wake(earlier bool) {
 	if !earlier {
 		return

@@ -15,10 +15,10 @@ import (
 // record is what the Manager knows of one service. Beats touch only the cell. Its groups
 // name who writes them; everybody may read them under mu.
 type record struct {
-	cell   *cell
-	deadlineIndex   int           // place in the deadlines, -1 when in none; their lock guards it
-	seen   atomic.Int64  // mono: the last heartbeat that the storage knows; of the writer
-	lsn atomic.Uint64 // LSN of the latest durable change; of the store
+	cell          *cell
+	deadlineIndex int           // place in the deadlines, -1 when in none; their lock guards it
+	seen          atomic.Int64  // mono: the last heartbeat that the storage knows; of the writer
+	lsn           atomic.Uint64 // LSN of the latest durable change; of the store
 
 	mu sync.Mutex // guards everything below
 	registered
@@ -30,32 +30,32 @@ type record struct {
 
 // registered is what a service declared and what heartbeats carried. The verbs write it.
 type registered struct {
-	id       ServiceID
-	reg      Registration // the latest one; Metadata stays nil here
-	generatedID     bool         // LaneSwap or a client generated the id
-	imported  bool         // imported from another program after a long silence
-	created  int64        // wall ms
-	generation     int64        // created, but unique: part of event ids
-	metadata map[string]any
-	message  string
+	id          ServiceID
+	reg         Registration // the latest one; Metadata stays nil here
+	generatedID bool         // LaneSwap or a client generated the id
+	imported    bool         // imported from another program after a long silence
+	created     int64        // wall ms
+	generation  int64        // created, but unique: part of event ids
+	metadata    map[string]any
+	message     string
 	removal     removal
-	successor     *record // replaces a forgotten record that a handle registered again
+	successor   *record // replaces a forgotten record that a handle registered again
 }
 
 // judgment is how a service stands. Only the judge writes it.
 type judgment struct {
-	reported Status
-	status   Status
-	statusSince    int64 // wall ms: when the present span began
-	lastStamp  int64 // wall ms: the latest time recorded of this service; never goes back
+	reported    Status
+	status      Status
+	statusSince int64 // wall ms: when the present span began
+	lastStamp   int64 // wall ms: the latest time recorded of this service; never goes back
 
-	expecting   bool  // a heartbeat is expected: false after a final one
+	expecting      bool  // a heartbeat is expected: false after a final one
 	expectingSince int64 // mono: silence counts from here when no heartbeat is newer
-	judgedBeat  int64 // mono: the heartbeat after which the silence was too long
-	claimedUntil int64 // mono: until then a service that registered again is expected to beat; 0 for none
-	endedAt int64 // mono: when it ended; ForgetAfter counts from here
+	judgedBeat     int64 // mono: the heartbeat after which the silence was too long
+	claimedUntil   int64 // mono: until then a service that registered again is expected to beat; 0 for none
+	endedAt        int64 // mono: when it ended; ForgetAfter counts from here
 
-	turned  streak   // how long it has been good or bad; alert_after and recover_after count it
+	turned  streak // how long it has been good or bad; alert_after and recover_after count it
 	awaited uint64 // number of heartbeats at which delayed notices become ready; 0 for none
 
 	transitions, incidents uint64
@@ -63,26 +63,26 @@ type judgment struct {
 
 	spanState     SpanState // of the present span
 	spanFirstBeat uint64    // number of heartbeats when the present span began
-	closedSpans     []span    // closed spans that are not noted yet; the store takes them
+	closedSpans   []span    // closed spans that are not noted yet; the store takes them
 }
 
 // news is what a service said lately.
 type news struct {
-	events   []*Event                   // the latest, oldest first
-	recent    *beatList                  // heartbeats that carried news; made with the first
-	past     *bounded.List[span]        // closed spans, without a storage; made with the first
-	log      *bounded.List[ErrorRecord] // reported errors, without a storage; made with the first
-	errorCount   uint64                     // number of reported errors
-	oldestError   uint64                     // number of the oldest one that may be stored
+	events         []*Event                   // the latest, oldest first
+	recent         *beatList                  // heartbeats that carried news; made with the first
+	past           *bounded.List[span]        // closed spans, without a storage; made with the first
+	log            *bounded.List[ErrorRecord] // reported errors, without a storage; made with the first
+	errorCount     uint64                     // number of reported errors
+	oldestError    uint64                     // number of the oldest one that may be stored
 	eventsComplete bool                       // events has all that exist, up to their limit
-	eventsRetryAt int64                      // mono: no reading of events before it, because one failed
+	eventsRetryAt  int64                      // mono: no reading of events before it, because one failed
 }
 
 // saved is how far the storage lags behind. Only the store clears it.
 type saved struct {
 	stateDirty bool   // a heartbeat carried news since the state was saved
 	beatsDirty bool   // spoke has changed since it was saved
-	savedBeats  uint64 // number of heartbeats when the state was saved
+	savedBeats uint64 // number of heartbeats when the state was saved
 }
 
 // pending is what came before the storage was read. Only the store writes it.

@@ -9,14 +9,13 @@ import (
 	"github.com/laneswap/laneswap/internal/clock"
 )
 
-// Register makes a service known, or updates it: the same id again replaces its
-// settings and merges its metadata. A service that registers and never beats
-// goes stale: its deadline counts from here. With a storage it waits, for 5
-// seconds at most, until that has taken the registration. The error is a *ValidationError
-// that matches ErrInvalidRegistration or ErrInvalidServiceID, or it matches
-// ErrTooManyServices, ErrLoading for a service without an id while the storage was
-// not read, or ErrDegraded for a new service when too much waits for the storage;
-// then nothing was changed.
+// Register adds a service, or updates it: the same id again replaces its settings and
+// merges its metadata. The deadline counts from the registration, so that a service that
+// never beats becomes stale. Register waits until the storage has the registration, for 5
+// seconds at most. The error is a *ValidationError that matches ErrInvalidRegistration or
+// ErrInvalidServiceID; or it matches ErrTooManyServices, ErrLoading for a service without
+// an id before the storage has been read, or ErrDegraded for a new service while the
+// backlog is full. Then nothing has changed.
 func (m *Manager) Register(ctx context.Context, reg Registration) (ServiceStatus, error) {
 	st, ticket, err := m.register(ctx, reg)
 	if err != nil {
@@ -50,7 +49,7 @@ func (m *Manager) register(ctx context.Context, reg Registration) (st ServiceSta
 	r := g.byID[reg.ID]
 	if reg.ID == "" {
 		if m.stage.Load() == stageLoading {
-			return ServiceStatus{}, 0, ErrLoading // it may be one that is stored
+			return ServiceStatus{}, 0, ErrLoading // the storage may have a service to replace
 		}
 		r = m.findReplaceable(reg.Name, now)
 	}
@@ -58,7 +57,7 @@ func (m *Manager) register(ctx context.Context, reg Registration) (st ServiceSta
 		r.mu.Lock()
 		defer r.mu.Unlock()
 	}
-	if r == nil || reg.ID == "" && !r.replaceable(now) { // it may have beaten a moment ago
+	if r == nil || reg.ID == "" && !r.replaceable(now) { // it may have beaten since
 		fresh, err := m.create(reg, now)
 		if err != nil {
 			return ServiceStatus{}, 0, err
@@ -66,7 +65,7 @@ func (m *Manager) register(ctx context.Context, reg Registration) (st ServiceSta
 		fresh.mu.Lock()
 		defer fresh.mu.Unlock()
 		if fresh.isPending {
-			again := reg // or every registration would be on the heap
+			again := reg // a copy, so that only a buffered registration escapes to the heap
 			fresh.buffer(bufferedCall{reg: &again, at: now})
 		}
 		return m.reply(fresh, now, 0), m.store.save(fresh, true), nil
@@ -104,14 +103,14 @@ func (m *Manager) register(ctx context.Context, reg Registration) (st ServiceSta
 	return m.reply(r, now, maxStatusEvents), m.store.save(r, true), nil
 }
 
-// reply is the record as whoever changed it is told; its mu is held.
+// reply returns the record for the caller that changed it. r.mu is held.
 func (m *Manager) reply(r *record, now clock.Instant, events int) ServiceStatus {
 	st := r.snapshot(m.judge, now, events)
 	st.NotDurable = r.isPending
 	return st
 }
 
-// findOrCreate returns the record of an id, and makes one where there is none.
+// findOrCreate returns the record of an id, and creates one where there is none.
 func (m *Manager) findOrCreate(reg Registration) (*record, error) {
 	m.registry.mu.Lock()
 	defer m.registry.mu.Unlock()
@@ -128,7 +127,7 @@ func (m *Manager) findOrCreate(reg Registration) (*record, error) {
 	return r, nil
 }
 
-// reregister registers a forgotten service again, as it was, for a handle of it.
+// reregister registers a forgotten service again, as it was, for its handle.
 func (m *Manager) reregister(r *record) (*record, error) {
 	r.mu.Lock()
 	reg := r.reg
@@ -146,7 +145,7 @@ func (m *Manager) reregister(r *record) (*record, error) {
 	return r.successor, nil
 }
 
-// create makes a new record; the registry is locked for writing.
+// create makes a new record. The registry is locked for writing.
 func (m *Manager) create(reg Registration, now clock.Instant) (*record, error) {
 	if m.stage.Load() == stageStopped { // Stop waits for the registry's lock
 		return nil, ErrStopped
@@ -181,7 +180,7 @@ func (m *Manager) create(reg Registration, now clock.Instant) (*record, error) {
 	return r, nil
 }
 
-// findReplaceable finds the one dead service with a made-up id of that name; the
+// findReplaceable finds the only ended service of that name with a generated id. The
 // registry is locked for writing.
 func (m *Manager) findReplaceable(name string, now clock.Instant) *record {
 	var found *record
@@ -201,14 +200,13 @@ func (m *Manager) findReplaceable(name string, now clock.Instant) *record {
 	return found
 }
 
-// replaceable reports whether r is dead and may be taken over. One that registered a
-// moment ago has yet to beat: it is not free for another. mu is held.
+// replaceable reports whether r has ended, so that a registration without an id may take
+// over its id. A service that has just registered again is not replaceable. r.mu is held.
 func (r *record) replaceable(now clock.Instant) bool {
 	return r.ended() && (r.claimedUntil == 0 || now.Mono > r.claimedUntil)
 }
 
-// uuid is the form of the ids that are made up, here and by clients of other
-// languages. Whoever brings one of an earlier run brings a made-up id.
+// uuid matches the ids that LaneSwap and clients generate.
 var uuid = regexp.MustCompile("^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
 
 // newUUID makes a random id, version 4 of RFC 9562.
@@ -220,11 +218,11 @@ func newUUID() ServiceID {
 	return ServiceID(fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]))
 }
 
-// Remove takes a service out. Its incident, if it has one, ends with an event.
-// Handles of it are dead. It returns ErrServiceNotFound when there is none, and
-// ErrDegraded when the service was removed and the storage has not taken that
-// within 5 seconds, or the error of ctx when that ended first: it comes back if
-// LaneSwap is killed before.
+// Remove deletes a service. Its incident, if it has one, ends with an event, and its
+// handles stop working. It returns ErrServiceNotFound when there is no such service.
+// When the storage does not have the removal within 5 seconds it returns ErrDegraded, or
+// the error of ctx when that ends first: the service is removed, but comes back if
+// LaneSwap is killed before the removal is stored.
 func (m *Manager) Remove(ctx context.Context, id ServiceID) error {
 	err := m.writable(ctx)
 	if err == nil {
@@ -248,8 +246,8 @@ func (m *Manager) Remove(ctx context.Context, id ServiceID) error {
 	return failed("remove", id, m.store.await(ctx, ticket))
 }
 
-// retire takes a record out if it is still in and, where a condition is given,
-// that holds.
+// retire removes a record from everything, if it is not removed yet and the condition
+// holds; a nil condition always does.
 func (m *Manager) retire(r *record, why removal, holds func(now clock.Instant) bool) (ticket uint64, ok bool) {
 	m.registry.mu.Lock()
 	defer m.registry.mu.Unlock()
@@ -267,8 +265,7 @@ func (m *Manager) retire(r *record, why removal, holds func(now clock.Instant) b
 	return ticket, true
 }
 
-// forgetDue forgets the services that ended as long ago as they asked to be
-// kept.
+// forgetDue forgets the services that ended longer ago than their ForgetAfter.
 func (m *Manager) forgetDue(now clock.Instant) {
 	due := func(r *record, now clock.Instant) bool {
 		after := r.forgetAfter()
@@ -288,7 +285,7 @@ func (m *Manager) forgetDue(now clock.Instant) {
 	}
 }
 
-// checkID checks an id. One that another program has stored is as good as it is.
+// checkID checks an id. The id of a registered service is valid, even an imported one.
 func (m *Manager) checkID(id ServiceID) error {
 	if m.registry.get(id) != nil {
 		return nil

@@ -5,13 +5,13 @@ import (
 	"sync"
 )
 
-// registry finds records by id, and those with made-up ids by name. Lock order:
+// registry finds records by id, and records with generated ids by name. Lock order:
 // registry.mu, then record.mu.
 type registry struct {
 	mu     sync.RWMutex // guards what follows
 	byID   map[ServiceID]*record
-	byName map[string][]*record // made-up ids only
-	sorted []ServiceID          // nil when it must be made again; never changed in place
+	byName map[string][]*record // generated ids only
+	sorted []ServiceID          // nil when it is out of date; never changed in place
 	listed []*record            // all, in the order of their creation; readers share it
 	stale  bool                 // listed still has records that were deleted
 }
@@ -26,7 +26,7 @@ func (g *registry) get(id ServiceID) *record {
 	return g.byID[id]
 }
 
-// ids returns all ids in order. The slice is shared: nobody changes it.
+// ids returns all ids in order. The slice is shared: do not change it.
 func (g *registry) ids() []ServiceID {
 	g.mu.RLock()
 	sorted := g.sorted
@@ -69,7 +69,7 @@ func (g *registry) all() []*record {
 	return g.listed
 }
 
-// put enters a record; mu is held for writing.
+// put adds a record. mu is held for writing.
 func (g *registry) put(r *record) {
 	g.byID[r.id] = r
 	g.listed = append(g.listed, r) // behind what readers have of it
@@ -77,14 +77,14 @@ func (g *registry) put(r *record) {
 	g.name(r)
 }
 
-// name enters a record under its name; mu is held for writing.
+// name adds a record under its name. mu is held for writing.
 func (g *registry) name(r *record) {
 	if r.generatedID {
 		g.byName[r.reg.Name] = append(g.byName[r.reg.Name], r)
 	}
 }
 
-// removeName takes a record off its name; mu is held for writing.
+// removeName removes a record from its name. mu is held for writing.
 func (g *registry) removeName(r *record) {
 	if !r.generatedID {
 		return
@@ -97,7 +97,7 @@ func (g *registry) removeName(r *record) {
 	g.byName[r.reg.Name] = named
 }
 
-// delete takes a record out; mu is held for writing.
+// delete removes a record. mu is held for writing.
 func (g *registry) delete(r *record) {
 	g.removeName(r)
 	delete(g.byID, r.id)

@@ -351,8 +351,8 @@ func (r *record) prependEvents(older []*Event) {
 // How long a reader waits for the latest events of a service, and the pause before
 // LaneSwap reads them again after a failure.
 const (
-	recallPatience = time.Second
-	eventsRetryPause    = int64(30 * time.Second)
+	recallPatience   = time.Second
+	eventsRetryPause = int64(30 * time.Second)
 )
 
 // loadEvents reads the latest events of a service from the storage, once, when the start

@@ -118,13 +118,13 @@ const maxDelay = int64(24 * time.Hour)
 
 // streak is whether a service is good or bad, and since when.
 type streak struct {
-	bad    bool
-	since  int64  // mono
-	beats  uint64 // heartbeats before it, and those that belong to no side
-	quiet  bool   // silence began it: that counts as its first heartbeat
-	missed uint64 // heartbeats that silence counted for since, but for the silence that lasts
+	bad         bool
+	since       int64  // mono
+	beats       uint64 // heartbeats before it, and those that belong to no side
+	quiet       bool   // silence began it: that counts as its first heartbeat
+	missed      uint64 // heartbeats that silence counted for since, but for the silence that lasts
 	silentSince int64  // mono: when it fell silent last
-	had    uint64 // heartbeats of the side before it
+	had         uint64 // heartbeats of the side before it
 }
 
 // silenceUnit is how long a silence of r lasts that counts as one more heartbeat. mu is held.

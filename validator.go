@@ -31,12 +31,12 @@ type Limits struct {
 
 // Limits that are not configurable.
 const (
-	maxIDLength   = 128
-	maxNameRunes  = 128
-	maxTags       = 32
-	maxTagRunes   = 64
-	maxDepth      = 16 // of nested metadata
-	nestedCost    = 48 // bytes that an object or array in metadata costs besides its JSON
+	maxIDLength     = 128
+	maxNameRunes    = 128
+	maxTags         = 32
+	maxTagRunes     = 64
+	maxDepth        = 16 // of nested metadata
+	nestedCost      = 48 // bytes that an object or array in metadata costs besides its JSON
 	maxStatusEvents = 10
 	// maxLimitBytes bounds the limits of messages and metadata: a row of a storage
 	// holds both, as JSON, in at most 1 MiB.
