@@ -6,7 +6,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/outbox"
 )
 
 // Explanation says what was decided about the notices of an event.
@@ -69,12 +72,12 @@ func (m *Manager) explain(ctx context.Context, eventID string) (Explanation, err
 			return Explanation{}, err
 		}
 	}
-	for _, t := range m.alerts.archive.of(ev.ID) {
+	for _, t := range m.alerts.traces.of(ev.ID) {
 		traces[t.Notifier] = t
 	}
-	for _, p := range *m.alerts.posts.Load() {
-		if n, ok := p.courier.Find(owed(ev)); ok {
-			traces[p.key] = traceOf(n, p.key)
+	for _, w := range *m.alerts.workers.Load() {
+		if n, ok := w.queue.Find(outboxEvent(ev)); ok {
+			traces[w.key] = traceOf(n, w.key)
 		}
 	}
 	x := Explanation{Event: *ev, Notices: []NoticeTrace{}}
@@ -164,4 +167,76 @@ func (m *Manager) storedTraces(ctx context.Context, ev *Event, traces map[string
 		add(data.(*storedNotice))
 	}
 	return nil
+}
+
+// traceOf converts the steps of a notice for Explain.
+func traceOf(n outbox.Notice, notifier string) NoticeTrace {
+	t := NoticeTrace{Notifier: notifier, State: NoticeState(n.State), MessageID: n.MessageID, Attempts: n.Attempts}
+	for _, s := range n.Steps {
+		t.Steps = append(t.Steps, TraceStep(s))
+	}
+	return t
+}
+
+// Bounds of the traces that are kept without a storage.
+const (
+	tracesBytes   = 64 << 20
+	traceOverhead = 300 // bytes of a trace besides its text, about
+)
+
+// recentTraces keeps the latest traces of all notifiers where there is no storage. It
+// is safe for concurrent use.
+type recentTraces struct {
+	mu       sync.Mutex               // guards what follows
+	byEvent  map[string][]NoticeTrace // one of each notifier
+	order    []string                 // ids of events, oldest first
+	bytes    int
+	maxBytes int
+}
+
+func newRecentTraces() recentTraces {
+	return recentTraces{byEvent: map[string][]NoticeTrace{}, maxBytes: tracesBytes}
+}
+
+// add keeps a trace of an event, instead of an earlier one of the same notifier.
+func (r *recentTraces) add(event string, t NoticeTrace) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	traces, known := r.byEvent[event]
+	if !known {
+		r.order = append(r.order, event)
+	}
+	for i := range traces {
+		if traces[i].Notifier == t.Notifier {
+			r.bytes += t.memory() - traces[i].memory()
+			traces[i] = t
+			return
+		}
+	}
+	r.byEvent[event] = append(traces, t)
+	r.bytes += t.memory()
+	for r.bytes > r.maxBytes {
+		for _, old := range r.byEvent[r.order[0]] {
+			r.bytes -= old.memory()
+		}
+		delete(r.byEvent, r.order[0])
+		r.order[0] = ""
+		r.order = r.order[1:]
+	}
+}
+
+// of returns the traces of an event.
+func (r *recentTraces) of(event string) []NoticeTrace {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.byEvent[event])
+}
+
+// memory is about how many bytes the trace takes.
+func (t *NoticeTrace) memory() int {
+	n := traceOverhead + len(t.MessageID)
+	for _, s := range t.Steps {
+		n += 40 + len(s.Text)
+	}
+	return n
 }

@@ -50,8 +50,8 @@ func (m *Manager) Start(ctx context.Context) error {
 		m.stage.Store(stageStarted)
 	}
 	m.running = true
-	for _, p := range *m.alerts.posts.Load() {
-		go m.alerts.work(m.ctx, p) // ended by Stop
+	for _, w := range *m.alerts.workers.Load() {
+		go m.alerts.run(m.ctx, w) // ended by Stop
 	}
 	go m.watch()      // ended by Stop
 	go m.logWaiting() // ended by Stop
@@ -164,10 +164,10 @@ func (m *Manager) AddNotifier(n Notifier) error {
 	if stage == stageStopped {
 		return failed("add notifier", "", ErrStopped)
 	}
-	p := m.alerts.newPost(n, *m.alerts.posts.Load())
-	m.alerts.fetchNotices(p)
+	w := m.alerts.newWorker(n, *m.alerts.workers.Load())
+	m.alerts.add(w)
 	if m.running {
-		go m.alerts.work(m.ctx, p) // ended by Stop
+		go m.alerts.run(m.ctx, w) // ended by Stop
 	}
 	return nil
 }
@@ -242,6 +242,6 @@ func (m *Manager) Health() Health {
 	return Health{
 		Stage:     [...]string{"new", "loading", "running", "stopped"}[m.stage.Load()],
 		Storage:   m.store.health(),
-		Notifiers: m.alerts.notifiers(),
+		Notifiers: m.alerts.statuses(),
 	}
 }

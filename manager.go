@@ -79,7 +79,7 @@ func NewManager(opts ...Option) *Manager {
 	m.store = newStore(o.storage)
 	m.alerts = &alerts{
 		opts: &m.opts, log: m.log, now: m.now, judge: m.judge, registry: m.registry, journal: m.store.journal, past: &m.store.past,
-		await: m.store.await, cancel: m.cancel, logLater: m.logLater, storing: m.store.ctx, archive: newArchive(),
+		await: m.store.await, cancel: m.cancel, logLater: m.logLater, storing: m.store.ctx, traces: newRecentTraces(),
 		storageHealth: m.store.health,
 	}
 	s := m.store
@@ -87,13 +87,13 @@ func NewManager(opts ...Option) *Manager {
 	s.judge, s.registry, s.events, s.beats, s.alerts = m.judge, m.registry, m.ring, m.recentBeats, m.alerts
 	s.observe, s.publish, s.recordOwn, s.wake = m.observe, m.publish, m.recordOwn, m.wake
 	m.judge.absences.Note = s.saveAbsence
-	posts := make([]*post, 0, len(o.notifiers))
+	workers := make([]*worker, 0, len(o.notifiers))
 	if m.optErr == nil {
 		for _, n := range o.notifiers {
-			posts = append(posts, m.alerts.newPost(n, posts))
+			workers = append(workers, m.alerts.newWorker(n, workers))
 		}
 	}
-	m.alerts.posts.Store(&posts)
+	m.alerts.workers.Store(&workers)
 	return m
 }
 
@@ -122,7 +122,7 @@ func (m *Manager) usable(ctx context.Context) error {
 	if m.optErr != nil {
 		return m.optErr
 	}
-	if m.stage.Load() == stageNew && (m.store.persistent() || len(*m.alerts.posts.Load()) > 0) {
+	if m.stage.Load() == stageNew && (m.store.persistent() || len(*m.alerts.workers.Load()) > 0) {
 		return ErrNotStarted
 	}
 	return ctx.Err()
@@ -168,7 +168,7 @@ func (m *Manager) watch() {
 		if now := m.now(); now.Mono >= clean {
 			clean = now.Mono + rest
 			m.forgetDue(now)
-			m.alerts.agePosts(now)
+			m.alerts.reviewQueues(now)
 		}
 		timer.Reset(time.Duration(max(0, min(tick, m.judge.deadlines.head.Load()-m.now().Mono))))
 	}
@@ -215,18 +215,18 @@ func (m *Manager) publish(r *record, ev *Event) {
 	}
 	m.ring.append(ev)
 	r.keep(ev)
-	in := m.alerts.intake(r, ev, m.now())
-	letters := m.alerts.owe(ev, in)
-	ticket := m.store.note(r, true, append([]*entry{eventEntry(ev)}, m.alerts.rowsOf(letters)...))
-	if len(letters) == 0 {
+	in := m.alerts.contextOf(r, ev, m.now())
+	offers := m.alerts.enqueue(ev, in)
+	ticket := m.store.note(r, true, append([]*entry{eventEntry(ev)}, m.alerts.rowsOf(offers)...))
+	if len(offers) == 0 {
 		return
 	}
 	before := r.awaited
-	switch held := m.alerts.confirm(letters, ticket); {
+	switch held := m.alerts.confirm(offers, ticket); {
 	case !held:
 		r.awaited = 0
-	case in.Hold != nil:
-		r.awaited = in.Hold.Target
+	case in.Delay != nil:
+		r.awaited = in.Delay.Target
 	}
 	if before != r.awaited {
 		r.cell.slow.Store(!r.quiet())
@@ -245,9 +245,9 @@ func (m *Manager) recordOwn(kind EventKind, message string, d time.Duration) (lo
 	ev.ID = ownEvents + strconv.FormatInt(m.judge.generation, 36)
 	m.registry.mu.Unlock()
 	m.ring.append(ev)
-	letters := m.alerts.owe(ev, outbox.Intake{})
-	ticket := m.store.journal.Note(m.now().Mono, append([]*entry{eventEntry(ev)}, m.alerts.rowsOf(letters)...), nil)
-	m.alerts.confirm(letters, ticket)
+	offers := m.alerts.enqueue(ev, outbox.EventContext{})
+	ticket := m.store.journal.Note(m.now().Mono, append([]*entry{eventEntry(ev)}, m.alerts.rowsOf(offers)...), nil)
+	m.alerts.confirm(offers, ticket)
 	level := slog.LevelError
 	if kind == EventStorageBack {
 		level = slog.LevelInfo
@@ -267,8 +267,8 @@ func (m *Manager) releaseDelayed(r *record) {
 	}
 	r.awaited = 0
 	now := m.now()
-	for _, p := range *m.alerts.posts.Load() {
-		p.courier.Rehold(string(r.id), nil, why, now)
+	for _, w := range *m.alerts.workers.Load() {
+		w.queue.Redelay(string(r.id), nil, why, now)
 	}
 	r.cell.slow.Store(!r.quiet())
 }

@@ -101,7 +101,7 @@ func Refused(err error) error { return verdict(err, failure{kind: failRefused}) 
 // is given up after 24. Who asks for less than a second again and again is left alone
 // for longer each time, a minute at most. A nil error stays nil.
 func RetryAfter(err error, d time.Duration) error {
-	return verdict(err, failure{kind: failLater, after: min(max(d, 0), outbox.MostDelay)})
+	return verdict(err, failure{kind: failLater, after: min(max(d, 0), outbox.MaxRetryAfter)})
 }
 
 // IsPermanent reports whether err, or one that it wraps, was made by Permanent.

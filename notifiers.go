@@ -1,9 +1,7 @@
 package laneswap
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -57,18 +55,7 @@ func (m *Manager) Notifiers(ctx context.Context) ([]NotifierStatus, error) {
 	if err := m.readable(ctx); err != nil {
 		return nil, failed("notifiers", "", err)
 	}
-	return m.alerts.notifiers(), nil
-}
-
-func (a *alerts) notifiers() (all []NotifierStatus) {
-	now := a.now()
-	for _, p := range *a.posts.Load() {
-		s := statusOf(p.courier.Status(now))
-		s.Name = p.key
-		all = append(all, s)
-	}
-	slices.SortFunc(all, func(a, b NotifierStatus) int { return cmp.Compare(a.Name, b.Name) })
-	return all
+	return m.alerts.statuses(), nil
 }
 
 // testPatience is how long TestNotifier waits at most.
@@ -89,39 +76,28 @@ func (m *Manager) testNotifier(ctx context.Context, name string) (NotifierTest, 
 	if err := m.writable(ctx); err != nil {
 		return NotifierTest{}, err
 	}
-	for _, p := range *m.alerts.posts.Load() {
-		if p.key != name {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(ctx, testPatience)
-		defer cancel()
-		patience := testPatience
-		if end, ok := ctx.Deadline(); ok {
-			patience = min(patience, time.Until(end))
-		}
-		call := outbox.NewTest(m.now().Mono + int64(patience))
-		p.courier.Test(call)
-		var result NotifierTest
-		select {
-		case res := <-call.Done:
-			result = testOf(name, res)
-		case <-m.ctx.Done():
-			return NotifierTest{}, ErrStopped
-		case <-ctx.Done():
-			result = NotifierTest{Notifier: name, Error: p.courier.Abandon(call, m.now())}
-		}
-		return result, nil
+	workers := *m.alerts.workers.Load()
+	i := slices.IndexFunc(workers, func(w *worker) bool { return w.key == name })
+	if i < 0 {
+		return NotifierTest{}, ErrNotifierNotFound
 	}
-	return NotifierTest{}, ErrNotifierNotFound
-}
-
-// testNotification is what a test message says.
-func testNotification(now instant) Notification {
-	n := Notification{
-		ID: fmt.Sprintf("test/%x", now.Wall), Kind: NoticeTest, Attempt: 1, Title: "LaneSwap: a test message",
-		Text: "This is a test message of LaneSwap. Nothing has happened; alerts arrive here.",
+	ctx, cancel := context.WithTimeout(ctx, testPatience)
+	defer cancel()
+	patience := testPatience
+	if end, ok := ctx.Deadline(); ok {
+		patience = min(patience, time.Until(end))
 	}
-	n.Event = Event{ID: n.ID, Name: "LaneSwap", Message: n.Text, At: wallTime(now.Wall / int64(time.Millisecond))}
-	n.Items = []Item{{Event: n.Event, Text: n.Text}}
-	return n
+	queue, test := workers[i].queue, outbox.NewTest(m.now().Mono+int64(patience))
+	queue.SendTest(test)
+	select {
+	case res := <-test.Done:
+		if res.Verdict == outbox.Delivered {
+			return NotifierTest{Notifier: name, Delivered: true, MessageID: res.MessageID}, nil
+		}
+		return NotifierTest{Notifier: name, Error: res.Text}, nil
+	case <-m.ctx.Done():
+		return NotifierTest{}, ErrStopped
+	case <-ctx.Done():
+		return NotifierTest{Notifier: name, Error: queue.CancelTest(test, m.now())}, nil
+	}
 }

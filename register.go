@@ -96,7 +96,7 @@ func (m *Manager) register(ctx context.Context, reg Registration) (st ServiceSta
 		before := r.reg
 		m.wake(m.judge.reregister(r, known, now))
 		if before.AlertAfter != known.AlertAfter || before.RecoverAfter != known.RecoverAfter || r.status == StatusStale {
-			m.alerts.rehold(r)
+			m.alerts.redelay(r)
 		}
 	}
 	g.name(r)

@@ -348,8 +348,8 @@ func TestRefused_ofADigestOnlyThePoisonIsGivenUp(t *testing.T) {
 		require.Equal(t, uint64(1), d.status(t, m).Dead)
 		require.Equal(t, []string{
 			"gathered with what comes until 00:00:05", "digest 1 was refused, it is told in halves: 400 bad embed", "digest 2 was refused, it is told in halves: 400 bad embed",
-			"digest 3 was refused, it is told in halves: 400 bad embed", "digest 5 was refused, it is told in halves: 400 bad embed",
-			"digest 7 was refused, it is told in halves: 400 bad embed", "given up, the receiver refused it: 400 bad embed", "state: dead",
+			"digest 4 was refused, it is told in halves: 400 bad embed", "digest 7 was refused, it is told in halves: 400 bad embed",
+			"digest 9 was refused, it is told in halves: 400 bad embed", "given up, the receiver refused it: 400 bad embed", "state: dead",
 		}, story(d.trace(t, m, noticesOf(t, m, flapper(7))[0])))
 		tr := d.trace(t, m, noticesOf(t, m, flapper(8))[0])
 		require.Equal(t, laneswap.NoticeSent, tr.State)

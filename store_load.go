@@ -29,7 +29,7 @@ type loaded struct {
 	whole       bool            // absences has all that are stored
 	notices     []storedNotice
 	replayed    replayed
-	ledger      *ledger
+	delivered   *delivered
 	unread      []string           // rows that could not be read, for the log
 	rows        map[ServiceID]bool // services that have a row, readable or not
 	progress    func()             // called with each row
@@ -70,7 +70,7 @@ func read(ctx context.Context, s Storage, events int) (l *loaded, err error) {
 		return nil, err
 	}
 	l.replayed = l.replay()
-	if err := l.readLedger(ctx, s); err != nil {
+	if err := l.readDelivered(ctx, s); err != nil {
 		return nil, err
 	}
 	return l, l.readAbsences(ctx, s)

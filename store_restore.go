@@ -144,8 +144,8 @@ func (s *store) restore(l *loaded) {
 	now := s.now()
 	wall := now.Wall / int64(time.Millisecond)
 	s.saveAbsence(s.restoreClocks(l, now))
-	s.alerts.resumeNotices(l) // before any new notice
-	s.alerts.oweAgain(l, l.replayed.events)
+	s.alerts.restoreNotices(l) // before any new notice
+	s.alerts.enqueueTorn(l, l.replayed.events)
 	s.journal.Note(now.Mono, l.replayed.runs, nil)
 	s.journal.Put(now.Mono, l.orphans()...)
 	for id := range l.replayed.gone {
@@ -166,8 +166,8 @@ func (s *store) restore(l *loaded) {
 		r.mu.Unlock()
 	}
 	s.restoreEvents(l)
-	for _, p := range *s.alerts.posts.Load() {
-		s.alerts.resumePost(p, l.ledger, func(id ServiceID) *record { return s.registry.byID[id] })
+	for _, w := range *s.alerts.workers.Load() {
+		s.alerts.reconcile(w, l.delivered, func(id ServiceID) *record { return s.registry.byID[id] })
 	}
 	s.judge.generation = max(s.judge.generation, wall)
 	waited := s.stage.CompareAndSwap(stageLoading, stageStarted)

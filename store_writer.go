@@ -372,7 +372,7 @@ func (s *store) prune(ctx context.Context) {
 		if _, _, _, fenced := s.journal.Backlog(); fenced {
 			return
 		}
-		s.alerts.bury()
+		s.alerts.expireUnclaimed()
 		for kind, how := range rowKinds {
 			for n := 0; how.pruned && n < pruneSteps; n++ {
 				deleted, err := s.pruneStep(ctx, kind)

@@ -181,9 +181,9 @@ func (s streak) fromSilences() uint64 {
 
 // holds returns what notices of r wait for while it is as it is; nil for nothing.
 // mu is held.
-func (r *record) holds(now clock.Instant) *outbox.Hold {
+func (r *record) holds(now clock.Instant) *outbox.Delay {
 	s := &r.turned
-	h := &outbox.Hold{Threshold: outbox.Threshold(r.reg.AlertAfter), Recovery: !s.bad, From: s.since, Until: noDeadline}
+	h := &outbox.Delay{Threshold: outbox.Threshold(r.reg.AlertAfter), Recovery: !s.bad, From: s.since, Until: noDeadline}
 	if h.Recovery {
 		h.Threshold = outbox.Threshold(r.reg.RecoverAfter)
 	}
@@ -217,13 +217,13 @@ func (r *record) holds(now clock.Instant) *outbox.Hold {
 
 // holds returns what a notice of ev would wait for, until the service is restored and
 // it is known how much of that is over.
-func (s *storedService) holds(ev *Event) *outbox.Hold {
+func (s *storedService) holds(ev *Event) *outbox.Delay {
 	switch {
 	case s == nil:
 	case ev.bad() && !thresholdOf(s.AlertAfter).immediate():
-		return &outbox.Hold{Threshold: outbox.Threshold(*s.AlertAfter), Until: noDeadline}
+		return &outbox.Delay{Threshold: outbox.Threshold(*s.AlertAfter), Until: noDeadline}
 	case ev.Kind == EventRecovered && !thresholdOf(s.RecoverAfter).immediate():
-		return &outbox.Hold{Threshold: outbox.Threshold(*s.RecoverAfter), Recovery: true, Until: noDeadline}
+		return &outbox.Delay{Threshold: outbox.Threshold(*s.RecoverAfter), Recovery: true, Until: noDeadline}
 	}
 	return nil
 }

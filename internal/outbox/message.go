@@ -10,110 +10,112 @@ import (
 	"github.com/laneswap/laneswap/internal/clock"
 )
 
-// Message is what a notifier is given in one call.
+// MessageKind says what a message is about.
+type MessageKind string
+
+// The kinds of messages.
+const (
+	KindEvent       MessageKind = "event"
+	KindDigest      MessageKind = "digest"
+	KindMassSilence MessageKind = "mass_silence"
+	KindFlapping    MessageKind = "flapping"
+	KindReminder    MessageKind = "reminder"
+	KindTest        MessageKind = "test"
+)
+
+// Message is what a notifier gets in one call.
 type Message struct {
 	ID      string
 	Kind    MessageKind
-	Parts   []Part
+	Parts   []Part // one for each service; none for a test
 	Attempt int
-	Ticket  uint64
-	number  int // of the digest
-	test    *Test
+	LSN     uint64 // the journal has to be durable up to it before the message is sent
+
+	number int // of the digest; 0 for no digest
+	batch  *batch
+	probe  bool // one service of a digest that fails
+	test   *Test
 }
 
-// Part is what a message tells of one service.
+// Part is what a message says about one service.
 type Part struct {
 	Events   []*Event // oldest first
-	Reminder bool     // nothing new: Events holds how it is
-	Flapping int      // transitions in 30 minutes, when they are too many
+	Reminder bool     // nothing is new: Events holds the current one
+	Flapping int      // transitions within FlapWindow when they are too many; else 0
 
-	t        *thread
-	notices  []*Notice
-	flapping int
+	conversation *conversation
+	notices      []*Notice
+	flapping     int
 }
 
-// Test is somebody who waits for a test message.
-type Test struct {
-	Done  chan Result // holds one
-	until int64       // mono: so long; the courier's mu guards it
-	said  string      // what the notifier said to it so far
-}
-
-// compose makes the next message of what is ready and may be told together; mu is
-// held.
-func (c *Courier) compose(company []Part, now clock.Instant) *Message {
-	// Who has failed least goes first: what nobody can digest holds up nobody.
-	first := company[0]
-	for _, p := range company {
-		if p.t.failures < first.t.failures {
-			first = p
-		}
-	}
-	half := first.t.half
-	company = slices.DeleteFunc(company, func(p Part) bool { return p.t.half != half })
-	silent := fellTogether(company)
-	msg := &Message{Kind: KindEvent, Parts: []Part{first}}
+// compose makes a message of the parts of a batch that are ready; mu is held.
+func (q *Queue) compose(b *batch, parts []Part, now clock.Instant) *Message {
+	// The one that has failed least goes first, so that a bad one blocks no other.
+	first := slices.MinFunc(parts, func(x, y Part) int { return x.conversation.failures - y.conversation.failures })
+	msg := &Message{Kind: KindEvent, Parts: []Part{first}, batch: b}
+	silent := fellTogether(parts)
 	switch {
-	case c.single:
-	case c.spoiled >= spoiledMost && c.spoiled%2 == 1 && !c.probed:
-		c.spoiled++ // perhaps it is the digest that cannot be taken
-		if slices.ContainsFunc(silent, func(p Part) bool { return p.t == msg.Parts[0].t }) {
-			msg.Kind = KindMassSilence
-		}
+	case q.single:
 	case len(silent) > 0:
 		msg.Kind, msg.Parts = KindMassSilence, silent
-	case len(company) > digestAbove, (half != 0 || c.rest || now.Mono < c.storm) && len(company) > 1:
-		msg.Kind, msg.Parts = KindDigest, company
+	case len(parts) > digestAbove, (b != q.shared || b.more || now.Mono < q.burstUntil) && len(parts) > 1:
+		msg.Kind, msg.Parts = KindDigest, parts
 	}
-	msg.Parts = msg.Parts[:min(len(msg.Parts), digestMost)]
+	if len(msg.Parts) > 1 && b.probes(q.sent) {
+		if !slices.ContainsFunc(silent, func(p Part) bool { return p.conversation == first.conversation }) {
+			msg.Kind = KindEvent
+		}
+		msg.Parts, msg.probe = []Part{first}, true
+	}
+	msg.Parts = msg.Parts[:min(len(msg.Parts), maxDigest)]
 	if len(msg.Parts) > 1 {
-		c.digests++
-		msg.number = c.digests
-		if len(company) > digestAbove {
-			c.storm = now.Mono + stormLasts*c.wait
+		q.digests++
+		msg.number = q.digests
+		if len(parts) > digestAbove {
+			q.burstUntil = now.Mono + burstWaits*q.groupWait
 		}
 	}
-	c.rest = len(msg.Parts) > 1 && len(company) > max(digestAbove, len(msg.Parts))
+	b.more = len(msg.Parts) > 1 && len(parts) > max(digestAbove, len(msg.Parts))
 	msg.fill()
 	return msg
 }
 
-// fill puts the message together; the courier's mu is held.
+// fill completes a message from its parts; the mutex of the queue is held.
 func (msg *Message) fill() {
 	var ids []string
 	for i := range msg.Parts {
 		p := &msg.Parts[i]
-		p.notices = slices.Clone(p.notices) // those of the thread move on
+		p.notices = slices.Clone(p.notices) // the slice of the conversation changes
 		if !p.Reminder {
-			p.t.flying = len(p.notices)
+			p.conversation.inFlight = len(p.notices)
 		}
-		p.show()
+		p.setEvents()
 		for _, n := range p.notices {
 			if !p.Reminder {
 				n.Attempts++
 			}
-			msg.Ticket = max(msg.Ticket, n.ticket)
+			msg.LSN = max(msg.LSN, n.lsn)
 			ids = append(ids, n.Event.ID)
 			if p.Reminder {
 				ids = append(ids, fmt.Sprint("reminder ", n.Reminders+1))
 			}
 		}
 	}
-	if p := msg.Parts[0]; len(msg.Parts) == 1 {
-		switch {
-		case p.Reminder:
-			msg.Kind = KindReminder
-		case p.Flapping > 0:
-			msg.Kind = KindFlapping
-		}
+	first := msg.Parts[0]
+	if msg.Attempt = first.notices[0].Attempts; first.Reminder {
+		msg.Attempt = first.conversation.failures + 1
+	}
+	switch {
+	case len(msg.Parts) > 1:
+	case first.Reminder:
+		msg.Kind = KindReminder
+	case first.Flapping > 0:
+		msg.Kind = KindFlapping
 	}
 	msg.ID = messageID(ids)
-	if msg.Attempt = msg.Parts[0].notices[0].Attempts; msg.Parts[0].Reminder {
-		msg.Attempt = msg.Parts[0].t.failures + 1
-	}
 }
 
-// messageID names what tells of these events.
+// messageID returns the id of a message about these events.
 func messageID(events []string) string {
 	if len(events) == 1 {
 		return events[0]
@@ -125,17 +127,34 @@ func messageID(events []string) string {
 	return "notice/" + hex.EncodeToString(sum.Sum(nil)[:12])
 }
 
-// silent reports whether a part says that a service is silent.
+func (p *Part) setEvents() {
+	last := p.notices[len(p.notices)-1].Event
+	if p.Reminder {
+		if p.conversation.current != nil {
+			last = p.conversation.current
+		}
+		p.Events = []*Event{last}
+		return
+	}
+	if last.Kind != Removed { // a service that is gone does not flap any more
+		p.Flapping = p.flapping
+	}
+	for _, n := range p.notices {
+		p.Events = append(p.Events, n.Event)
+	}
+}
+
 func (p Part) silent() bool {
 	return !p.Reminder && p.notices[len(p.notices)-1].Event.Silent
 }
 
-// fellTogether returns those that fell silent within a minute of many others. Where
-// the receiver could not be reached for long, others wait that fell before, or since.
-func fellTogether(company []Part) []Part {
+// fellTogether returns the parts whose services fell silent within a minute of many
+// others. When the receiver was away for long, others may have fallen silent before
+// or since.
+func fellTogether(parts []Part) []Part {
 	var silent []Part
 	var many []time.Time
-	for _, p := range company {
+	for _, p := range parts {
 		if p.silent() {
 			silent = append(silent, p)
 			if last := p.notices[len(p.notices)-1]; last.Mass {
@@ -159,20 +178,11 @@ func fellTogether(company []Part) []Part {
 	})
 }
 
-// show sets what a part shows of itself.
-func (p *Part) show() {
-	last := p.notices[len(p.notices)-1].Event
-	if p.Reminder {
-		if p.t.current != nil {
-			last = p.t.current
+// addStep adds a step to all notices of the message.
+func (msg *Message) addStep(now clock.Instant, text string) {
+	for _, p := range msg.Parts {
+		for _, n := range p.notices {
+			n.AddStep(now, text)
 		}
-		p.Events = []*Event{last}
-		return
-	}
-	if last.Kind != Removed { // what is gone flaps no more
-		p.Flapping = p.flapping
-	}
-	for _, n := range p.notices {
-		p.Events = append(p.Events, n.Event)
 	}
 }

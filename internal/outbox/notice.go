@@ -2,37 +2,55 @@ package outbox
 
 import (
 	"slices"
+	"time"
 
 	"github.com/laneswap/laneswap/internal/clock"
 )
 
-// notice is what is owed to one notifier of one event, and what was decided about
-// it. It is guarded by its courier.
+// State is the state of a notice.
+type State string
+
+// The states of a notice.
+const (
+	Held    State = "held"
+	Waiting State = "waiting"
+	Sent    State = "sent"
+	Skipped State = "skipped"
+	Dead    State = "dead"
+)
+
+// Step is one decision about a notice.
+type Step struct {
+	At   time.Time
+	Text string
+}
+
+// Notice is one event on its way to one notifier. The mutex of its queue guards it.
 type Notice struct {
 	Event     *Event
 	State     State
-	MessageID string // what the receiver calls the message that told it
+	MessageID string // the receiver's id of the message
 	Attempts  int
 	Steps     []Step
-	Since     int64 // mono: from when on it is owed, held or not
+	Since     int64 // mono: when it became pending
 	SentAt    int64 // wall ms
-	Hold      *Hold // what it waits for, as it was when it was owed
-	FlapDue   int64 // wall ms: when it is told while its service flaps; 0 for at once
-	Changes   int   // transitions in 30 minutes, when it waits for that
-	Mass      bool  // many services fell silent with it
-	Reminders int
-	Flaps     bool // it said that the service flaps
-	Standing  bool // the latest that was delivered of an incident that is open
+	Delay     *Delay
+	FlapDue   int64 // wall ms: when it is sent while its service flaps; 0 for at once
+	Changes   int   // transitions within FlapWindow, while FlapDue is set
+	Mass      bool  // many services fell silent together with this one
+	Reminders int   // how many were sent
+	Flaps     bool  // it reported that the service flaps
+	Standing  bool  // it is the last delivered notice of an incident that is still open
 
-	noted  bool // the storage is to know of it; before that it is not sent
-	ticket uint64
+	noted bool   // the storage knows it, or will; it is not sent before that
+	lsn   uint64 // until that number the journal has to be durable before it is sent
 }
 
-// maxSteps is how many steps of a trace are kept: half of them the first ones.
+// maxSteps is how many steps are kept: the first half and the latest half.
 const maxSteps = 16
 
-// step adds to what was decided.
-func (n *Notice) Step(now clock.Instant, text string) {
+// AddStep records a decision.
+func (n *Notice) AddStep(now clock.Instant, text string) {
 	s := Step{At: now.Time(), Text: text}
 	if len(n.Steps) < maxSteps {
 		n.Steps = append(n.Steps, s)
@@ -42,34 +60,45 @@ func (n *Notice) Step(now clock.Instant, text string) {
 	n.Steps[maxSteps-1] = s
 }
 
-// end says what became of it.
+// End sets the final state and records why.
 func (n *Notice) End(now clock.Instant, state State, text string) {
 	n.State = state
-	n.Step(now, text)
+	n.AddStep(now, text)
 }
 
-// over reports whether nothing more comes of it.
+// Over reports whether the notice will not change any more.
 func (n *Notice) Over() bool {
 	return n.State == Skipped || n.State == Dead || n.State == Sent && !n.Standing
 }
 
-// copy is a notice as it is now.
-func (n *Notice) copy() Notice {
+// MarkNoted says that a restored notice is in the storage already.
+func (n *Notice) MarkNoted() { n.noted = true }
+
+// deferUntilNext keeps a recovery back until the next notice of its service is sent.
+func (n *Notice) deferUntilNext(now clock.Instant, why string) {
+	n.State, n.Delay = Held, &Delay{Recovery: true, Deferred: true, Until: never}
+	n.AddStep(now, why+"; told with what follows")
+}
+
+// delay has n wait for a threshold.
+func (n *Notice) delay(now clock.Instant, d *Delay, beats uint64) {
+	n.State, n.Delay = Held, d
+	n.AddStep(now, d.progress(now, beats))
+}
+
+// memory is about how many bytes the notice takes.
+func (n *Notice) memory() int { return noticeOverhead + n.Event.Size }
+
+func (n *Notice) clone() Notice {
 	out := *n
 	out.Steps = slices.Clone(n.Steps)
 	return out
 }
 
-func copies(notices []*Notice) []Notice {
+func cloneAll(notices []*Notice) []Notice {
 	out := make([]Notice, len(notices))
 	for i, n := range notices {
-		out[i] = n.copy()
+		out[i] = n.clone()
 	}
 	return out
 }
-
-// Noted says that the storage has a notice that is taken up.
-func (n *Notice) Noted() { n.noted = true }
-
-// weight is what it costs in memory, about.
-func (n *Notice) weight() int { return noticeFrame + n.Event.Size }

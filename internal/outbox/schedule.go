@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"fmt"
-	"iter"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -11,252 +10,121 @@ import (
 	"github.com/laneswap/laneswap/internal/clock"
 )
 
-// step returns the next message, or until when there is none: math.MaxInt64 for
-// ever. over says that the work is done.
-func (c *Courier) Step(now clock.Instant) (msg *Message, next int64, over bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.next = math.MinInt64
-	if now.Mono >= c.ageAt {
-		c.age(now)
+// Next returns the message to send now or, when there is none, the instant at which
+// to ask again: math.MaxInt64 for not before Wake. done says that the queue is closed
+// and the worker can end.
+func (q *Queue) Next(now clock.Instant) (msg *Message, at int64, done bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.nextAt = math.MinInt64
+	if now.Mono >= q.reviewAt {
+		q.review(now)
 	}
-	if len(c.tests) > 0 && now.Mono >= c.asked && !c.closing {
-		call := c.tests[0]
-		c.tests = c.tests[1:]
-		c.busy = max(1, now.Mono)
-		return &Message{ID: fmt.Sprintf("test/%x", now.Wall), Kind: KindTest, Attempt: 1, test: call}, 0, false
+	if len(q.tests) > 0 && now.Mono >= q.waitUntil && !q.closing {
+		test := q.tests[0]
+		q.tests = q.tests[1:]
+		q.sendingSince = max(1, now.Mono)
+		return &Message{ID: fmt.Sprintf("test/%x", now.Wall), Kind: KindTest, Attempt: 1, test: test}, 0, false
 	}
-	if now.Mono >= c.barred() {
-		if msg = c.pick(now); msg != nil {
-			c.busy = max(1, now.Mono)
+	if now.Mono >= q.blockedUntil() {
+		if msg = q.pick(now); msg != nil {
+			q.sendingSince = max(1, now.Mono)
 			return msg, 0, false
 		}
 	}
-	next = c.nextAt(now)
-	if c.closing && (next == math.MaxInt64 || next >= c.deadline) {
+	at = q.earliest()
+	if q.closing && (at == math.MaxInt64 || at >= q.closeBy) {
 		return nil, 0, true
 	}
-	c.next = next
-	return nil, next, false
+	q.nextAt = at
+	return nil, at, false
 }
 
-// barred is until when the notifier is asked nothing; mu is held.
-func (c *Courier) barred() int64 {
-	if c.disabled {
-		return math.MaxInt64
-	}
-	return max(c.asked, c.pause)
-}
-
-// age releases what has waited for its threshold, gives up what could not be
-// delivered for a day, and says when it is to be called again; mu is held.
-func (c *Courier) age(now clock.Instant) {
-	c.ageAt = math.MaxInt64
-	for t := range c.lines() {
-		if t.hold != nil && now.Mono >= t.hold.Until {
-			c.release(t, "", now)
-		}
-		for t.free > t.flying && now.Mono-t.waiting[t.flying].Since >= int64(OwedFor) {
-			c.changed = append(c.changed, c.giveUp(t, t.flying, 1, now, "given up: it could not be delivered for 24 hours")...)
-		}
-		c.watch(t)
-	}
-	c.queue, c.apart = c.compact(c.queue, now), c.compact(c.apart, now)
-	if now.Mono < c.swept {
-		return
-	}
-	c.swept = now.Mono + int64(FlapWindow)
-	for _, t := range c.threads {
-		if t.said != nil && t.said.Flaps && !t.announced && now.Mono > t.flapAt+int64(FlapWindow) {
-			t.said.Standing = false
-			c.changed = append(c.changed, t.said)
-			t.said = nil
-		}
-		if !t.queued {
-			c.tidy(t, now)
+// earliest returns when there is something to do; mu is held.
+func (q *Queue) earliest() int64 {
+	next, blocked := q.reviewAt, q.blockedUntil()
+	for c := range q.active() {
+		if at, ok := c.readyAt(); ok {
+			next = min(next, max(at, blocked))
 		}
 	}
-}
-
-// overdue is age while the worker is busy, for a notifier may hang for ever.
-func (c *Courier) Overdue(now clock.Instant) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.busy != 0 && now.Mono >= c.ageAt {
-		c.age(now)
-	}
-}
-
-// watch sees to it that a thread is looked at when it comes of age; mu is held.
-func (c *Courier) watch(t *thread) {
-	if t.free > 0 {
-		c.ageAt = min(c.ageAt, t.waiting[0].Since+int64(OwedFor))
-	}
-	if t.hold != nil {
-		c.ageAt = min(c.ageAt, t.hold.Until)
-	}
-}
-
-// compact takes the threads out of a queue that have nothing to tell any more; mu is
-// held.
-func (c *Courier) compact(queue []*thread, now clock.Instant) []*thread {
-	kept := queue[:0]
-	for _, t := range queue {
-		if len(t.waiting) > 0 {
-			kept = append(kept, t)
-			continue
-		}
-		t.queued = false
-		c.tidy(t, now)
-	}
-	clear(queue[len(kept):])
-	return kept
-}
-
-// lines are the threads with notices that wait; mu is held.
-func (c *Courier) lines() iter.Seq[*thread] {
-	return func(yield func(*thread) bool) {
-		for _, queue := range [][]*thread{c.queue, c.apart} {
-			for _, t := range queue {
-				if !yield(t) {
-					return
-				}
+	if q.remindEvery != 0 {
+		for _, c := range q.conversations {
+			if at := q.remindAt(c); at != never {
+				next = min(next, max(at, blocked))
 			}
 		}
 	}
-}
-
-// pick takes what is told next: what goes together, and by turns what is told
-// alone. mu is held.
-func (c *Courier) pick(now clock.Instant) *Message {
-	c.scan = 0
-	company, apart := c.ready(now)
-	if c.alone = !c.alone || len(company) == 0; c.alone {
-		parts := c.lonely(now)
-		if len(parts) == 0 && len(apart) > 0 {
-			parts = apart[:1]
-		}
-		if len(parts) > 1 {
-			return c.compose(parts, now)
-		}
-		if len(parts) == 1 {
-			msg := &Message{Kind: KindEvent, Parts: parts}
-			msg.fill()
-			return msg
-		}
-	}
-	if len(company) == 0 {
-		return nil
-	}
-	return c.compose(company, now)
-}
-
-// lonely returns the first of those that are told apart which is ready, with the
-// others of its half of a digest that was refused; mu is held.
-func (c *Courier) lonely(now clock.Instant) (parts []Part) {
-	for len(c.apart) > 0 && len(c.apart[0].waiting) == 0 {
-		c.apart[0].queued = false
-		c.tidy(c.apart[0], now)
-		c.apart[0] = nil
-		c.apart = c.apart[1:]
-	}
-	for _, t := range c.apart {
-		if len(parts) > 0 && (t.half == 0 || t.half != parts[0].t.half) {
-			break
-		}
-		if at, ok := t.readyAt(); ok && at <= now.Mono {
-			parts = append(parts, t.part())
-		}
-	}
-	return parts
-}
-
-func (t *thread) part() Part {
-	return Part{t: t, notices: t.waiting[:t.free:t.free], flapping: t.flapping}
-}
-
-// reminds returns when the notifier is to be reminded of a thread; mu is held.
-func (c *Courier) reminds(t *thread) int64 {
-	if c.remind == 0 || t.said == nil || !t.said.Event.bad() || !t.announced || t.unheard || t.free > 0 || t.hold != nil || c.closing {
-		return math.MaxInt64
-	}
-	return max(t.saidAt+c.remind, t.retryAt)
-}
-
-// ready returns what may be sent now, and together, and the reminders that go alone;
-// mu is held.
-func (c *Courier) ready(now clock.Instant) (parts, apart []Part) {
-	kept := c.queue[:0]
-	for _, t := range c.queue {
-		switch at, ok := t.readyAt(); {
-		case len(t.waiting) == 0:
-			t.queued = false
-			c.tidy(t, now)
-			continue
-		case t.alone, t.half != 0:
-			c.apart = append(c.apart, t)
-			continue
-		case ok && at <= now.Mono:
-			parts = append(parts, t.part())
-		}
-		kept = append(kept, t)
-	}
-	clear(c.queue[len(kept):])
-	c.queue = kept
-	if c.remind == 0 {
-		return parts, nil
-	}
-	var again []Part
-	for _, t := range c.threads {
-		if c.reminds(t) <= now.Mono {
-			again = append(again, Part{t: t, notices: []*Notice{t.said}, Reminder: true})
-		}
-	}
-	slices.SortFunc(again, func(a, b Part) int {
-		return int(min(1, max(-1, int64(a.notices[0].Event.Sequence)-int64(b.notices[0].Event.Sequence))))
-	})
-	for _, p := range again {
-		if p.t.alone {
-			apart = append(apart, p)
-		} else {
-			parts = append(parts, p)
-		}
-	}
-	return parts, apart
-}
-
-// readyAt returns when what is free of a thread may be sent; false for nothing.
-func (t *thread) readyAt() (int64, bool) {
-	if t.free == 0 || slices.ContainsFunc(t.waiting[:t.free], func(n *Notice) bool { return !n.noted }) {
-		return 0, false
-	}
-	return max(t.due, t.retryAt), true
-}
-
-// nextAt returns when there is something to do; mu is held.
-func (c *Courier) nextAt(now clock.Instant) int64 {
-	next, barred := c.ageAt, c.barred()
-	for t := range c.lines() {
-		if at, ok := t.readyAt(); ok {
-			next = min(next, max(at, barred))
-		}
-	}
-	if c.remind != 0 {
-		for _, t := range c.threads {
-			if at := c.reminds(t); at != math.MaxInt64 {
-				next = min(next, max(at, barred))
-			}
-		}
-	}
-	if len(c.tests) > 0 && !c.closing {
-		next = min(next, c.asked)
+	if len(q.tests) > 0 && !q.closing {
+		next = min(next, q.waitUntil)
 	}
 	return next
 }
 
-// Backoff is the pause after that many failures in a row: a second at first,
-// twice as long each time, five minutes at most, and a fifth more or less, so that
-// not all who wait for one receiver come back at once.
+// blockedUntil returns until when no message is sent; mu is held.
+func (q *Queue) blockedUntil() int64 {
+	if q.disabled {
+		return math.MaxInt64
+	}
+	return max(q.waitUntil, q.retryAt)
+}
+
+// Review ends delays and expires notices while the worker is busy, for a notifier may
+// hang for ever.
+func (q *Queue) Review(now clock.Instant) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.sendingSince != 0 && now.Mono >= q.reviewAt {
+		q.review(now)
+	}
+}
+
+// review ends the delays whose time is over, expires notices that are too old, and
+// sets when it is to be called again; mu is held.
+func (q *Queue) review(now clock.Instant) {
+	q.reviewAt = math.MaxInt64
+	for c := range q.active() {
+		if c.delay != nil && now.Mono >= c.delay.Until {
+			c.endDelay("", now)
+		}
+		for c.ready > c.inFlight && now.Mono-c.pending[c.inFlight].Since >= int64(MaxAge) {
+			q.changed = append(q.changed, c.drop(c.inFlight, 1, now, "given up: it could not be delivered for 24 hours")...)
+		}
+		c.scheduleReview()
+	}
+	q.batches = slices.DeleteFunc(q.batches, func(b *batch) bool { return !q.compact(b, now) })
+	if now.Mono >= q.nextSweep {
+		q.nextSweep = now.Mono + int64(FlapWindow)
+		q.sweep(now)
+	}
+}
+
+// sweep forgets conversations that are over; mu is held.
+func (q *Queue) sweep(now clock.Instant) {
+	for _, c := range q.conversations {
+		if c.lastSent != nil && c.lastSent.Flaps && !c.announced && now.Mono > c.flapSentAt+int64(FlapWindow) {
+			c.lastSent.Standing = false
+			q.changed = append(q.changed, c.lastSent)
+			c.lastSent = nil
+		}
+		c.forgetIfIdle(now)
+	}
+}
+
+// scheduleReview has the queue reviewed when a notice expires or a delay ends.
+func (c *conversation) scheduleReview() {
+	q := c.queue
+	if c.ready > 0 {
+		q.reviewAt = min(q.reviewAt, c.pending[0].Since+int64(MaxAge))
+	}
+	if c.delay != nil {
+		q.reviewAt = min(q.reviewAt, c.delay.Until)
+	}
+}
+
+// Backoff returns the pause in ns after that many failures in a row: one second,
+// doubled each time, up to five minutes, and up to a fifth more or less, so that
+// clients of one receiver do not return all at once.
 func Backoff(failures int) int64 {
 	d := min(int64(time.Second)<<min(failures-1, 10), int64(5*time.Minute))
 	return int64(float64(d) * (0.8 + 0.4*rand.Float64()))

@@ -11,12 +11,12 @@ import (
 // Mass silence: at least that many services, and half of those that lived, within
 // that time.
 const (
-	massLeast  = 3
-	massWithin = int64(time.Minute)
+	massMinServices = 3
+	massWithin      = int64(time.Minute)
 )
 
 // silences notices when many services fall silent at once: it may be us.
-type silences struct {
+type massSilence struct {
 	mu    sync.Mutex // guards what follows
 	falls []fall     // of the last minute, oldest first
 	fell  map[ServiceID]int64
@@ -31,7 +31,7 @@ type fall struct {
 
 // fall notes that a service fell silent which was heard before; living is how many
 // live still. It reports whether many did within a minute.
-func (s *silences) fall(service ServiceID, now int64, living int) bool {
+func (s *massSilence) record(service ServiceID, now int64, living int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fell == nil {
@@ -45,7 +45,7 @@ func (s *silences) fall(service ServiceID, now int64, living int) bool {
 	}
 	s.falls = append(s.falls[n:], fall{service, now})
 	s.fell[service] = now
-	if len(s.fell) >= massLeast && len(s.fell) >= living {
+	if len(s.fell) >= massMinServices && len(s.fell) >= living {
 		s.until = now + massWithin
 	}
 	return now < s.until
@@ -166,11 +166,4 @@ func (c *selfChecks) ask(ctx context.Context, i int, check func(ctx context.Cont
 	case <-ctx.Done():
 		return "a self-check did not answer"
 	}
-}
-
-// explain adds what LaneSwap found out about itself.
-func (n *Notification) explain(finding string) {
-	n.Finding = finding
-	title, rest, _ := strings.Cut(n.Text, "\n")
-	n.Text = title + "\n" + finding + "\n" + rest
 }

@@ -11,6 +11,32 @@ import (
 // maxTextItems is how many lines the text of a digest has.
 const maxTextItems = 50
 
+// notificationOf composes the notification of a message. It needs no lock.
+func notificationOf(msg *outbox.Message, now instant) Notification {
+	if msg.Kind == outbox.KindTest {
+		return testNotification(now)
+	}
+	items := make([]Item, len(msg.Parts))
+	for i, p := range msg.Parts {
+		items[i] = itemOf(p, now)
+	}
+	n := compose(NoticeKind(msg.Kind), items)
+	n.ID, n.Attempt = msg.ID, msg.Attempt
+	return n
+}
+
+func itemOf(p outbox.Part, now instant) Item {
+	last := len(p.Events) - 1
+	it := Item{Event: *p.Events[last].Of.(*Event), Flapping: p.Flapping}
+	if p.Reminder {
+		it.Reminder = max(time.Duration(now.Wall-it.Event.StartedAt.UnixNano()), time.Millisecond)
+	}
+	for _, ev := range p.Events[:last] {
+		it.Earlier = append(it.Earlier, *ev.Of.(*Event))
+	}
+	return it
+}
+
 // compose puts items into words: it fills the texts of them and of the
 // notification.
 func compose(kind NoticeKind, items []Item) Notification {
@@ -39,6 +65,24 @@ func compose(kind NoticeKind, items []Item) Notification {
 		b.WriteString("\n" + item.Text)
 	}
 	n.Text = b.String()
+	return n
+}
+
+// addFinding adds the result of the self-check.
+func (n *Notification) addFinding(finding string) {
+	n.Finding = finding
+	title, rest, _ := strings.Cut(n.Text, "\n")
+	n.Text = title + "\n" + finding + "\n" + rest
+}
+
+// testNotification is what a test message says.
+func testNotification(now instant) Notification {
+	n := Notification{
+		ID: fmt.Sprintf("test/%x", now.Wall), Kind: NoticeTest, Attempt: 1, Title: "LaneSwap: a test message",
+		Text: "This is a test message of LaneSwap. Nothing has happened; alerts arrive here.",
+	}
+	n.Event = Event{ID: n.ID, Name: "LaneSwap", Message: n.Text, At: wallTime(now.Wall / int64(time.Millisecond))}
+	n.Items = []Item{{Event: n.Event, Text: n.Text}}
 	return n
 }
 

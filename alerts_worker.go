@@ -1,0 +1,200 @@
+package laneswap
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/laneswap/laneswap/internal/outbox"
+)
+
+// worker sends the messages of one queue to its notifier. Start or AddNotifier starts
+// its goroutine, Stop ends it.
+type worker struct {
+	notifier Notifier
+	name     string
+	key      string // the name of the notifier in Notifiers and in the storage
+	queue    *outbox.Queue
+	done     chan struct{}
+	msg      *outbox.Message // that is being sent; only the goroutine uses it
+}
+
+func (a *alerts) newWorker(n Notifier, others []*worker) *worker {
+	name := notifierName(n)
+	key := uniqueName(others, name)
+	filters, single := route(n)
+	q := outbox.New(outbox.Config{
+		GroupWait: a.opts.groupWait, Remind: a.opts.remindEvery, FlapLimit: a.opts.flapLimit, Single: single, Durable: a.opts.storage != nil,
+		Wants: func(ev *outbox.Event) (bool, string) { return passes(filters, ev.Of.(*Event)) },
+		Save:  func(notices []outbox.Notice) { a.save(key, notices) },
+	})
+	return &worker{notifier: n, name: name, key: key, queue: q, done: make(chan struct{})}
+}
+
+// notifierName returns the Name of a notifier, or its type.
+func notifierName(n Notifier) (name string) {
+	defer func() {
+		if recover() != nil || name == "" { // a nil pointer with a Name, say
+			name = fmt.Sprintf("%T", n)
+		}
+	}()
+	if named, ok := n.(interface{ Name() string }); ok {
+		return named.Name()
+	}
+	return ""
+}
+
+// errGoexit is the error of a notifier that called runtime.Goexit.
+var errGoexit = errors.New("the notifier has ended its goroutine")
+
+// run sends until the queue is closed and has nothing more to send, or ctx ends.
+func (a *alerts) run(ctx context.Context, w *worker) {
+	over := false
+	defer func() {
+		if over {
+			close(w.done)
+			return
+		}
+		// The notifier called runtime.Goexit, as a failing test does. The next messages
+		// need a new goroutine.
+		if w.msg != nil {
+			a.logDropped(w, w.queue.Done(w.msg, resultOf("", fmt.Errorf("%w: %w", ErrNotifier, errGoexit), false), a.now()))
+		}
+		go a.run(ctx, w) // ended by Stop
+	}()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		now := a.now()
+		msg, next, done := w.queue.Next(now)
+		a.flush(w, now)
+		if done {
+			break
+		}
+		if msg != nil {
+			a.send(ctx, w, msg, now)
+			continue
+		}
+		timer.Reset(time.Duration(min(next-now.Mono, int64(time.Hour))))
+		select {
+		case <-w.queue.Wake:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	a.flush(w, a.now())
+	over = true
+}
+
+// send sends one message. It waits until the storage has its notices, or is degraded:
+// after a crash LaneSwap would not know what it has sent.
+func (a *alerts) send(ctx context.Context, w *worker, msg *outbox.Message, now instant) {
+	w.msg = msg
+	_ = a.await(ctx, msg.LSN) // a degraded storage does not stop alerts
+	note := notificationOf(msg, now)
+	if msg.Kind == outbox.KindMassSilence {
+		note.addFinding(a.checkSelf(ctx))
+	}
+	id, err := "", ctx.Err()
+	if err == nil {
+		id, err = Send(ctx, w.notifier, note)
+	}
+	w.msg = nil
+	if err != nil {
+		level := slog.LevelWarn // there will be another attempt
+		if IsPermanent(err) || IsRefused(err) {
+			level = slog.LevelError
+		}
+		if what := failureOf(err).panicked; what != nil {
+			a.log.Error("notifier panicked", "notifier", w.key, "panic", what.String(), "stack", string(what.stack))
+		}
+		ev := &note.Event
+		a.log.Log(ctx, level, "notice not delivered", "notifier", w.key, "service", ev.Service, "event", ev.ID, "services", len(msg.Parts), "attempt", note.Attempt, "err", err)
+	}
+	a.logDropped(w, w.queue.Done(msg, resultOf(id, err, ctx.Err() != nil), a.now()))
+}
+
+// resultOf converts the result of a call of a notifier.
+func resultOf(id string, err error, stopped bool) outbox.Result {
+	if err == nil {
+		return outbox.Result{MessageID: id}
+	}
+	f := failureOf(err)
+	text := cutBytes(Sanitize(strings.TrimPrefix(err.Error(), ErrNotifier.Error()+": ")), 500)
+	res := outbox.Result{Verdict: outbox.Failed, After: f.after, Text: text}
+	switch {
+	case stopped:
+		res.Verdict = outbox.Stopped
+	case f.kind == failLater:
+		res.Verdict = outbox.Later
+	case f.kind == failRefused:
+		res.Verdict = outbox.Refused
+	case f.kind == failPermanent:
+		res.Verdict = outbox.Permanent
+	}
+	return res
+}
+
+// reviewQueues ends delays and expires notices of notifiers that hang, perhaps for ever.
+func (a *alerts) reviewQueues(now instant) {
+	for _, w := range *a.workers.Load() {
+		w.queue.Review(now)
+		a.logLater(func() { a.flush(w, now) })
+	}
+}
+
+// drain lets the workers deliver pending notices until ctx ends. Shortly before, it
+// cancels their calls, so that notifiers that obey their context can return.
+func (a *alerts) drain(ctx context.Context) error {
+	var errs []error
+	workers := *a.workers.Load()
+	deadline, _ := ctx.Deadline() // Stop has set one
+	left := time.Until(deadline)
+	left -= min(left/4, time.Second)
+	for _, w := range workers {
+		w.queue.Close(a.now().Mono + int64(left))
+	}
+	soon := time.AfterFunc(left, a.cancel)
+	defer soon.Stop()
+	for _, w := range workers {
+		if !w.ended(ctx) {
+			errs = append(errs, fmt.Errorf("%w: %s did not return", ErrNotifier, w.name))
+		} else if n := w.queue.Undelivered(); n > 0 {
+			errs = append(errs, fmt.Errorf("%w: %s: %s not delivered", ErrNotifier, w.name, plural(n, "notice")))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// ended waits for the worker until ctx ends, and reports whether it has ended.
+func (w *worker) ended(ctx context.Context) bool {
+	select {
+	case <-w.done:
+	case <-ctx.Done():
+		select {
+		case <-w.done: // it ended while another one used up the time
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// statuses returns the status of each notifier, in the order of their names.
+func (a *alerts) statuses() (all []NotifierStatus) {
+	now := a.now()
+	for _, w := range *a.workers.Load() {
+		s := w.queue.Status(now)
+		all = append(all, NotifierStatus{
+			Name: w.key, State: NotifierState(s.State), Waiting: s.Waiting, Oldest: s.Oldest, Sent: s.Sent, Dead: s.Dead,
+			LastSent: s.LastSent, LastError: s.LastError, LastErrorAt: s.LastErrorAt, RetryAt: s.RetryAt,
+		})
+	}
+	slices.SortFunc(all, func(a, b NotifierStatus) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}
