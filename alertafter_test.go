@@ -82,8 +82,8 @@ func TestAlertAfter_whatIsGoodAgainBeforeIsNotTold(t *testing.T) {
 		require.Empty(t, d.took())
 		ids := noticesOf(t, m, "svc")
 		require.Len(t, ids, 40, "the events are there")
-		require.Equal(t, []string{"threshold 1 of 3 (alert_after)", "good again before it was to be told: threshold 2 of 3 (alert_after)", "state: skipped"}, story(d.trace(t, m, ids[0])))
-		require.Equal(t, []string{"nobody was told that it was bad", "state: skipped"}, story(d.trace(t, m, ids[1])))
+		require.Equal(t, []string{"threshold 1 of 3 (alert_after)", "recovered before the alert was due: threshold 2 of 3 (alert_after)", "state: skipped"}, story(d.trace(t, m, ids[0])))
+		require.Equal(t, []string{"no alert had been sent", "state: skipped"}, story(d.trace(t, m, ids[1])))
 		require.Zero(t, d.status(t, m).Waiting)
 		says(t, h, bad, bad)
 		require.Empty(t, d.took(), "it counts anew")
@@ -141,7 +141,7 @@ func TestAlertAfter_aTimeIsKeptToTheMoment(t *testing.T) {
 		says(t, h, bad, bad, good)
 		time.Sleep(10 * time.Minute)
 		require.Empty(t, d.took())
-		require.Contains(t, story(d.trace(t, m, noticesOf(t, m, "svc")[3])), "good again before it was to be told: threshold 20s of 1m30s (alert_after)")
+		require.Contains(t, story(d.trace(t, m, noticesOf(t, m, "svc")[3])), "recovered before the alert was due: threshold 20s of 1m30s (alert_after)")
 	})
 }
 

@@ -171,7 +171,7 @@ func (a *alerts) redelay(r *record) {
 	now := a.now()
 	d := r.holds(now)
 	for _, w := range *a.workers.Load() {
-		w.queue.Redelay(string(r.id), d, "its threshold is reached, or another one", now)
+		w.queue.Redelay(string(r.id), d, "the threshold is reached or has changed", now)
 	}
 	r.awaited = 0
 	if d != nil && a.delayed(r.id) {
@@ -197,7 +197,7 @@ func (a *alerts) flush(w *worker, now instant) {
 	notices, dropped := w.queue.Flush(now)
 	a.logDropped(w, notices)
 	if dropped > 0 {
-		a.log.Error("notices given up", "notifier", w.key, "notices", dropped, "why", outbox.ReasonFull)
+		a.log.Error("notices dropped", "notifier", w.key, "notices", dropped, "why", outbox.ReasonFull)
 	}
 }
 
@@ -206,7 +206,7 @@ func (a *alerts) flush(w *worker, now instant) {
 func (a *alerts) logDropped(w *worker, notices []outbox.Notice) {
 	for _, n := range notices {
 		if n.State == outbox.Dead {
-			a.log.Error("notice given up", "notifier", w.key, "service", n.Event.Service, "event", n.Event.ID, "why", n.Steps[len(n.Steps)-1].Text)
+			a.log.Error("notice dropped", "notifier", w.key, "service", n.Event.Service, "event", n.Event.ID, "why", n.Steps[len(n.Steps)-1].Text)
 		}
 	}
 }

@@ -65,7 +65,7 @@ func (a *alerts) reconcile(w *worker, b *delivered, find func(ServiceID) *record
 		r := find(ServiceID(k.Service))
 		if r == nil {
 			if k.Delayed && !k.Suppressed {
-				w.queue.Redelay(k.Service, nil, "the service is gone", a.now())
+				w.queue.Redelay(k.Service, nil, "the service was removed", a.now())
 			}
 			if !a.sendEnd(w, b, k, nil) {
 				a.save(w.key, w.queue.Reconcile(k.Service, nil, a.now()))
@@ -142,11 +142,11 @@ func (a *alerts) add(w *worker) {
 // expireUnclaimed drops the notices whose notifier was not configured for long. It is
 // called without locks: a logger may call the Manager.
 func (a *alerts) expireUnclaimed() {
-	const why = "given up: its notifier has not been there for 24 hours"
+	const why = "dropped: its notifier was not configured for 24 hours"
 	var dropped []storedNotice
 	defer func() {
 		for _, n := range dropped {
-			a.log.Error("notice given up", "notifier", n.Notifier, "service", n.Event.Service, "event", n.Event.ID, "why", why)
+			a.log.Error("notice dropped", "notifier", n.Notifier, "service", n.Event.Service, "event", n.Event.ID, "why", why)
 		}
 	}()
 	a.unclaimedMu.Lock()

@@ -50,9 +50,9 @@ func compose(kind NoticeKind, items []Item) Notification {
 	}
 	n.Title = digestTitle(items)
 	if kind == NoticeMassSilence {
-		n.Title = plural(len(items), "service") + " fell silent at once: it may be LaneSwap or its network"
+		n.Title = plural(len(items), "service") + " fell silent at once: the cause may be LaneSwap or its network"
 		if len(items) == 1 {
-			n.Title = items[0].title() + ", like many others within a minute: it may be LaneSwap or its network"
+			n.Title = items[0].title() + ", like many others within a minute: the cause may be LaneSwap or its network"
 		}
 	}
 	var b strings.Builder
@@ -78,8 +78,8 @@ func (n *Notification) addFinding(finding string) {
 // testNotification is what a test message says.
 func testNotification(now instant) Notification {
 	n := Notification{
-		ID: fmt.Sprintf("test/%x", now.Wall), Kind: NoticeTest, Attempt: 1, Title: "LaneSwap: a test message",
-		Text: "This is a test message of LaneSwap. Nothing has happened; alerts arrive here.",
+		ID: fmt.Sprintf("test/%x", now.Wall), Kind: NoticeTest, Attempt: 1, Title: "LaneSwap: test message",
+		Text: "This is a test message from LaneSwap. Nothing has happened. Alerts arrive here.",
 	}
 	n.Event = Event{ID: n.ID, Name: "LaneSwap", Message: n.Text, At: wallTime(now.Wall / int64(time.Millisecond))}
 	n.Items = []Item{{Event: n.Event, Text: n.Text}}
@@ -130,7 +130,7 @@ func digestTitle(items []Item) string {
 	}
 	title := plural(len(items)-own, "service") + ": " + strings.Join(parts, ", ")
 	if own > 0 {
-		title += ", and LaneSwap of itself"
+		title += ", and LaneSwap itself"
 	}
 	return title
 }
@@ -194,15 +194,15 @@ func (i *Item) describe() string {
 	if n := i.before(); n > 0 {
 		over := "also over"
 		if ev.bad() {
-			over = "over already"
+			over = "already over"
 		}
-		fmt.Fprintf(&b, "; %s before that, %s", plural(n, "incident"), over)
+		fmt.Fprintf(&b, "; %s, %s", plural(n, "earlier incident"), over)
 	}
 	if end := i.end(); end != nil {
 		fmt.Fprintf(&b, "; the incident since %s ended after %s", stamp(end.StartedAt), roundly(end.Duration))
 	}
 	if i.Flapping > 0 && ev.Kind != EventRemoved {
-		b.WriteString("; what follows is told every 15 minutes")
+		b.WriteString("; further changes are summarized every 15 minutes")
 	}
 	return b.String()
 }

@@ -85,10 +85,10 @@ func fates(t *testing.T, m *laneswap.Manager, d *desk) map[string][]string {
 	last := func(id laneswap.ServiceID, n int, want ...string) { fate[noticesOf(t, m, id)[n]] = want }
 	last("sent", 0, "sent as message m1", "state: sent")
 	last("sent", 1, "sent as message m2", "state: sent")
-	last("dead", 0, "given up, the receiver refused it: no answer", "state: dead")
+	last("dead", 0, "dropped: the receiver refused it: no answer", "state: dead")
 	last("held", 0, "threshold 0s of 20h0m0s (alert_after)", "state: held")
-	last("skipped", 0, "good again before it was to be told: threshold 1 of 2 (alert_after)", "state: skipped")
-	last("skipped", 1, "nobody was told that it was bad", "state: skipped")
+	last("skipped", 0, "recovered before the alert was due: threshold 1 of 2 (alert_after)", "state: skipped")
+	last("skipped", 1, "no alert had been sent", "state: skipped")
 	return fate
 }
 
@@ -109,7 +109,7 @@ func TestExplain_isTheSameWithAStorageAndAfterARestart(t *testing.T) {
 				}
 				tr := d.trace(t, m.Manager, waiting)
 				require.Equal(t, laneswap.NoticeWaiting, tr.State)
-				require.Equal(t, "try 1 failed: no answer; next one at 00:01:0", tr.Steps[0].Text[:44])
+				require.Equal(t, "attempt 1 failed: no answer; next attempt at 00:01:0", tr.Steps[0].Text[:52])
 				if crash {
 					m.crash(s)
 				} else {
@@ -166,10 +166,10 @@ func TestExplain_saysWhyItTookLong(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		id := noticesOf(t, m, "svc")[0]
 		require.Equal(t, []string{
-			"gathered with what comes until 00:00:05",
-			"no answer; asked to wait until 00:00:35",
-			"no answer; asked to wait until 00:01:05",
-			"sent as message m1, try 3", "state: sent",
+			"grouped with other notices until 00:00:05",
+			"no answer; the receiver asked to wait until 00:00:35",
+			"no answer; the receiver asked to wait until 00:01:05",
+			"sent as message m1, attempt 3", "state: sent",
 		}, story(d.trace(t, m, id)))
 		tr := d.trace(t, m, id)
 		require.Equal(t, 3, tr.Attempts)
@@ -208,7 +208,7 @@ func TestExplain_doesNotNeedTheStorageForWhatIsOwed(t *testing.T) {
 		time.Sleep(time.Minute)
 		tr := d.trace(t, m.Manager, noticesOf(t, m.Manager, "svc")[0])
 		require.Equal(t, laneswap.NoticeWaiting, tr.State)
-		require.Contains(t, tr.Steps[0].Text, "try 1 failed")
+		require.Contains(t, tr.Steps[0].Text, "attempt 1 failed")
 		d.says(nil)
 		time.Sleep(5 * time.Minute)
 		tr = d.trace(t, m.Manager, noticesOf(t, m.Manager, "svc")[0])
@@ -271,6 +271,6 @@ func TestExplain_countsTheTriesOfEachNotice(t *testing.T) {
 		ids := noticesOf(t, m, "svc")
 		require.Equal(t, []string{"sent as message m1", "state: sent"}, story(d.trace(t, m, ids[1])))
 		require.Equal(t, 1, d.trace(t, m, ids[1]).Attempts)
-		require.Contains(t, story(d.trace(t, m, ids[0])), "sent as message m1, try 3, together with "+ids[1])
+		require.Contains(t, story(d.trace(t, m, ids[0])), "sent as message m1, attempt 3, together with "+ids[1])
 	})
 }

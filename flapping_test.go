@@ -269,13 +269,13 @@ func TestFlapping_traceSaysWhatWaits(t *testing.T) {
 		swing(t, h, 4, 6*time.Second) // 00:00:24 is the sixth change
 		ids := noticesOf(t, m, "svc")
 		require.Len(t, ids, 8)
-		require.Equal(t, []string{"flapping: 6 changes in 30 minutes", "gathered with what comes until 00:00:29", "sent as message m5", "state: sent"},
+		require.Equal(t, []string{"flapping: 6 changes in 30 minutes", "grouped with other notices until 00:00:29", "sent as message m5", "state: sent"},
 			story(d.trace(t, m, ids[4])))
-		require.Equal(t, []string{"flapping, 7 changes in 30 minutes, which was said already: told with what follows until 00:15:29", "state: waiting"},
+		require.Equal(t, []string{"flapping, 7 changes in 30 minutes, already reported: grouped with later changes until 00:15:29", "state: waiting"},
 			story(d.trace(t, m, ids[5])))
 		time.Sleep(15 * time.Minute)
 		require.Equal(t, []string{
-			"flapping, 7 changes in 30 minutes, which was said already: told with what follows until 00:15:29",
+			"flapping, 7 changes in 30 minutes, already reported: grouped with later changes until 00:15:29",
 			"sent as message m6, together with " + ids[7], "state: sent",
 		}, story(d.trace(t, m, ids[5])))
 		require.Equal(t, "m6", d.trace(t, m, ids[7]).MessageID)
@@ -311,7 +311,7 @@ func TestFlapping_saysTrueNumbers(t *testing.T) {
 		swing(t, h, 5, 10*time.Second)
 		_, flaps := sorts(d.calls())
 		require.Len(t, flaps, 1)
-		require.Equal(t, "svc is flapping, 6 changes in 30 minutes, and is error now; what follows is told every 15 minutes", flaps[0].note.Text)
+		require.Equal(t, "svc is flapping, 6 changes in 30 minutes, and is error now; further changes are summarized every 15 minutes", flaps[0].note.Text)
 		swing(t, h, 200, 10*time.Second)
 		_, flaps = sorts(d.calls())
 		require.Len(t, flaps, 2)
@@ -366,7 +366,7 @@ func TestFlapping_textIsReadable(t *testing.T) {
 		}
 		_, flaps := sorts(d.calls())
 		require.Len(t, flaps, 1)
-		require.Equal(t, "svc is flapping, 6 changes in 30 minutes, and is stale now, silent since 2000-01-01T00:01:00Z for 20s: step 3; what follows is told every 15 minutes",
+		require.Equal(t, "svc is flapping, 6 changes in 30 minutes, and is stale now, silent since 2000-01-01T00:01:00Z for 20s: step 3; further changes are summarized every 15 minutes",
 			flaps[0].note.Text)
 	})
 }

@@ -164,7 +164,7 @@ func TestGrouping_fewAfterADigestAreTogetherToo(t *testing.T) {
 		require.Equal(t, laneswap.NoticeDigest, n.Kind)
 		require.Len(t, n.Items, 3)
 		tr := d.trace(t, m, noticesOf(t, m, flapper(16))[0])
-		require.Equal(t, []string{"gathered with what comes until 00:00:35", "sent as message m2 (in digest 2, with 2 others)", "state: sent"}, story(tr))
+		require.Equal(t, []string{"grouped with other notices until 00:00:35", "sent as message m2 (in digest 2, with 2 others)", "state: sent"}, story(tr))
 	})
 }
 

@@ -263,7 +263,7 @@ func (m *Manager) releaseDelayed(r *record) {
 	}
 	why := ""
 	if r.cell.beats.Load() < r.awaited {
-		why = "told at once in spite of its threshold: no more heartbeats are expected"
+		why = "sent before its threshold: no more heartbeats are expected"
 	}
 	r.awaited = 0
 	now := m.now()

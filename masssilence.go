@@ -118,9 +118,9 @@ func (a *alerts) hearing(now instant) string {
 			latest = last
 		}
 	}
-	text := fmt.Sprintf("%d of %s heard in the last minute", heard, plural(all, "service"))
+	text := fmt.Sprintf("heartbeats from %d of %s in the last minute", heard, plural(all, "service"))
 	if latest != 0 {
-		text += fmt.Sprintf(", the latest heartbeat %v ago", roundly(time.Duration(max(0, now.Mono-latest))))
+		text += fmt.Sprintf(", the latest %v ago", roundly(time.Duration(max(0, now.Mono-latest))))
 	}
 	return text
 }
@@ -129,9 +129,9 @@ func (a *alerts) hearing(now instant) string {
 func (a *alerts) pauses(now instant) string {
 	gone, ok := a.judge.absences.Newest()
 	if !ok || now.Mono-gone.Back.Mono > int64(5*time.Minute) || gone.Length() < int64(100*time.Millisecond) {
-		return "LaneSwap itself has not paused in the last 5 minutes"
+		return "LaneSwap has not paused in the last 5 minutes"
 	}
-	return fmt.Sprintf("LaneSwap itself could not hear for %v until %s", roundly(time.Duration(gone.Length())), stamp(time.Unix(0, gone.Back.Wall)))
+	return fmt.Sprintf("LaneSwap could not receive heartbeats for %v until %s", roundly(time.Duration(gone.Length())), stamp(time.Unix(0, gone.Back.Wall)))
 }
 
 // ask runs one check of the program around; it may hang or panic. One that has not
@@ -146,7 +146,7 @@ func (c *selfChecks) ask(ctx context.Context, i int, check func(ctx context.Cont
 		select {
 		case <-old:
 		default:
-			return "a self-check does not answer"
+			return "a self-check has not returned"
 		}
 	}
 	done := make(chan string, 1)
@@ -164,6 +164,6 @@ func (c *selfChecks) ask(ctx context.Context, i int, check func(ctx context.Cont
 		delete(c.running, i)
 		return text
 	case <-ctx.Done():
-		return "a self-check did not answer"
+		return "a self-check did not return in time"
 	}
 }

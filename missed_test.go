@@ -84,7 +84,7 @@ func TestTakeUp_notifierThatIsGoneIsOwedNothingAfterADay(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		tr := d.trace(t, m.Manager, id)
 		require.Equal(t, laneswap.NoticeDead, tr.State)
-		require.Contains(t, story(tr), "given up: its notifier has not been there for 24 hours")
+		require.Contains(t, story(tr), "dropped: its notifier was not configured for 24 hours")
 		m.stop(t)
 		require.Zero(t, owed(t, disk))
 	})

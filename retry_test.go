@@ -73,15 +73,15 @@ func TestRetry_isGivenUpAfterADayAndThatIsSeen(t *testing.T) {
 				require.Equal(t, uint64(1), s.Dead)
 				require.Zero(t, s.Waiting)
 				id := noticesOf(t, m, "svc")[0]
-				require.Contains(t, logged.String(), "notice given up")
+				require.Contains(t, logged.String(), "notice dropped")
 				require.Contains(t, logged.String(), id)
 				tr := d.trace(t, m, id)
 				require.Equal(t, laneswap.NoticeDead, tr.State)
 				require.Equal(t, len(calls), tr.Attempts)
-				require.Equal(t, "given up: it could not be delivered for 24 hours", tr.Steps[len(tr.Steps)-1].Text)
+				require.Equal(t, "dropped: not delivered within 24 hours", tr.Steps[len(tr.Steps)-1].Text)
 				require.Len(t, tr.Steps, 16, "the first and the last of some hundred")
-				require.Contains(t, tr.Steps[0].Text, "try 1 failed: no answer; next one at 00:00:0")
-				require.Contains(t, tr.Steps[7].Text, "try 8 failed")
+				require.Contains(t, tr.Steps[0].Text, "attempt 1 failed: no answer; next attempt at 00:00:0")
+				require.Contains(t, tr.Steps[7].Text, "attempt 8 failed")
 				for i := range tr.Steps[1:] {
 					require.False(t, tr.Steps[i+1].At.Before(tr.Steps[i].At))
 				}
@@ -122,8 +122,8 @@ func TestRetryAfter_isObeyedAndNotCounted(t *testing.T) {
 		time.Sleep(41 * time.Second)
 		require.Len(t, namesIn(d.took()...), 2)
 		tr := d.trace(t, m, noticesOf(t, m, "svc")[0])
-		require.Contains(t, tr.Steps[0].Text, "429 too many requests; asked to wait until 00:00:40")
-		require.Regexp(t, `^sent as message m\d+, try \d+$`, tr.Steps[len(tr.Steps)-1].Text)
+		require.Contains(t, tr.Steps[0].Text, "429 too many requests; the receiver asked to wait until 00:00:40")
+		require.Regexp(t, `^sent as message m\d+, attempt \d+$`, tr.Steps[len(tr.Steps)-1].Text)
 
 		d.says(always(errAway))
 		h.Beat()
@@ -315,12 +315,12 @@ func TestRefused_endsOneMessageOnly(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Len(t, d.calls(), 1, "not tried again")
 		tr := d.trace(t, m, noticesOf(t, m, "svc")[0])
-		require.Equal(t, []string{"given up, the receiver refused it: 400 bad embed", "state: dead"}, story(tr))
+		require.Equal(t, []string{"dropped: the receiver refused it: 400 bad embed", "state: dead"}, story(tr))
 		require.Equal(t, 1, tr.Attempts)
 		s := d.status(t, m)
 		require.Equal(t, laneswap.NotifierOK, s.State)
 		require.Equal(t, uint64(1), s.Dead)
-		require.Contains(t, logged.String(), "notice given up")
+		require.Contains(t, logged.String(), "notice dropped")
 		require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusCritical, Message: "food"}))
 		time.Sleep(time.Second)
 		require.Equal(t, laneswap.EventWorse, d.one(t).Event.Kind)
@@ -347,14 +347,14 @@ func TestRefused_ofADigestOnlyThePoisonIsGivenUp(t *testing.T) {
 		require.Len(t, eventsIn(notes...), 29, "each once")
 		require.Equal(t, uint64(1), d.status(t, m).Dead)
 		require.Equal(t, []string{
-			"gathered with what comes until 00:00:05", "digest 1 was refused, it is told in halves: 400 bad embed", "digest 2 was refused, it is told in halves: 400 bad embed",
-			"digest 4 was refused, it is told in halves: 400 bad embed", "digest 7 was refused, it is told in halves: 400 bad embed",
-			"digest 9 was refused, it is told in halves: 400 bad embed", "given up, the receiver refused it: 400 bad embed", "state: dead",
+			"grouped with other notices until 00:00:05", "digest 1 was refused and split in two: 400 bad embed", "digest 2 was refused and split in two: 400 bad embed",
+			"digest 4 was refused and split in two: 400 bad embed", "digest 7 was refused and split in two: 400 bad embed",
+			"digest 9 was refused and split in two: 400 bad embed", "dropped: the receiver refused it: 400 bad embed", "state: dead",
 		}, story(d.trace(t, m, noticesOf(t, m, flapper(7))[0])))
 		tr := d.trace(t, m, noticesOf(t, m, flapper(8))[0])
 		require.Equal(t, laneswap.NoticeSent, tr.State)
-		require.Equal(t, "digest 1 was refused, it is told in halves: 400 bad embed", tr.Steps[1].Text)
-		require.Regexp(t, `^sent as message m\d+, try \d`, tr.Steps[len(tr.Steps)-1].Text)
+		require.Equal(t, "digest 1 was refused and split in two: 400 bad embed", tr.Steps[1].Text)
+		require.Regexp(t, `^sent as message m\d+, attempt \d`, tr.Steps[len(tr.Steps)-1].Text)
 	})
 }
 
@@ -429,8 +429,8 @@ func TestRetry_whatANotifierIsOwedThatHangsForEverIsGivenUpAfterADay(t *testing.
 		require.Equal(t, uint64(1), s.Dead)
 		require.Equal(t, 1, s.Waiting, "that which it has hung itself up on")
 		require.Equal(t, laneswap.NotifierStuck, s.State)
-		require.Contains(t, story(d.trace(t, m, noticesOf(t, m, "other")[0])), "given up: it could not be delivered for 24 hours")
-		require.Contains(t, logged.String(), "notice given up")
+		require.Contains(t, story(d.trace(t, m, noticesOf(t, m, "other")[0])), "dropped: not delivered within 24 hours")
+		require.Contains(t, logged.String(), "notice dropped")
 	})
 }
 

@@ -70,7 +70,7 @@ func TestRoutes_eachFilterSelects(t *testing.T) {
 				for i, id := range noticesOf(t, m, "billing@web") {
 					tr := d.trace(t, m, id)
 					if tr.State == laneswap.NoticeSkipped {
-						require.Equal(t, []string{"not for this notifier: " + p.text, "state: skipped"}, story(tr))
+						require.Equal(t, []string{"excluded by the filter: " + p.text, "state: skipped"}, story(tr))
 					} else {
 						require.Equal(t, laneswap.NoticeSent, tr.State, "event %d", i)
 					}
@@ -103,7 +103,7 @@ func TestRoutes_severalFiltersAndNestedOnesMustAllSelect(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, []laneswap.ServiceID{"a", "d"}, namesIn(d.took()...))
 		require.Equal(t, "desk", d.status(t, m).Name, "its own name")
-		require.Equal(t, "not for this notifier: level error or louder", story(d.trace(t, m, noticesOf(t, m, "e")[0]))[0])
+		require.Equal(t, "excluded by the filter: level error or louder", story(d.trace(t, m, noticesOf(t, m, "e")[0]))[0])
 	})
 }
 
@@ -161,9 +161,9 @@ func TestRoutes_recoveryFollowsWhatWasAnnounced(t *testing.T) {
 		}
 		require.Equal(t, []string{"announced down", "announced better", "announced recovered", "removed down", "removed removed"}, told)
 		ids := noticesOf(t, m, "announced")
-		require.Equal(t, []string{"told in spite of its filter (level error or louder): the notifier was told that it was bad", "sent as message m3", "state: sent"}, story(d.trace(t, m, ids[2])))
+		require.Equal(t, []string{"sent despite filter (level error or louder): this notifier was alerted about the incident", "sent as message m3", "state: sent"}, story(d.trace(t, m, ids[2])))
 		for _, id := range noticesOf(t, m, "quiet") {
-			require.Equal(t, []string{"not for this notifier: level error or louder", "state: skipped"}, story(d.trace(t, m, id)))
+			require.Equal(t, []string{"excluded by the filter: level error or louder", "state: skipped"}, story(d.trace(t, m, id)))
 		}
 
 		says(t, announced, laneswap.StatusWarning, good)

@@ -261,7 +261,7 @@ func TestSaying_worstIsOfTheIncident(t *testing.T) {
 		pass(laneswap.DefaultGroupWait)
 		n := d.one(t)
 		require.Contains(t, n.Text, "svc was warning for 1s, since 2000-01-01T00:00:02Z, and is healthy again")
-		require.Contains(t, n.Text, "; 1 incident before that, also over")
+		require.Contains(t, n.Text, "; 1 earlier incident, also over")
 	})
 }
 
@@ -275,7 +275,7 @@ func TestSaying_theEndOfWhatWasToldIsInTheText(t *testing.T) {
 		{[]laneswap.Status{good}, "svc recovered and is healthy after 1h0m0s, since 2000-01-01T00:00:00Z (it was: reported error)"},
 		{[]laneswap.Status{good, bad, good}, "svc was error for 1s, since 2000-01-01T01:00:01Z, and is healthy again (it was: reported error)" +
 			"; the incident since 2000-01-01T00:00:00Z ended after 1h0m0s"},
-		{[]laneswap.Status{good, bad, good, laneswap.StatusCritical}, "svc is critical, was healthy; 1 incident before that, over already" +
+		{[]laneswap.Status{good, bad, good, laneswap.StatusCritical}, "svc is critical, was healthy; 1 earlier incident, already over" +
 			"; the incident since 2000-01-01T00:00:00Z ended after 1h0m0s"},
 	} {
 		synctest.Test(t, func(t *testing.T) {

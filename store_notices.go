@@ -86,7 +86,7 @@ func (s *storedNotice) notice(at func(ms int64) instant, now instant) *outbox.No
 		}
 	}
 	if n.State != outbox.Sent {
-		n.AddStep(now, "taken up after a restart")
+		n.AddStep(now, "restored after a restart")
 		// It is attempted however long ago the last run was, whatever the clock says.
 		n.Since = max(n.Since, now.Mono-int64(owedFor-triedFor))
 	}

@@ -251,7 +251,7 @@ func TestStorm_whatWaitsIsBounded(t *testing.T) {
 					s := d.status(t, m)
 					require.LessOrEqual(t, s.Waiting*5300, most*11/10)
 					require.Equal(t, uint64(events), uint64(s.Waiting)+s.Dead, "told none, lost none unseen")
-					require.Contains(t, logged.String(), "notices given up")
+					require.Contains(t, logged.String(), "notices dropped")
 					require.Less(t, strings.Count(logged.String(), "given up"), 200, "not a line for each")
 					ctx, cancel := context.WithCancel(t.Context())
 					cancel()

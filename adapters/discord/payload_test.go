@@ -93,7 +93,7 @@ func everyKind() map[string]laneswap.Notification {
 	failed := change(laneswap.EventDown, laneswap.StatusHealthy, laneswap.StatusError, "could not open \"orders_2026.csv\" (tried 3 times)\nsee https://wiki.example.org/import")
 	failed.StartedAt = told
 	mass := many(laneswap.NoticeMassSilence, 4)
-	mass.Title, mass.Finding = "4 services fell silent at once: it may be LaneSwap or its network", "Self-check: 0 of 4 services heard in the last minute"
+	mass.Title, mass.Finding = "4 services fell silent at once: the cause may be LaneSwap or its network", "Self-check: heartbeats from 0 of 4 services in the last minute"
 	return map[string]laneswap.Notification{
 		"silent":    about(laneswap.NoticeEvent, "billing is stale", laneswap.Item{Event: event("billing@web-1", "billing")}),
 		"failed":    about(laneswap.NoticeEvent, "nightly import is error", laneswap.Item{Event: failed}),

@@ -50,13 +50,13 @@ func Notifications(now time.Time) []laneswap.Notification {
 		silent = append(silent, laneswap.Item{Event: ev, Text: ev.Name + " is stale, was healthy, silent since " + clock(ev.SilentSince)})
 	}
 	mass := several("mass-1", laneswap.NoticeMassSilence, silent)
-	mass.Title = "60 services fell silent at once: it may be LaneSwap or its network"
+	mass.Title = "60 services fell silent at once: the cause may be LaneSwap or its network"
 	mass.Text = lines(mass.Title, silent)
 	mass.Finding = "the default gateway does not answer; beats of 3 services on this host still arrive"
 
 	test := laneswap.Event{
 		ID: "test/17f3a", Name: "LaneSwap", At: now,
-		Message: "This is a test message of LaneSwap. Nothing has happened; alerts arrive here.",
+		Message: "This is a test message from LaneSwap. Nothing has happened. Alerts arrive here.",
 	}
 	notes := []laneswap.Notification{
 		single("n-1", laneswap.NoticeEvent, items[0]),
@@ -84,7 +84,7 @@ func Notifications(now time.Time) []laneswap.Notification {
 	for i, title := range map[int]string{
 		0: "billing is stale", 1: "nightly import is error", 2: "search is critical", 3: "search is degraded", 4: "billing recovered",
 		5: "mailer recovered", 6: "nightly import was removed", 7: "backup is unknown", 8: "LaneSwap: storage away",
-		11: "vpn is flapping", 12: "nightly import is still error", 13: "LaneSwap: a test message",
+		11: "vpn is flapping", 12: "nightly import is still error", 13: "LaneSwap: test message",
 	} {
 		notes[i].Title = title
 	}

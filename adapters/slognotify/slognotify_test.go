@@ -115,7 +115,7 @@ func TestNotifier_writesARecordForEachItem(t *testing.T) {
 	require.Contains(t, lines(notes[12])[0], "reminder=4h0m0s")
 	notes[12].Items[0].Reminder = 35102012387
 	require.Contains(t, lines(notes[12])[0], "reminder=35.102s")
-	require.Contains(t, lines(notes[13])[0], `level=INFO msg="This is a test message of LaneSwap. Nothing has happened; alerts arrive here." notice=test`)
+	require.Contains(t, lines(notes[13])[0], `level=INFO msg="This is a test message from LaneSwap. Nothing has happened. Alerts arrive here." notice=test`)
 
 	digest := lines(notes[9])
 	require.Len(t, digest, 12)
@@ -127,7 +127,7 @@ func TestNotifier_writesARecordForEachItem(t *testing.T) {
 
 	mass := lines(notes[10])
 	require.Len(t, mass, 61)
-	require.Equal(t, `level=ERROR msg="60 services fell silent at once: it may be LaneSwap or its network" notice=mass_silence services=60 finding="the default gateway does not answer; beats of 3 services on this host still arrive"`, mass[0])
+	require.Equal(t, `level=ERROR msg="60 services fell silent at once: the cause may be LaneSwap or its network" notice=mass_silence services=60 finding="the default gateway does not answer; beats of 3 services on this host still arrive"`, mass[0])
 	require.Contains(t, mass[60], "edge-59 is stale")
 }
 

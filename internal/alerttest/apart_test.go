@@ -140,7 +140,7 @@ func TestStop_whatHungIsToldByTheNextRun(t *testing.T) {
 			courses := s.courses("db")
 			require.Equal(t, "healthy → error → healthy", courses[len(courses)-1])
 			texts := steps(s.trace(s.events("db")[0]))
-			require.Contains(t, texts, "taken up after a restart")
+			require.Contains(t, texts, "restored after a restart")
 		})
 	}
 }

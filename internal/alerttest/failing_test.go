@@ -63,9 +63,9 @@ func TestFailures_nothingIsLostInAnHour(t *testing.T) {
 				}
 				texts := steps(s.trace(s.events("db")[0]))
 				require.True(t, slices.ContainsFunc(texts, func(text string) bool {
-					return matches(`^try 1 failed: .*; next one at \d\d:\d\d:\d\d or later$`, text)
+					return matches(`^attempt 1 failed: .*; next attempt at \d\d:\d\d:\d\d or later$`, text)
 				}), "%q", texts)
-				require.Regexp(t, `^sent as message \d+, try \d+, together with `, texts[len(texts)-1])
+				require.Regexp(t, `^sent as message \d+, attempt \d+, together with `, texts[len(texts)-1])
 				require.LessOrEqual(t, len(texts), 16)
 			})
 		})

@@ -261,7 +261,7 @@ func TestRefused_aDigestIsToldServiceByService(t *testing.T) {
 			require.Equal(t, []string{"healthy → error"}, s.courses(name(i)))
 		}
 		texts := steps(s.trace(s.events(name(7))[0]))
-		require.True(t, slices.ContainsFunc(texts, func(text string) bool { return matches(`^digest 1 was refused, it is told in halves: `, text) }), "%q", texts)
+		require.True(t, slices.ContainsFunc(texts, func(text string) bool { return matches(`^digest 1 was refused and split in two: `, text) }), "%q", texts)
 	})
 }
 

@@ -50,17 +50,17 @@ func (c *conversation) accept(n *Notice, in EventContext, now clock.Instant) (ch
 	c.observe(ev)
 	switch {
 	case c.suppressed() && ev.ends():
-		why := "good again before it was to be told: "
+		why := "recovered before the alert was due: "
 		if ev.Kind == Removed {
-			why = "removed before it was to be told: "
+			why = "removed before the alert was due: "
 		}
 		changed = c.skipDelayed(now, why+c.delay.progress(now, in.PastBeats))
-		n.End(now, Skipped, "nobody was told that it was bad")
+		n.End(now, Skipped, "no alert had been sent")
 		return changed
 	case c.delay != nil && c.delay.Recovery && ev.bad() && !c.announced:
-		changed = c.skipDelayed(now, "bad again before it was to be told: "+c.delay.progress(now, in.PastBeats))
+		changed = c.skipDelayed(now, "bad again before the recovery was due: "+c.delay.progress(now, in.PastBeats))
 	case c.delay != nil && c.delay.Recovery && ev.bad():
-		changed = c.deferRecovery("bad again before it was to be told: "+c.delay.progress(now, in.PastBeats), now)
+		changed = c.deferRecovery("bad again before the recovery was due: "+c.delay.progress(now, in.PastBeats), now)
 		if last := c.latest(); last != nil && last.Event.To == ev.To {
 			n.deferUntilNext(now, "the notifier knows it as "+ev.To+" already, and its recovery was not told")
 			c.push(n)
@@ -69,17 +69,17 @@ func (c *conversation) accept(n *Notice, in EventContext, now clock.Instant) (ch
 	}
 	follows := c.announced && !ev.bad() || (c.announced || c.suppressed()) && ev.Kind == Better
 	if ok, not := c.queue.wants(ev); !ok && !follows {
-		n.End(now, Skipped, "not for this notifier: "+not)
+		n.End(now, Skipped, "excluded by the filter: "+not)
 		c.announced = c.announced && !ev.ends()
 		return changed
 	} else if !ok {
-		n.AddStep(now, "told in spite of its filter ("+not+"): the notifier was told that it was bad")
+		n.AddStep(now, "sent despite filter ("+not+"): this notifier was alerted about the incident")
 	}
 	n.State = Waiting
 	switch {
 	case c.suppressed() && ev.bad() && in.Delay == nil: // it was registered with another threshold
 		c.push(n)
-		c.endDelay("it has another threshold now", now)
+		c.endDelay("the threshold has changed", now)
 		return changed
 	case c.suppressed():
 		if ev.bad() {
@@ -95,7 +95,7 @@ func (c *conversation) accept(n *Notice, in EventContext, now clock.Instant) (ch
 	c.push(n)
 	if c.delay == nil {
 		for _, deferred := range c.pending[c.ready : len(c.pending)-1] {
-			c.makeReady(deferred, "told with "+ev.ID, now)
+			c.makeReady(deferred, "sent together with "+ev.ID, now)
 		}
 		c.ready = len(c.pending)
 		c.group(n, before, now)

@@ -33,7 +33,7 @@ func (c *conversation) group(n *Notice, before int, now clock.Instant) {
 		c.flapSentAt = 0
 	}
 	if n.FlapDue == 0 && due > now.Mono {
-		n.AddStep(now, "gathered with what comes until "+ClockAt(now, due))
+		n.AddStep(now, "grouped with other notices until "+ClockAt(now, due))
 	}
 	if c.queue.closing && !c.waitsForFlapping() {
 		due = 0
@@ -61,7 +61,7 @@ func (q *Queue) groupEnd(now clock.Instant) int64 {
 // delayForFlapping delays a notice because the flapping was reported already.
 func (c *conversation) delayForFlapping(n *Notice, due int64, now clock.Instant) {
 	n.FlapDue, n.Changes = (now.Wall+due-now.Mono)/int64(time.Millisecond), c.changes
-	n.AddStep(now, fmt.Sprintf("flapping, %s, which was said already: told with what follows until %s", ChangesIn(c.changes), ClockAt(now, due)))
+	n.AddStep(now, fmt.Sprintf("flapping, %s, already reported: grouped with later changes until %s", ChangesIn(c.changes), ClockAt(now, due)))
 }
 
 // waitsForFlapping reports whether the ready notices are delayed because the service

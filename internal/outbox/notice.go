@@ -77,7 +77,7 @@ func (n *Notice) MarkNoted() { n.noted = true }
 // deferUntilNext keeps a recovery back until the next notice of its service is sent.
 func (n *Notice) deferUntilNext(now clock.Instant, why string) {
 	n.State, n.Delay = Held, &Delay{Recovery: true, Deferred: true, Until: never}
-	n.AddStep(now, why+"; told with what follows")
+	n.AddStep(now, why+"; sent with the next notice")
 }
 
 // delay has n wait for a threshold.

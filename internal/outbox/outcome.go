@@ -113,7 +113,7 @@ func (c *conversation) delivered(msg *Message, p Part, id string, now clock.Inst
 	for _, n := range p.notices {
 		step := sentAs("sent", id)
 		if n.Attempts > 1 {
-			step += fmt.Sprintf(", try %d", n.Attempts)
+			step += fmt.Sprintf(", attempt %d", n.Attempts)
 		}
 		step += msg.inDigest()
 		if n != last {
@@ -188,13 +188,13 @@ func (c *conversation) setLastSent(p Part, now clock.Instant) []*Notice {
 func (q *Queue) failed(msg *Message, res Result, now clock.Instant) (changed []*Notice) {
 	switch res.Verdict {
 	case Stopped:
-		msg.addStep(now, "cut off: LaneSwap stopped")
+		msg.addStep(now, "interrupted: LaneSwap stopped")
 	case Later:
 		q.askedToWait(res.After, now)
-		msg.addStep(now, fmt.Sprintf("%s; asked to wait until %s", res.Text, ClockAt(now, q.waitUntil)))
+		msg.addStep(now, fmt.Sprintf("%s; the receiver asked to wait until %s", res.Text, ClockAt(now, q.waitUntil)))
 	case Permanent:
 		q.disabled = true
-		msg.addStep(now, res.Text+"; the notifier is disabled until LaneSwap is started again or a test message gets through")
+		msg.addStep(now, res.Text+"; the notifier is disabled until LaneSwap is restarted or a test message is delivered")
 	case Refused:
 		q.failures, q.retryAt = 0, 0 // the receiver is there, and has read it
 		return q.refused(msg, res, now)
@@ -210,7 +210,7 @@ func (q *Queue) refused(msg *Message, res Result, now clock.Instant) (changed []
 	c, notices := msg.Parts[0].conversation, msg.Parts[0].notices
 	switch {
 	case len(msg.Parts) > 1:
-		msg.addStep(now, fmt.Sprintf("digest %d was refused, it is told in halves: %s", msg.number, res.Text))
+		msg.addStep(now, fmt.Sprintf("digest %d was refused and split in two: %s", msg.number, res.Text))
 		q.split(msg)
 	case msg.Parts[0].Reminder:
 		msg.addStep(now, "reminder refused: "+res.Text)
@@ -218,9 +218,9 @@ func (q *Queue) refused(msg *Message, res Result, now clock.Instant) (changed []
 	default:
 		// The earlier events may be the reason, or their number: the current status is
 		// tried without them.
-		changed = c.drop(0, max(1, len(notices)-1), now, "given up, the receiver refused it: "+res.Text)
+		changed = c.drop(0, max(1, len(notices)-1), now, "dropped: the receiver refused it: "+res.Text)
 		if len(notices) > 1 {
-			notices[len(notices)-1].AddStep(now, "refused, tried without what was before: "+res.Text)
+			notices[len(notices)-1].AddStep(now, "refused, retried without the earlier events: "+res.Text)
 		}
 	}
 	return changed
@@ -241,7 +241,7 @@ func (q *Queue) retry(msg *Message, res Result, now clock.Instant) {
 		q.retryAt = min(q.retryAt, c.retryAt)
 	} else if msg.batch.failed(q.sent) && len(msg.Parts) > 1 {
 		q.split(msg)
-		then = ", in two messages, because others got through"
+		then = ", split in two, because other messages were delivered"
 	}
-	msg.addStep(now, fmt.Sprintf("try %d failed: %s; next one at %s or later%s", msg.Attempt, res.Text, ClockAt(now, q.retryAt), then))
+	msg.addStep(now, fmt.Sprintf("attempt %d failed: %s; next attempt at %s or later%s", msg.Attempt, res.Text, ClockAt(now, q.retryAt), then))
 }

@@ -284,7 +284,7 @@ func (q *Queue) free(gone []*Notice) {
 }
 
 // ReasonFull is the last step of a notice that was dropped for want of memory.
-const ReasonFull = "given up: too much waits for this notifier"
+const ReasonFull = "dropped: too many notices wait for this notifier"
 
 // dropExcess drops the oldest notices while the queue takes too much memory; mu is
 // held. It goes on where the last call stopped, so that conversations whose notices

@@ -79,14 +79,14 @@ func (q *Queue) Reconcile(service string, latest *Event, now clock.Instant) []No
 	var changed []*Notice
 	if latest != nil {
 		if c.delay != nil && c.delay.Recovery {
-			changed = c.skipDelayed(now, "bad again before it was to be told")
+			changed = c.skipDelayed(now, "bad again before the recovery was due")
 			q.free(changed)
 			c.announced = true
 		}
 		return cloneAll(changed)
 	}
 	if c.suppressed() {
-		changed = c.skipDelayed(now, "over before it was to be told")
+		changed = c.skipDelayed(now, "over before the alert was due")
 		q.free(changed)
 	}
 	if last := c.lastSent; last != nil && c.ready == 0 && !last.Flaps {

@@ -88,7 +88,7 @@ func (q *Queue) review(now clock.Instant) {
 			c.endDelay("", now)
 		}
 		for c.ready > c.inFlight && now.Mono-c.pending[c.inFlight].Since >= int64(MaxAge) {
-			q.changed = append(q.changed, c.drop(c.inFlight, 1, now, "given up: it could not be delivered for 24 hours")...)
+			q.changed = append(q.changed, c.drop(c.inFlight, 1, now, "dropped: not delivered within 24 hours")...)
 		}
 		c.scheduleReview()
 	}

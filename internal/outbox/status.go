@@ -115,7 +115,7 @@ func (q *Queue) CancelTest(test *Test, now clock.Instant) (why string) {
 	case q.waitUntil > now.Mono:
 		return "nothing was sent: the receiver asked to wait until " + ClockAt(now, q.waitUntil)
 	case q.sendingSince != 0:
-		return fmt.Sprintf("no answer: the notifier is busy since %s", ClockAt(now, q.sendingSince))
+		return fmt.Sprintf("no answer: the notifier has been busy since %s", ClockAt(now, q.sendingSince))
 	}
-	return "nothing was sent in that time"
+	return "nothing was sent in time"
 }
