@@ -59,7 +59,7 @@ func eventOf(n outbox.Notice) *Event { return n.Event.Of.(*Event) }
 
 // contextOf gathers the context that queues need besides an event of r. r.mu is held.
 func (a *alerts) contextOf(r *record, ev *Event, now instant) outbox.EventContext {
-	beats := r.cell.beats.Load()
+	beats := r.cell.Beats.Load()
 	in := outbox.EventContext{Beats: r.turned.count(beats), PastBeats: r.turned.had}
 	if ev.Kind == EventRemoved {
 		in.PastBeats = in.Beats
@@ -177,7 +177,7 @@ func (a *alerts) redelay(r *record) {
 	if d != nil && a.delayed(r.id) {
 		r.awaited = d.Target
 	}
-	r.cell.slow.Store(!r.quiet())
+	r.cell.Slow.Store(!r.quiet())
 }
 
 // delayed reports whether a notice of a service waits for a threshold.

@@ -66,7 +66,7 @@ func (m *Manager) Report(ctx context.Context, id ServiceID, hb Heartbeat) (Servi
 // beatEmpty records an empty beat.
 func (m *Manager) beatEmpty(r *record) error {
 	mono := int64(time.Since(m.base))
-	if r.cell.beat(mono) {
+	if r.cell.Beat(mono) {
 		return m.beatSlow(r, mono)
 	}
 	return nil
@@ -206,7 +206,7 @@ func (m *Manager) commitBeat(r *record, hb Heartbeat) (st ServiceStatus, ticket 
 	}
 	now := m.now()
 	m.judgeNow(r, now)
-	r.cell.beats.Add(1)
+	r.cell.Beats.Add(1)
 	if hb.Message != "" || hb.Status != r.reported && hb.Status != StatusHealthy || changes(r.metadata, hb.Metadata) {
 		if r.recent == nil {
 			r.recent = new(beatList)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/laneswap/laneswap/internal/cell"
 	"github.com/laneswap/laneswap/internal/clock"
 )
 
@@ -43,7 +44,7 @@ func (c *Court) Beat(id ServiceID, hb Heartbeat, mono, wall int64) {
 		hb.Status = StatusHealthy // as the validator does
 	}
 	if hb.empty() {
-		if !r.cell.beat(mono) {
+		if !r.cell.Beat(mono) {
 			return
 		}
 		c.j.absences.Observe(now)
@@ -51,7 +52,7 @@ func (c *Court) Beat(id ServiceID, hb Heartbeat, mono, wall int64) {
 	} else {
 		c.j.absences.Observe(now)
 		c.add(c.j.look(r, now))
-		r.cell.beats.Add(1)
+		r.cell.Beats.Add(1)
 	}
 	ev, _ := c.j.beat(r, hb, r.metadata, now)
 	c.add(ev)
@@ -79,7 +80,7 @@ func (c *Court) add(ev *Event) {
 }
 
 // CellAddress is where the cell of a handle lies.
-func (h *Handle) CellAddress() *cell { return h.r.Load().cell }
+func (h *Handle) CellAddress() *cell.Cell { return h.r.Load().cell }
 
 // SetSpeechLimit lowers the bound of what all services said.
 func (m *Manager) SetSpeechLimit(n int) { m.recentBeats.Total = n }
@@ -99,7 +100,7 @@ func (m *Manager) JumpSeen(d time.Duration) {
 func (h *Handle) HalfBeat() (finish func()) {
 	r := h.r.Load()
 	mono := int64(time.Since(h.m.base))
-	slow := r.cell.beat(mono)
+	slow := r.cell.Beat(mono)
 	return func() {
 		if slow {
 			_ = h.m.beatSlow(r, mono)
@@ -145,8 +146,8 @@ func (m *Manager) checkRecord(id ServiceID, r *record) error {
 		return fmt.Errorf("%s is stale and in the agenda", id)
 	case r.deadlineIndex >= 0 && (m.judge.deadlines.entries[r.deadlineIndex].r != r || due != noDeadline && m.judge.deadlines.entries[r.deadlineIndex].at > due+1):
 		return fmt.Errorf("%s is looked at too late", id)
-	case r.quiet() == r.cell.slow.Load():
-		return fmt.Errorf("%s: slow is %v", id, r.cell.slow.Load())
+	case r.quiet() == r.cell.Slow.Load():
+		return fmt.Errorf("%s: slow is %v", id, r.cell.Slow.Load())
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ func (h *Handle) Beat() {
 		return
 	}
 	mono := int64(time.Since(h.m.base))
-	if r.cell.beat(mono) {
+	if r.cell.Beat(mono) {
 		if err := h.m.beatSlow(r, mono); err != nil {
 			_ = h.revive(r, Heartbeat{}, err)
 		}

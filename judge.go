@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/laneswap/laneswap/internal/cell"
 	"github.com/laneswap/laneswap/internal/clock"
 )
 
@@ -55,11 +56,11 @@ func (j *judge) window(reg Registration) int64 {
 // next computes every deadline: when the record is overdue, and from when on it is certain
 // that it fell silent. Both are noDeadline when no heartbeat is expected.
 func (j *judge) next(r *record) (deadline, certain int64) {
-	return j.nextAfter(r, max(r.cell.last.Load(), r.expectingSince))
+	return j.nextAfter(r, max(r.cell.Last.Load(), r.expectingSince))
 }
 
 func (j *judge) nextAfter(r *record, last int64) (deadline, certain int64) {
-	window := r.cell.window.Load()
+	window := r.cell.Window.Load()
 	if window == noDeadline || !r.expecting {
 		return noDeadline, noDeadline
 	}
@@ -70,10 +71,10 @@ func (j *judge) nextAfter(r *record, last int64) (deadline, certain int64) {
 // create starts to judge a new record: its status is unknown, and its silence begins.
 func (j *judge) create(r *record, now clock.Instant) (earlier bool) {
 	r.deadlineIndex = -1
-	r.cell = new(cell)
-	r.cell.last.Store(now.Mono)
-	r.cell.window.Store(j.window(r.reg))
-	r.cell.slow.Store(true)
+	r.cell = new(cell.Cell)
+	r.cell.Last.Store(now.Mono)
+	r.cell.Window.Store(j.window(r.reg))
+	r.cell.Slow.Store(true)
 	r.created = r.stamp(j.absences.Wall(now.Mono))
 	// Records may be created faster than the clock ticks, and the clock may be set back:
 	// generation stays unique, and so do the ids of events.
@@ -106,29 +107,29 @@ func (j *judge) count(from, to Status) {
 func (j *judge) reregister(r *record, reg Registration, now clock.Instant) (earlier bool) {
 	r.reg = reg
 	r.reg.Metadata = nil
-	before, window := r.cell.window.Load(), j.window(reg)
+	before, window := r.cell.Window.Load(), j.window(reg)
 	if r.expecting && window < before && r.status != StatusStale {
 		from := now.Mono
 		if before != noDeadline {
-			from = min(from, max(r.cell.last.Load(), r.expectingSince)+before-window)
+			from = min(from, max(r.cell.Last.Load(), r.expectingSince)+before-window)
 		}
 		r.expectingSince = max(r.expectingSince, from)
 	}
-	r.cell.window.Store(window)
+	r.cell.Window.Store(window)
 	if !r.expecting {
 		r.expecting, r.expectingSince = true, now.Mono
 	}
 	r.imported = false
 	r.endedAt = now.Mono // it is about to beat: forgetting counts from here
 	r.claimedUntil = now.Mono + min(window, 10*j.threshold)
-	r.cell.slow.Store(!r.quiet())
+	r.cell.Slow.Store(!r.quiet())
 	return j.schedule(r)
 }
 
 // due returns when to judge the record next; noDeadline for never.
 func (j *judge) due(r *record) int64 {
 	deadline, certain := j.next(r)
-	if r.status == StatusUnknown && r.judgedBeat == max(r.cell.last.Load(), r.expectingSince) {
+	if r.status == StatusUnknown && r.judgedBeat == max(r.cell.Last.Load(), r.expectingSince) {
 		return certain // that it is unknown has an event already
 	}
 	return deadline
@@ -153,9 +154,9 @@ func (j *judge) look(r *record, now clock.Instant) *Event {
 		return nil
 	}
 	// The handshake of cell: slow first, then last again.
-	r.cell.slow.Store(true)
-	ev := j.silence(r, max(r.cell.last.Load(), r.expectingSince), now)
-	r.cell.slow.Store(!r.quiet())
+	r.cell.Slow.Store(true)
+	ev := j.silence(r, max(r.cell.Last.Load(), r.expectingSince), now)
+	r.cell.Slow.Store(!r.quiet())
 	j.schedule(r)
 	return ev
 }
@@ -183,9 +184,9 @@ func (j *judge) silence(r *record, last int64, now clock.Instant) *Event {
 		})
 	}
 	r.judgedBeat, r.endedAt = last, certain
-	window := time.Duration(r.cell.window.Load())
+	window := time.Duration(r.cell.Window.Load())
 	ch := change{message: r.message, cause: "no heartbeat within " + window.String() + " of its registration"}
-	if r.reported != StatusUnknown || r.cell.beats.Load() > 0 {
+	if r.reported != StatusUnknown || r.cell.Beats.Load() > 0 {
 		ch.cause = "silent for longer than " + window.String()
 		ch.silentSince = j.lastBeat(r)
 	}
@@ -194,19 +195,19 @@ func (j *judge) silence(r *record, last int64, now clock.Instant) *Event {
 
 // lastBeat returns the time of the last beat of r, in wall ms.
 func (j *judge) lastBeat(r *record) int64 {
-	return j.absences.Wall(r.cell.last.Load()) / int64(time.Millisecond)
+	return j.absences.Wall(r.cell.Last.Load()) / int64(time.Millisecond)
 }
 
 // overdue judges a silence that a beat of the fast path has just ended, at until.
 func (j *judge) overdue(r *record, until clock.Instant) *Event {
-	return j.silence(r, max(r.cell.last.Load(), r.expectingSince), until)
+	return j.silence(r, max(r.cell.Last.Load(), r.expectingSince), until)
 }
 
 // beat applies a heartbeat received at now; merged is the metadata of the service and the
 // beat. The caller has counted the beat, and judged the silence before it.
 func (j *judge) beat(r *record, hb Heartbeat, merged map[string]any, now clock.Instant) (ev *Event, earlier bool) {
-	r.cell.slow.Store(true)
-	r.cell.raise(now.Mono)
+	r.cell.Slow.Store(true)
+	r.cell.Raise(now.Mono)
 	// While a record is armed and not stale the agenda holds it already.
 	enter := !r.expecting || r.status == StatusStale || r.status == StatusUnknown
 	r.claimedUntil, r.imported = 0, false
@@ -220,7 +221,7 @@ func (j *judge) beat(r *record, hb Heartbeat, merged map[string]any, now clock.I
 	}
 	ev = j.transition(r, hb.Status, now.Mono, ch)
 	r.reported, r.message, r.metadata = hb.Status, hb.Message, merged
-	r.cell.slow.Store(!r.quiet())
+	r.cell.Slow.Store(!r.quiet())
 	if enter {
 		earlier = j.schedule(r)
 	}
@@ -324,7 +325,7 @@ func kindOf(r *record, from, to Status) EventKind {
 // one.
 func (j *judge) retire(r *record, why removal, now clock.Instant) *Event {
 	r.removal = why
-	r.cell.slow.Store(true)
+	r.cell.Slow.Store(true)
 	j.deadlines.set(r, noDeadline)
 	j.count(r.status, "")
 	over := r.currentSpan(0)

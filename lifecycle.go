@@ -125,7 +125,7 @@ func (m *Manager) awaitChanges() {
 	defer m.registry.mu.Unlock()
 	for _, r := range m.registry.byID {
 		r.mu.Lock()
-		r.cell.slow.Store(true)
+		r.cell.Slow.Store(true)
 		r.mu.Unlock()
 	}
 }

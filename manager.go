@@ -229,7 +229,7 @@ func (m *Manager) publish(r *record, ev *Event) {
 		r.awaited = in.Delay.Target
 	}
 	if before != r.awaited {
-		r.cell.slow.Store(!r.quiet())
+		r.cell.Slow.Store(!r.quiet())
 	}
 }
 
@@ -258,11 +258,11 @@ func (m *Manager) recordOwn(kind EventKind, message string, d time.Duration) (lo
 // releaseDelayed makes the notices of r ready that waited for the number of heartbeats it
 // has reached, or for heartbeats that are not expected any more. r.mu is held.
 func (m *Manager) releaseDelayed(r *record) {
-	if r.awaited == 0 || r.removal == alive && r.expecting && r.cell.beats.Load() < r.awaited {
+	if r.awaited == 0 || r.removal == alive && r.expecting && r.cell.Beats.Load() < r.awaited {
 		return
 	}
 	why := ""
-	if r.cell.beats.Load() < r.awaited {
+	if r.cell.Beats.Load() < r.awaited {
 		why = "sent before its threshold: no more heartbeats are expected"
 	}
 	r.awaited = 0
@@ -270,7 +270,7 @@ func (m *Manager) releaseDelayed(r *record) {
 	for _, w := range *m.alerts.workers.Load() {
 		w.queue.Redelay(string(r.id), nil, why, now)
 	}
-	r.cell.slow.Store(!r.quiet())
+	r.cell.Slow.Store(!r.quiet())
 }
 
 // wake wakes the watching loop when a deadline is earlier than the one that it waits for.

@@ -107,10 +107,10 @@ func (a *alerts) hearing(now instant) string {
 	latest, heard, all := int64(0), 0, 0
 	for _, r := range a.registry.all() {
 		all++
-		if r.cell.beats.Load() == 0 {
+		if r.cell.Beats.Load() == 0 {
 			continue
 		}
-		last := r.cell.last.Load()
+		last := r.cell.Last.Load()
 		if now.Mono-last < massWithin {
 			heard++
 		}

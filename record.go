@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"github.com/laneswap/laneswap/internal/bounded"
+	"github.com/laneswap/laneswap/internal/cell"
 	"github.com/laneswap/laneswap/internal/clock"
 )
 
 // record is what the Manager knows of one service. Beats touch only the cell. Its groups
 // name who writes them; everybody may read them under mu.
 type record struct {
-	cell          *cell
+	cell          *cell.Cell
 	deadlineIndex int           // place in the deadlines, -1 when in none; their lock guards it
 	seen          atomic.Int64  // mono: the last heartbeat that the storage knows; of the writer
 	lsn           atomic.Uint64 // LSN of the latest durable change; of the store
@@ -168,17 +169,17 @@ func (r *record) keep(ev *Event) {
 // snapshot returns the record as callers see it. mu is held, and the caller has let the
 // judge look at it.
 func (r *record) snapshot(j *judge, now clock.Instant, events int) ServiceStatus {
-	last := r.cell.last.Load()
+	last := r.cell.Last.Load()
 	st := ServiceStatus{
 		ID: r.id, Name: r.reg.Name, Status: r.status, ReportedStatus: r.reported, Message: r.message,
 		Metadata: cloneMap(r.metadata), Tags: slices.Clone(r.reg.Tags),
 		CreatedAt: wallTime(r.created), Since: wallTime(r.statusSince),
-		Interval: r.reg.Interval, Beats: r.cell.beats.Load(), AlertAfter: r.reg.AlertAfter, RecoverAfter: r.reg.RecoverAfter,
+		Interval: r.reg.Interval, Beats: r.cell.Beats.Load(), AlertAfter: r.reg.AlertAfter, RecoverAfter: r.reg.RecoverAfter,
 	}
 	if st.Beats > 0 {
 		st.LastHeartbeat = wallTime(j.absences.Wall(last) / int64(time.Millisecond))
 	}
-	if window := r.cell.window.Load(); window != noDeadline {
+	if window := r.cell.Window.Load(); window != noDeadline {
 		st.Window = time.Duration(window)
 		if deadline := j.due(r); deadline != noDeadline && r.status != StatusStale {
 			st.Deadline = wallTime(j.absences.Wall(deadline) / int64(time.Millisecond))
@@ -249,14 +250,14 @@ func (r *record) closeSpan(over span) {
 	r.closedSpans = append(r.closedSpans, over)
 	r.spanState = r.currentSpanState()
 	r.spanFirstBeat += over.beats
-	r.cell.gap.Store(0)
+	r.cell.Gap.Store(0)
 }
 
 // currentSpan is the present run of status, as if it ended at the wall ms. mu is held.
 func (r *record) currentSpan(ms int64) span {
 	return span{
 		born: r.generation, number: r.transitions, state: r.spanState, status: r.status, from: r.statusSince, to: max(ms, r.statusSince),
-		beats: max(r.cell.beats.Load(), r.spanFirstBeat) - r.spanFirstBeat, gap: r.cell.gap.Load(), message: r.message, incident: r.incident,
+		beats: max(r.cell.Beats.Load(), r.spanFirstBeat) - r.spanFirstBeat, gap: r.cell.Gap.Load(), message: r.message, incident: r.incident,
 	}
 }
 
@@ -270,16 +271,6 @@ func (r *record) currentSpanState() SpanState {
 		return SpanUp
 	}
 	return SpanUnknown
-}
-
-// raiseTo remembers the longest gap between two heartbeats.
-func raiseTo(longest *atomic.Int64, gap int64) {
-	for {
-		prev := longest.Load()
-		if prev >= gap || longest.CompareAndSwap(prev, gap) {
-			return
-		}
-	}
 }
 
 // public is the span as people see it.

@@ -91,7 +91,7 @@ func (m *Manager) register(ctx context.Context, reg Registration) (st ServiceSta
 	r.metadata = merged
 	if r.isPending {
 		r.reg, r.reg.Metadata = known, nil
-		r.cell.window.Store(m.judge.window(known))
+		r.cell.Window.Store(m.judge.window(known))
 	} else {
 		before := r.reg
 		m.wake(m.judge.reregister(r, known, now))

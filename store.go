@@ -118,7 +118,7 @@ func (s *store) note(r *record, durable bool, happened []*entry, more ...*entry)
 			}
 		}
 	}
-	r.stateDirty, r.savedBeats = false, r.cell.beats.Load()
+	r.stateDirty, r.savedBeats = false, r.cell.Beats.Load()
 	row := newEntry(KindService, string(r.id), string(r.id), r.created, state)
 	row.Open, row.Size, row.Durable = true, size, durable
 	lsn = s.journal.Note(now, log, append([]*entry{row}, more...))

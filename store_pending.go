@@ -100,7 +100,7 @@ func (call bufferedCall) size() int {
 
 // bufferBeat keeps a heartbeat of a pending service. r.mu is held.
 func (r *record) bufferBeat(hb Heartbeat, merged map[string]any, now clock.Instant) {
-	r.cell.raise(now.Mono)
+	r.cell.Raise(now.Mono)
 	r.buffer(bufferedCall{hb: hb, at: now})
 	r.reported, r.message, r.metadata = hb.Status, hb.Message, merged
 }

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/laneswap/laneswap/internal/cell"
 	"github.com/laneswap/laneswap/internal/clock"
 )
 
@@ -243,7 +244,7 @@ func (p past) at(ms int64) clock.Instant {
 func (s *store) restoreService(stored *storedService, l *loaded, now clock.Instant, changed bool) {
 	r := s.registry.byID[stored.ID]
 	if r == nil {
-		r = &record{cell: new(cell), deadlineIndex: -1}
+		r = &record{cell: new(cell.Cell), deadlineIndex: -1}
 		r.id = stored.ID
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -300,23 +301,23 @@ func (s *store) fill(r *record, stored *storedService, l *loaded, fresh bool) {
 	}
 	j.generation = max(j.generation, r.generation)
 	if fresh {
-		r.cell.last.Store(last)
-	} else if prev := r.cell.last.Load(); r.cell.beats.Load() == 0 {
+		r.cell.Last.Store(last)
+	} else if prev := r.cell.Last.Load(); r.cell.Beats.Load() == 0 {
 		// It has registered since, which is no sign of life.
-		r.cell.last.CompareAndSwap(prev, last)
+		r.cell.Last.CompareAndSwap(prev, last)
 	}
 	r.seen.Store(last)
 	if stale {
 		r.seen.Store(math.MinInt64)
 	}
-	r.cell.beats.Add(stored.Beats)
-	r.cell.gap.Store(int64(stored.Gap))
-	r.cell.window.Store(j.window(r.reg))
+	r.cell.Beats.Add(stored.Beats)
+	r.cell.Gap.Store(int64(stored.Gap))
+	r.cell.Window.Store(j.window(r.reg))
 	r.judgedBeat = max(last, r.expectingSince) - 1
 	if judged {
 		r.judgedBeat++
 	}
-	r.cell.slow.Store(!r.quiet())
+	r.cell.Slow.Store(!r.quiet())
 }
 
 // restoreEvents gives the services their latest events.

@@ -79,14 +79,14 @@ type storedIncident struct {
 
 // from sets s to the state of r; r.mu is held. Its counterpart is into.
 func (s *storedService) from(r *record, j *judge) {
-	last, wall := r.cell.last.Load(), func(mono int64) int64 { return j.absences.Wall(mono) / int64(time.Millisecond) }
+	last, wall := r.cell.Last.Load(), func(mono int64) int64 { return j.absences.Wall(mono) / int64(time.Millisecond) }
 	*s = storedService{
 		Version: storedVersion, ID: r.id, Name: r.reg.Name, Status: r.status, Message: r.message, Metadata: r.metadata,
 		CreatedAt: wallTime(r.created), Made: r.generatedID, Born: r.generation, Since: r.statusSince, Stamped: r.lastStamp,
 		Armed: r.expecting, ArmedAt: wall(r.expectingSince), Judged: r.judgedBeat >= max(last, r.expectingSince),
 		Interval: r.reg.Interval, StaleAfter: r.reg.StaleAfter, ForgetAfter: r.reg.ForgetAfter,
 		NoDeadline: r.reg.NoDeadline, MustRun: r.reg.MustRun, Tags: r.reg.Tags,
-		Beats: r.cell.beats.Load(), RunBeats: r.spanFirstBeat, Gap: time.Duration(r.cell.gap.Load()),
+		Beats: r.cell.Beats.Load(), RunBeats: r.spanFirstBeat, Gap: time.Duration(r.cell.Gap.Load()),
 		Transitions: r.transitions, Incidents: r.incidents, Incident: r.incident.stored(), Errors: r.errorCount, Oldest: r.oldestError, Side: r.spanState, Foreign: r.imported,
 		AlertAfter: thresholdPtr(r.reg.AlertAfter), RecoverAfter: thresholdPtr(r.reg.RecoverAfter),
 	}

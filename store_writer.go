@@ -143,7 +143,7 @@ func (s *store) saveBeatsOf(news, counts shares) {
 		case r.stateDirty, r.beatsDirty:
 			s.save(r, false)
 			s.saveBeats(r)
-		case uint64(i)%counts.of == counts.now && r.cell.beats.Load() != r.savedBeats:
+		case uint64(i)%counts.of == counts.now && r.cell.Beats.Load() != r.savedBeats:
 			s.save(r, false)
 		}
 		r.mu.Unlock()
@@ -186,11 +186,11 @@ func (s *store) aliveRow(seen clock.Instant, exact bool) *entry {
 func (s *store) lastHeartbeats(all bool) []lastSeen {
 	var out []lastSeen
 	for _, r := range s.registry.all() {
-		if window := r.cell.window.Load(); !all && (window <= longWindow || window == noDeadline) {
+		if window := r.cell.Window.Load(); !all && (window <= longWindow || window == noDeadline) {
 			continue
 		}
-		last := r.cell.last.Load()
-		if last <= r.seen.Load() || r.cell.beats.Load() == 0 {
+		last := r.cell.Last.Load()
+		if last <= r.seen.Load() || r.cell.Beats.Load() == 0 {
 			continue
 		}
 		out = append(out, lastSeen{r, string(r.id), last, s.judge.absences.Wall(last) / int64(time.Millisecond)})

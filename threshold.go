@@ -132,7 +132,7 @@ func (r *record) silenceUnit() int64 {
 	if r.reg.Interval > 0 {
 		return int64(r.reg.Interval)
 	}
-	return r.cell.window.Load()
+	return r.cell.Window.Load()
 }
 
 // skipBeat notes a heartbeat that says neither good nor bad. mu is held.
@@ -158,7 +158,7 @@ func (r *record) countTransition(from, to Status, mono int64, ch change) {
 		}
 		return
 	}
-	beats := r.cell.beats.Load()
+	beats := r.cell.Beats.Load()
 	if ch.beat && beats > 0 {
 		beats-- // it belongs to what it begins
 	}
@@ -195,10 +195,10 @@ func (r *record) holds(now clock.Instant) *outbox.Delay {
 	} else {
 		need := uint64(h.Threshold.Beats)
 		h.Target = s.beats + need - min(need, s.fromSilences())
-		if r.cell.window.Load() == noDeadline {
+		if r.cell.Window.Load() == noDeadline {
 			h.Until = s.since + maxDelay
 		}
-		beats := r.cell.beats.Load()
+		beats := r.cell.Beats.Load()
 		if r.status == StatusStale {
 			h.Unit, h.From = r.silenceUnit(), s.silentSince
 			if missing := int64(need - min(need, s.count(beats))); h.Unit != noDeadline {
