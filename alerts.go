@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/laneswap/laneswap/internal/clock"
 	"github.com/laneswap/laneswap/internal/journal"
 	"github.com/laneswap/laneswap/internal/outbox"
 )
@@ -18,7 +19,7 @@ import (
 type alerts struct {
 	opts     *options
 	log      *slog.Logger
-	now      func() instant
+	now      func() clock.Instant
 	judge    *judge
 	registry *registry
 	journal  *journal.Journal[lastSeen] // nil without a storage
@@ -58,7 +59,7 @@ func outboxEvent(ev *Event) *outbox.Event {
 func eventOf(n outbox.Notice) *Event { return n.Event.Of.(*Event) }
 
 // contextOf gathers the context that queues need besides an event of r. r.mu is held.
-func (a *alerts) contextOf(r *record, ev *Event, now instant) outbox.EventContext {
+func (a *alerts) contextOf(r *record, ev *Event, now clock.Instant) outbox.EventContext {
 	beats := r.cell.Beats.Load()
 	in := outbox.EventContext{Beats: r.turned.count(beats), PastBeats: r.turned.had}
 	if ev.Kind == EventRemoved {
@@ -107,7 +108,7 @@ func (a *alerts) enqueue(ev *Event, in outbox.EventContext) (offers []offer) {
 	return offers
 }
 
-func (w *worker) offer(ev *outbox.Event, in outbox.EventContext, now instant) offer {
+func (w *worker) offer(ev *outbox.Event, in outbox.EventContext, now clock.Instant) offer {
 	return offer{w.queue.Offer(ev, in, now), w}
 }
 
@@ -193,7 +194,7 @@ func (a *alerts) delayed(id ServiceID) bool {
 // flush saves the notices of a queue that changed by themselves, and logs those that
 // were dropped. For want of memory thousands may be dropped in a second: they are
 // only counted.
-func (a *alerts) flush(w *worker, now instant) {
+func (a *alerts) flush(w *worker, now clock.Instant) {
 	notices, dropped := w.queue.Flush(now)
 	a.logDropped(w, notices)
 	if dropped > 0 {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/laneswap/laneswap/internal/clock"
 	"github.com/laneswap/laneswap/internal/outbox"
 )
 
@@ -12,7 +13,7 @@ import (
 const maxTextItems = 50
 
 // notificationOf composes the notification of a message. It needs no lock.
-func notificationOf(msg *outbox.Message, now instant) Notification {
+func notificationOf(msg *outbox.Message, now clock.Instant) Notification {
 	if msg.Kind == outbox.KindTest {
 		return testNotification(now)
 	}
@@ -25,7 +26,7 @@ func notificationOf(msg *outbox.Message, now instant) Notification {
 	return n
 }
 
-func itemOf(p outbox.Part, now instant) Item {
+func itemOf(p outbox.Part, now clock.Instant) Item {
 	last := len(p.Events) - 1
 	it := Item{Event: *p.Events[last].Of.(*Event), Flapping: p.Flapping}
 	if p.Reminder {
@@ -76,12 +77,12 @@ func (n *Notification) addFinding(finding string) {
 }
 
 // testNotification is what a test message says.
-func testNotification(now instant) Notification {
+func testNotification(now clock.Instant) Notification {
 	n := Notification{
 		ID: fmt.Sprintf("test/%x", now.Wall), Kind: NoticeTest, Attempt: 1, Title: "LaneSwap: test message",
 		Text: "This is a test message from LaneSwap. Nothing has happened. Alerts arrive here.",
 	}
-	n.Event = Event{ID: n.ID, Name: "LaneSwap", Message: n.Text, At: wallTime(now.Wall / int64(time.Millisecond))}
+	n.Event = Event{ID: n.ID, Name: "LaneSwap", Message: n.Text, At: clock.WallTime(now.Wall / int64(time.Millisecond))}
 	n.Items = []Item{{Event: n.Event, Text: n.Text}}
 	return n
 }

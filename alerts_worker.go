@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/laneswap/laneswap/internal/clock"
 	"github.com/laneswap/laneswap/internal/outbox"
 )
 
@@ -93,7 +94,7 @@ func (a *alerts) run(ctx context.Context, w *worker) {
 
 // send sends one message. It waits until the storage has its notices, or is degraded:
 // after a crash LaneSwap would not know what it has sent.
-func (a *alerts) send(ctx context.Context, w *worker, msg *outbox.Message, now instant) {
+func (a *alerts) send(ctx context.Context, w *worker, msg *outbox.Message, now clock.Instant) {
 	w.msg = msg
 	_ = a.await(ctx, msg.LSN) // a degraded storage does not stop alerts
 	note := notificationOf(msg, now)
@@ -141,7 +142,7 @@ func resultOf(id string, err error, stopped bool) outbox.Result {
 }
 
 // reviewQueues ends delays and expires notices of notifiers that hang, perhaps for ever.
-func (a *alerts) reviewQueues(now instant) {
+func (a *alerts) reviewQueues(now clock.Instant) {
 	for _, w := range *a.workers.Load() {
 		w.queue.Review(now)
 		a.logLater(func() { a.flush(w, now) })

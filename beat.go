@@ -212,7 +212,7 @@ func (m *Manager) commitBeat(r *record, hb Heartbeat) (st ServiceStatus, ticket 
 			r.recent = new(beatList)
 		}
 		r.beatsDirty = true
-		m.recentBeats.record(r.recent, hb, r.stamp(m.judge.absences.Wall(now.Mono)))
+		m.recentBeats.record(r.recent, hb, r.stamp(m.absences.Wall(now.Mono)))
 	}
 	if r.isPending {
 		r.bufferBeat(hb, merged, now)

@@ -2,14 +2,11 @@ package laneswap
 
 import (
 	"container/heap"
-	"math"
 	"sync"
 	"sync/atomic"
-)
 
-// noDeadline is the window of a service that never becomes stale, and the instant of a
-// record that the judge need not look at.
-const noDeadline = math.MaxInt64
+	"github.com/laneswap/laneswap/internal/clock"
+)
 
 // deadlines is a min-heap with one entry per service: the instant at which the judge must
 // look at it next. Beats never touch it; when the instant comes and the service has beaten
@@ -23,20 +20,20 @@ type deadlines struct {
 
 func newDeadlines() *deadlines {
 	a := &deadlines{}
-	a.head.Store(noDeadline)
+	a.head.Store(clock.Never)
 	return a
 }
 
-// set sets the instant of r, or removes r for noDeadline. It reports whether the earliest
+// set sets the instant of r, or removes r for clock.Never. It reports whether the earliest
 // instant of all is now an earlier one.
 func (a *deadlines) set(r *record, at int64) (earlier bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	before := a.head.Load()
 	switch {
-	case at == noDeadline && r.deadlineIndex < 0:
+	case at == clock.Never && r.deadlineIndex < 0:
 		return false
-	case at == noDeadline:
+	case at == clock.Never:
 		heap.Remove(&a.entries, r.deadlineIndex)
 	case r.deadlineIndex < 0:
 		heap.Push(&a.entries, deadlineEntry{at, r})
@@ -65,7 +62,7 @@ func (a *deadlines) pop(now int64) *record {
 
 // sync publishes the earliest instant. mu is held.
 func (a *deadlines) sync() int64 {
-	head := int64(noDeadline)
+	head := int64(clock.Never)
 	if len(a.entries) > 0 {
 		head = a.entries[0].at
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/laneswap/laneswap/internal/clock"
 )
 
 // Limits of reported errors that are not configurable.
@@ -97,7 +99,7 @@ func (m *Manager) reportError(ctx context.Context, id ServiceID, rep ErrorReport
 		r.oldestError = 1
 	}
 	rec = ErrorRecord{
-		ID: r.errorID(r.errorCount), Service: r.id, At: wallTime(r.stamp(m.judge.absences.Wall(m.now().Mono))),
+		ID: r.errorID(r.errorCount), Service: r.id, At: clock.WallTime(r.stamp(m.absences.Wall(m.now().Mono))),
 		Type: rep.Type, Message: rep.Message, Stack: rep.Stack, Metadata: rep.Metadata,
 	}
 	return rec, m.store.saveError(r, rec), nil

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/laneswap/laneswap/internal/clock"
 	"github.com/laneswap/laneswap/internal/outbox"
 )
 
@@ -130,7 +131,7 @@ func ownTimes(id string) (from, to time.Time, ok bool) {
 	if err != nil || ms < 0 || ms > maxWallMS {
 		return from, to, false
 	}
-	return wallTime(max(1, ms-int64(time.Hour/time.Millisecond))), wallTime(ms + 1), true
+	return clock.WallTime(max(1, ms-int64(time.Hour/time.Millisecond))), clock.WallTime(ms + 1), true
 }
 
 // maxWallMS is the last millisecond of the year 9999.

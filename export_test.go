@@ -18,7 +18,7 @@ type Court struct {
 
 // NewCourt makes a judge at an instant.
 func NewCourt(threshold time.Duration, mono, wall int64) *Court {
-	return &Court{j: newJudge(threshold, clock.Instant{Mono: mono, Wall: wall}), recs: map[ServiceID]*record{}}
+	return &Court{j: newJudge(threshold, clock.New(clock.Instant{Mono: mono, Wall: wall})), recs: map[ServiceID]*record{}}
 }
 
 // Start begins to watch; lost says that heartbeats before it found nobody, as
@@ -140,11 +140,11 @@ func (m *Manager) CheckBooks() error {
 func (m *Manager) checkRecord(id ServiceID, r *record) error {
 	due := m.judge.due(r)
 	switch {
-	case due != noDeadline && r.status != StatusStale && r.deadlineIndex < 0:
+	case due != clock.Never && r.status != StatusStale && r.deadlineIndex < 0:
 		return fmt.Errorf("%s owes a heartbeat and is not in the agenda", id)
 	case r.status == StatusStale && r.deadlineIndex >= 0:
 		return fmt.Errorf("%s is stale and in the agenda", id)
-	case r.deadlineIndex >= 0 && (m.judge.deadlines.entries[r.deadlineIndex].r != r || due != noDeadline && m.judge.deadlines.entries[r.deadlineIndex].at > due+1):
+	case r.deadlineIndex >= 0 && (m.judge.deadlines.entries[r.deadlineIndex].r != r || due != clock.Never && m.judge.deadlines.entries[r.deadlineIndex].at > due+1):
 		return fmt.Errorf("%s is looked at too late", id)
 	case r.quiet() == r.cell.Slow.Load():
 		return fmt.Errorf("%s: slow is %v", id, r.cell.Slow.Load())

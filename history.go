@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/clock"
 )
 
 // SpanState says on which side a span counts.
@@ -146,9 +148,9 @@ func (m *Manager) history(ctx context.Context, id ServiceID, q HistoryQuery) (Hi
 	}
 	m.judgeNow(r, now)
 	if m.stage.Load() == stageStopped {
-		now = m.judge.absences.Observed() // nobody has listened since
+		now = m.absences.Observed() // nobody has listened since
 	}
-	end := max(m.judge.absences.Wall(now.Mono)/int64(time.Millisecond), r.statusSince)
+	end := max(m.absences.Wall(now.Mono)/int64(time.Millisecond), r.statusSince)
 	present := r.currentSpan(end)
 	kept := m.store.spans.All(r.past)
 	r.mu.Unlock()
@@ -160,7 +162,7 @@ func (m *Manager) history(ctx context.Context, id ServiceID, q HistoryQuery) (Hi
 	t.begin(id, present)
 	// The backlog is read first: what is stored meanwhile is then found twice, and not
 	// missed.
-	spans, gone := kept, wallsOf(m.judge.absences)
+	spans, gone := kept, wallsOf(m.absences)
 	for _, data := range m.store.journal.Pending(string(kindSpan), string(id)) {
 		spans = append(spans, data.(*storedSpan).span())
 	}
@@ -189,7 +191,7 @@ func (q HistoryQuery) period(now int64) (from, to int64, limit int, err error) {
 	case from < 0:
 		return 0, 0, 0, invalid(ErrInvalidQuery, "from", "is before 1970")
 	case from >= to:
-		return 0, 0, 0, invalid(ErrInvalidQuery, "from", "is not before the end of the period, %s", wallTime(to).Format(time.RFC3339))
+		return 0, 0, 0, invalid(ErrInvalidQuery, "from", "is not before the end of the period, %s", clock.WallTime(to).Format(time.RFC3339))
 	case limit < 0 || limit > maxHistoryLimit:
 		return 0, 0, 0, invalid(ErrInvalidQuery, "limit", "is %d, it must be from 1 to %d", limit, maxHistoryLimit)
 	case limit == 0:
@@ -203,7 +205,7 @@ func (q HistoryQuery) period(now int64) (from, to int64, limit int, err error) {
 func (s *store) readHistory(ctx context.Context, id ServiceID, t *historyBuilder, known []span, gone []storedAbsence) error {
 	var bad unreadable
 	defer func() { bad.log(s.log, id) }()
-	for row, err := range s.rows(ctx, RowQuery{Kind: kindAbsence, From: wallTime(t.from)}) {
+	for row, err := range s.rows(ctx, RowQuery{Kind: kindAbsence, From: clock.WallTime(t.from)}) {
 		if err != nil {
 			return storageFailed(ctx, err)
 		}
@@ -220,7 +222,7 @@ func (s *store) readHistory(ctx context.Context, id ServiceID, t *historyBuilder
 	// A span is stored under the time of its end, and there are no two at once: those
 	// that end after the beginning, up to the first that begins after the end.
 	next := 0 // of the known ones
-	for row, err := range s.rows(ctx, RowQuery{Kind: kindSpan, Service: string(id), From: wallTime(t.from)}) {
+	for row, err := range s.rows(ctx, RowQuery{Kind: kindSpan, Service: string(id), From: clock.WallTime(t.from)}) {
 		if err != nil {
 			return storageFailed(ctx, err)
 		}
@@ -250,7 +252,7 @@ func (s *store) readHistory(ctx context.Context, id ServiceID, t *historyBuilder
 // historyEvents adds the events of the period.
 func (m *Manager) historyEvents(ctx context.Context, id ServiceID, t *historyBuilder, h *History) error {
 	found := map[string]Event{}
-	from, to := wallTime(t.from), wallTime(t.to+1)
+	from, to := clock.WallTime(t.from), clock.WallTime(t.to+1)
 	add := func(ev *Event) {
 		if ev.Service == id && !ev.At.Before(from) && ev.At.Before(to) {
 			found[ev.ID] = *ev
@@ -305,7 +307,7 @@ func storageFailed(ctx context.Context, err error) error {
 }
 
 // wallsOf returns absences as they are stored.
-func wallsOf(a *absences) []storedAbsence {
+func wallsOf(a *clock.Absences) []storedAbsence {
 	const ms = int64(time.Millisecond)
 	var out []storedAbsence
 	for _, g := range a.Single() {

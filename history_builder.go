@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/clock"
 )
 
 // historyBuilder counts how a service fared in a period, run by run: there may be millions
@@ -29,7 +31,7 @@ type historyBuilder struct {
 // is taken.
 func (t *historyBuilder) begin(id ServiceID, present span) {
 	t.present, t.end = present, t.from
-	t.h = History{Service: id, From: time.UnixMilli(t.from).UTC(), To: wallTime(t.to), KnownFrom: wallTime(t.to)}
+	t.h = History{Service: id, From: time.UnixMilli(t.from).UTC(), To: clock.WallTime(t.to), KnownFrom: clock.WallTime(t.to)}
 }
 
 // compare orders runs as they followed each other.
@@ -113,7 +115,7 @@ func (t *historyBuilder) build() History {
 	h.Up, h.Down, h.Absent = ms(t.up), ms(t.down), ms(t.lost)
 	h.Unknown = ms(t.to - t.from - t.up - t.down - t.lost)
 	for _, a := range latest(t.absences, t.limit, &h.Truncated) {
-		h.Absences = append(h.Absences, Absence{From: wallTime(a.From), To: wallTime(a.Back)})
+		h.Absences = append(h.Absences, Absence{From: clock.WallTime(a.From), To: clock.WallTime(a.Back)})
 	}
 	if t.spans > 0 && t.incident != nil {
 		// One that ends before the period does, with nothing behind it, ended with
@@ -142,7 +144,7 @@ func (t *historyBuilder) follow(s span) {
 	}
 	if t.incident == nil {
 		t.began = s.incident.startedAt
-		t.incident = &PastIncident{ID: s.incident.id, StartedAt: wallTime(t.began), Worst: s.status, Cause: s.incident.cause}
+		t.incident = &PastIncident{ID: s.incident.id, StartedAt: clock.WallTime(t.began), Worst: s.status, Cause: s.incident.cause}
 	}
 	if s.status.rank() < t.incident.Worst.rank() {
 		t.incident.Worst = s.status
@@ -154,7 +156,7 @@ func (t *historyBuilder) closeIncident(at int64, ended bool) {
 	i := t.incident
 	i.Duration = time.Duration(at-t.began) * time.Millisecond
 	if ended {
-		i.EndedAt = wallTime(at)
+		i.EndedAt = clock.WallTime(at)
 		t.h.Recovered++
 		t.recovery += i.Duration
 	}

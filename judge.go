@@ -11,23 +11,12 @@ import (
 	"github.com/laneswap/laneswap/internal/clock"
 )
 
-type (
-	instant  = clock.Instant
-	absence  = clock.Absence
-	absences = clock.Absences
-)
-
-const (
-	tick        = clock.Tick
-	maxAbsences = clock.MaxKept
-)
-
 // judge decides the status of services. It has no clock, no goroutine and no output:
 // callers pass the instant, and it returns events. Its methods are called with the mu of
 // the record held.
 type judge struct {
 	threshold  int64 // the global stale threshold, ns
-	absences   *absences
+	absences   *clock.Absences
 	deadlines  *deadlines
 	generation int64 // wall ms, unique per record and own event; guarded by the registry's lock
 
@@ -35,8 +24,8 @@ type judge struct {
 	counts [len(statusOrder)]int // services per effective status
 }
 
-func newJudge(threshold time.Duration, now clock.Instant) *judge {
-	return &judge{threshold: int64(threshold), absences: clock.New(now), deadlines: newDeadlines()}
+func newJudge(threshold time.Duration, absences *clock.Absences) *judge {
+	return &judge{threshold: int64(threshold), absences: absences, deadlines: newDeadlines()}
 }
 
 // window returns the silence that a registration allows.
@@ -44,7 +33,7 @@ func (j *judge) window(reg Registration) int64 {
 	interval := int64(reg.Interval)
 	switch {
 	case reg.NoDeadline:
-		return noDeadline
+		return clock.Never
 	case reg.StaleAfter > 0:
 		return int64(reg.StaleAfter)
 	case interval > j.threshold/2:
@@ -54,15 +43,15 @@ func (j *judge) window(reg Registration) int64 {
 }
 
 // next computes every deadline: when the record is overdue, and from when on it is certain
-// that it fell silent. Both are noDeadline when no heartbeat is expected.
+// that it fell silent. Both are clock.Never when no heartbeat is expected.
 func (j *judge) next(r *record) (deadline, certain int64) {
 	return j.nextAfter(r, max(r.cell.Last.Load(), r.expectingSince))
 }
 
 func (j *judge) nextAfter(r *record, last int64) (deadline, certain int64) {
 	window := r.cell.Window.Load()
-	if window == noDeadline || !r.expecting {
-		return noDeadline, noDeadline
+	if window == clock.Never || !r.expecting {
+		return clock.Never, clock.Never
 	}
 	beaten := last > r.expectingSince || r.reported != StatusUnknown && r.reported != StatusShutdown
 	return j.absences.Deadline(last, int64(r.reg.Interval), window, beaten)
@@ -110,7 +99,7 @@ func (j *judge) reregister(r *record, reg Registration, now clock.Instant) (earl
 	before, window := r.cell.Window.Load(), j.window(reg)
 	if r.expecting && window < before && r.status != StatusStale {
 		from := now.Mono
-		if before != noDeadline {
+		if before != clock.Never {
 			from = min(from, max(r.cell.Last.Load(), r.expectingSince)+before-window)
 		}
 		r.expectingSince = max(r.expectingSince, from)
@@ -126,7 +115,7 @@ func (j *judge) reregister(r *record, reg Registration, now clock.Instant) (earl
 	return j.schedule(r)
 }
 
-// due returns when to judge the record next; noDeadline for never.
+// due returns when to judge the record next; clock.Never for never.
 func (j *judge) due(r *record) int64 {
 	deadline, certain := j.next(r)
 	if r.status == StatusUnknown && r.judgedBeat == max(r.cell.Last.Load(), r.expectingSince) {
@@ -137,9 +126,9 @@ func (j *judge) due(r *record) int64 {
 
 // schedule sets the next instant of the record. A stale one has none.
 func (j *judge) schedule(r *record) (earlier bool) {
-	at := int64(noDeadline)
+	at := int64(clock.Never)
 	if r.status != StatusStale && r.removal == alive {
-		if deadline := j.due(r); deadline != noDeadline {
+		if deadline := j.due(r); deadline != clock.Never {
 			at = deadline + 1 // a beat at the deadline itself is in time
 		}
 	}
@@ -150,7 +139,7 @@ func (j *judge) schedule(r *record) (earlier bool) {
 // transition, if there is one.
 func (j *judge) look(r *record, now clock.Instant) *Event {
 	if r.removal != alive || r.status == StatusStale || !r.expecting {
-		j.deadlines.set(r, noDeadline)
+		j.deadlines.set(r, clock.Never)
 		return nil
 	}
 	// The handshake of cell: slow first, then last again.
@@ -273,7 +262,7 @@ func (j *judge) newEvent(r *record, kind EventKind, from, to Status, mono int64,
 	r.transitions++
 	ev := &Event{
 		Kind: kind, Service: r.id, Name: r.reg.Name, Tags: r.tags(), From: from, To: to,
-		Message: ch.message, At: wallTime(ms),
+		Message: ch.message, At: clock.WallTime(ms),
 	}
 	if kind == EventDown {
 		r.incidents++
@@ -282,7 +271,7 @@ func (j *judge) newEvent(r *record, kind EventKind, from, to Status, mono int64,
 	}
 	number := r.incidentID(r.incidents)
 	if i := r.incident; i != nil {
-		ev.Incident, ev.StartedAt, ev.SilentSince, ev.Cause = i.id, wallTime(i.startedAt), wallTime(i.silentSince), i.cause
+		ev.Incident, ev.StartedAt, ev.SilentSince, ev.Cause = i.id, clock.WallTime(i.startedAt), clock.WallTime(i.silentSince), i.cause
 		number = i.id
 		if kind == EventRecovered || kind == EventRemoved {
 			// Only the wall clock counts suspends; only the monotonic one is never set
@@ -292,7 +281,7 @@ func (j *judge) newEvent(r *record, kind EventKind, from, to Status, mono int64,
 		}
 	}
 	if ch.silentSince != 0 {
-		ev.SilentSince = wallTime(min(ms, ch.silentSince))
+		ev.SilentSince = clock.WallTime(min(ms, ch.silentSince))
 	}
 	if kind == EventUnheard {
 		ev.Cause = ch.cause
@@ -326,7 +315,7 @@ func kindOf(r *record, from, to Status) EventKind {
 func (j *judge) retire(r *record, why removal, now clock.Instant) *Event {
 	r.removal = why
 	r.cell.Slow.Store(true)
-	j.deadlines.set(r, noDeadline)
+	j.deadlines.set(r, clock.Never)
 	j.count(r.status, "")
 	over := r.currentSpan(0)
 	defer func() {
@@ -342,6 +331,9 @@ func (j *judge) retire(r *record, why removal, now clock.Instant) *Event {
 	}
 	return j.newEvent(r, EventRemoved, r.status, StatusUnknown, now.Mono, change{message: reason})
 }
+
+// importKept is how long a service that was imported after a long silence is kept.
+const importKept = 30 * 24 * time.Hour
 
 // forgetAfter returns how long r is kept after it has ended.
 func (r *record) forgetAfter() time.Duration {

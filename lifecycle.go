@@ -46,7 +46,7 @@ func (m *Manager) Start(ctx context.Context) error {
 		}
 	} else {
 		// Heartbeats before Start were received: only the watching was missing.
-		m.judge.absences.Start(m.now(), false)
+		m.absences.Start(m.now(), false)
 		m.stage.Store(stageStarted)
 	}
 	m.running = true
@@ -87,7 +87,7 @@ func (m *Manager) Stop(ctx context.Context) error {
 		m.observe(m.now()) // we listened until now
 	}
 	close(m.quit)
-	m.judge.absences.Stop()
+	m.absences.Stop()
 	m.awaitChanges()
 	var errs []error
 	if before == stageLoading {

@@ -26,12 +26,13 @@ type Manager struct {
 	optErr       error
 	log          *slog.Logger
 
-	judge       *judge       // decides the status of services
-	registry    *registry    // finds services
-	ring        *ring        // numbers and keeps events
-	recentBeats *recentBeats // keeps heartbeats that carry news
-	store       *store       // keeps what a restart must not forget
-	alerts      *alerts      // decides who is told what
+	judge       *judge          // decides the status of services
+	absences    *clock.Absences // when this process could not receive; shared with judge
+	registry    *registry       // finds services
+	ring        *ring           // numbers and keeps events
+	recentBeats *recentBeats    // keeps heartbeats that carry news
+	store       *store          // keeps what a restart must not forget
+	alerts      *alerts         // decides who is told what
 
 	stage    atomic.Int32  // one of the stages below; changed under life
 	judging  sync.Mutex    // held by the goroutine that takes records off the deadlines
@@ -74,7 +75,8 @@ func NewManager(opts ...Option) *Manager {
 	}
 	m.optErr = m.opts.check()
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	m.judge = newJudge(o.staleThreshold, m.now())
+	m.absences = clock.New(m.now())
+	m.judge = newJudge(o.staleThreshold, m.absences)
 	m.ring = newEventLog(max(1, o.events), rand.Text())
 	m.store = newStore(o.storage)
 	m.alerts = &alerts{
@@ -84,9 +86,9 @@ func NewManager(opts ...Option) *Manager {
 	}
 	s := m.store
 	s.opts, s.log, s.now, s.stage = &m.opts, m.log, m.now, &m.stage
-	s.judge, s.registry, s.events, s.beats, s.alerts = m.judge, m.registry, m.ring, m.recentBeats, m.alerts
+	s.absences, s.judge, s.registry, s.events, s.beats, s.alerts = m.absences, m.judge, m.registry, m.ring, m.recentBeats, m.alerts
 	s.observe, s.publish, s.recordOwn, s.wake = m.observe, m.publish, m.recordOwn, m.wake
-	m.judge.absences.Note = s.saveAbsence
+	m.absences.Note = s.saveAbsence
 	workers := make([]*worker, 0, len(o.notifiers))
 	if m.optErr == nil {
 		for _, n := range o.notifiers {
@@ -158,7 +160,7 @@ func (m *Manager) watch() {
 		}
 		if m.stage.Load() == stageLoading {
 			m.observe(m.now())
-			timer.Reset(time.Duration(tick))
+			timer.Reset(time.Duration(clock.Tick))
 			continue
 		}
 		m.catchUp(m.now())
@@ -170,7 +172,7 @@ func (m *Manager) watch() {
 			m.forgetDue(now)
 			m.alerts.reviewQueues(now)
 		}
-		timer.Reset(time.Duration(max(0, min(tick, m.judge.deadlines.head.Load()-m.now().Mono))))
+		timer.Reset(time.Duration(max(0, min(clock.Tick, m.judge.deadlines.head.Load()-m.now().Mono))))
 	}
 }
 
@@ -199,7 +201,7 @@ func (m *Manager) catchUp(now clock.Instant) {
 // observe looks for an absence before a judgment. Locks may be held: another goroutine
 // logs what it finds.
 func (m *Manager) observe(now clock.Instant) {
-	if gone, ok := m.judge.absences.Observe(now); ok {
+	if gone, ok := m.absences.Observe(now); ok {
 		m.logLater(func() {
 			m.log.Warn("LaneSwap could not receive heartbeats for a while; silence in that time marks no service stale",
 				"seconds", time.Duration(gone.Length()).Seconds())
@@ -238,8 +240,8 @@ const ownEvents = "/laneswap/"
 
 // recordOwn makes an event of LaneSwap itself. It returns what logs it.
 func (m *Manager) recordOwn(kind EventKind, message string, d time.Duration) (log func()) {
-	now := m.judge.absences.Wall(m.now().Mono) / int64(time.Millisecond)
-	ev := &Event{Kind: kind, Name: "LaneSwap", Message: message, At: wallTime(now), Duration: d.Truncate(time.Millisecond)}
+	now := m.absences.Wall(m.now().Mono) / int64(time.Millisecond)
+	ev := &Event{Kind: kind, Name: "LaneSwap", Message: message, At: clock.WallTime(now), Duration: d.Truncate(time.Millisecond)}
 	m.registry.mu.Lock()
 	m.judge.generation = max(m.judge.generation+1, now) // no two of them have the same
 	ev.ID = ownEvents + strconv.FormatInt(m.judge.generation, 36)

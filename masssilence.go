@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/clock"
 )
 
 // Mass silence: at least that many services, and half of those that lived, within
@@ -103,7 +105,7 @@ func (a *alerts) checkSelf(ctx context.Context) string {
 }
 
 // hearing says whether anybody is heard.
-func (a *alerts) hearing(now instant) string {
+func (a *alerts) hearing(now clock.Instant) string {
 	latest, heard, all := int64(0), 0, 0
 	for _, r := range a.registry.all() {
 		all++
@@ -126,7 +128,7 @@ func (a *alerts) hearing(now instant) string {
 }
 
 // pauses says whether LaneSwap itself stood still of late.
-func (a *alerts) pauses(now instant) string {
+func (a *alerts) pauses(now clock.Instant) string {
 	gone, ok := a.judge.absences.Newest()
 	if !ok || now.Mono-gone.Back.Mono > int64(5*time.Minute) || gone.Length() < int64(100*time.Millisecond) {
 		return "LaneSwap has not paused in the last 5 minutes"

@@ -4,6 +4,7 @@ import (
 	"reflect"
 
 	"github.com/laneswap/laneswap/internal/bounded"
+	"github.com/laneswap/laneswap/internal/clock"
 )
 
 // Bounds of the heartbeats that are kept because they carry news.
@@ -39,7 +40,7 @@ func newRecentBeats() *recentBeats {
 // counted with it.
 func (b *recentBeats) record(list *beatList, hb Heartbeat, ms int64) {
 	b.add(list, HeartbeatRecord{
-		Status: hb.Status, Message: hb.Message, Metadata: hb.Metadata, At: wallTime(ms), Last: wallTime(ms), Count: 1,
+		Status: hb.Status, Message: hb.Message, Metadata: hb.Metadata, At: clock.WallTime(ms), Last: clock.WallTime(ms), Count: 1,
 	})
 }
 

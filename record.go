@@ -173,35 +173,27 @@ func (r *record) snapshot(j *judge, now clock.Instant, events int) ServiceStatus
 	st := ServiceStatus{
 		ID: r.id, Name: r.reg.Name, Status: r.status, ReportedStatus: r.reported, Message: r.message,
 		Metadata: cloneMap(r.metadata), Tags: slices.Clone(r.reg.Tags),
-		CreatedAt: wallTime(r.created), Since: wallTime(r.statusSince),
+		CreatedAt: clock.WallTime(r.created), Since: clock.WallTime(r.statusSince),
 		Interval: r.reg.Interval, Beats: r.cell.Beats.Load(), AlertAfter: r.reg.AlertAfter, RecoverAfter: r.reg.RecoverAfter,
 	}
 	if st.Beats > 0 {
-		st.LastHeartbeat = wallTime(j.absences.Wall(last) / int64(time.Millisecond))
+		st.LastHeartbeat = clock.WallTime(j.absences.Wall(last) / int64(time.Millisecond))
 	}
-	if window := r.cell.Window.Load(); window != noDeadline {
+	if window := r.cell.Window.Load(); window != clock.Never {
 		st.Window = time.Duration(window)
-		if deadline := j.due(r); deadline != noDeadline && r.status != StatusStale {
-			st.Deadline = wallTime(j.absences.Wall(deadline) / int64(time.Millisecond))
+		if deadline := j.due(r); deadline != clock.Never && r.status != StatusStale {
+			st.Deadline = clock.WallTime(j.absences.Wall(deadline) / int64(time.Millisecond))
 			interval := int64(r.reg.Interval)
 			st.Late = interval > 0 && now.Mono-max(last, r.expectingSince) > interval+interval/2
 		}
 	}
 	if i := r.incident; i != nil {
-		st.Incident = &Incident{ID: i.id, StartedAt: wallTime(i.startedAt), SilentSince: wallTime(i.silentSince), Cause: i.cause}
+		st.Incident = &Incident{ID: i.id, StartedAt: clock.WallTime(i.startedAt), SilentSince: clock.WallTime(i.silentSince), Cause: i.cause}
 	}
 	for _, ev := range r.events[max(0, len(r.events)-events):] {
 		st.Events = append(st.Events, *ev)
 	}
 	return st
-}
-
-// wallTime converts wall milliseconds; 0 is the zero time.
-func wallTime(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
 }
 
 // cloneMap copies cleaned metadata: maps, slices and scalars.
@@ -276,7 +268,7 @@ func (r *record) currentSpanState() SpanState {
 // public is the span as people see it.
 func (s span) public() Span {
 	out := Span{
-		State: s.state, Status: s.status, From: wallTime(s.from), To: wallTime(s.to), Beats: s.beats,
+		State: s.state, Status: s.status, From: clock.WallTime(s.from), To: clock.WallTime(s.to), Beats: s.beats,
 		LongestGap: time.Duration(s.gap).Truncate(time.Millisecond), Message: s.message,
 	}
 	if s.incident != nil {

@@ -27,6 +27,7 @@ type store struct {
 	log      *slog.Logger
 	now      func() clock.Instant
 	stage    *atomic.Int32
+	absences *clock.Absences
 	judge    *judge
 	registry *registry
 	events   *ring
@@ -161,7 +162,7 @@ func (s *store) saveError(r *record, rec ErrorRecord) (lsn uint64) {
 }
 
 // saveAbsence notes an absence. One in which nothing was lost needs no memory.
-func (s *store) saveAbsence(gone absence) {
+func (s *store) saveAbsence(gone clock.Absence) {
 	if !gone.Lost || gone.Length() < int64(time.Millisecond) {
 		return
 	}
@@ -198,7 +199,7 @@ func (s *store) await(ctx context.Context, lsn uint64) error {
 		case <-s.written: // the writer has ended
 		case <-patience.C:
 			s.observe(s.now())
-			if s.journal.Paused(s.now().Mono, s.judge.absences.LatestBack()) {
+			if s.journal.Paused(s.now().Mono, s.absences.LatestBack()) {
 				patience.Reset(durableWithin) // this process stood still, not the storage
 				continue
 			}
@@ -226,7 +227,7 @@ func (s *store) acknowledge(ctx context.Context, st *ServiceStatus, lsn uint64) 
 
 // overdue reports whether the storage has not accepted a write for too long.
 func (s *store) overdue() bool {
-	return s.journal.Overdue(s.now().Mono, s.judge.absences.LatestBack())
+	return s.journal.Overdue(s.now().Mono, s.absences.LatestBack())
 }
 
 // degrade records, once, that the storage does not accept writes. It returns what
@@ -264,7 +265,7 @@ func (s *store) health() *StorageHealth {
 		h.State = "degraded"
 	}
 	if h.State != "ok" && since != 0 {
-		h.Since = wallTime(s.judge.absences.Wall(since) / int64(time.Millisecond))
+		h.Since = clock.WallTime(s.absences.Wall(since) / int64(time.Millisecond))
 	}
 	return h
 }

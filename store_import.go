@@ -5,12 +5,13 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/clock"
 )
 
 // What the import does with rows of other programs.
 const (
-	importSilence = 24 * time.Hour      // longer, and LaneSwap does not alert about the service
-	importKept    = 30 * 24 * time.Hour // then LaneSwap forgets it
+	importSilence = 24 * time.Hour // longer, and LaneSwap does not alert about the service
 )
 
 // convert turns a row of another program into one of ours. LaneSwap in Python stores
@@ -22,7 +23,7 @@ func (s *storedService) convert(limits Limits, now int64) {
 	made, last := s.CreatedAt, s.LastHeartbeat
 	switch {
 	case made.IsZero() && last.IsZero():
-		made, last = wallTime(now), wallTime(now)
+		made, last = clock.WallTime(now), clock.WallTime(now)
 	case made.IsZero(), !last.IsZero() && last.Before(made):
 		made = last
 	case last.IsZero():
@@ -74,7 +75,7 @@ func notInFuture(t time.Time, now int64) time.Time {
 	if t.UnixMilli() <= 0 {
 		return time.Time{}
 	}
-	return wallTime(min(t.UnixMilli(), now))
+	return clock.WallTime(min(t.UnixMilli(), now))
 }
 
 // fitting returns the entries of imported metadata that respect the limits, in key

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/laneswap/laneswap/internal/clock"
 	"github.com/laneswap/laneswap/internal/journal"
 )
 
@@ -237,7 +238,7 @@ func (l *loaded) readEvents(ctx context.Context, s Storage, n int) error {
 }
 
 func (l *loaded) readAbsences(ctx context.Context, s Storage) error {
-	for row, err := range s.Rows(ctx, RowQuery{Kind: kindAbsence, Descending: true, Limit: maxAbsences}) {
+	for row, err := range s.Rows(ctx, RowQuery{Kind: kindAbsence, Descending: true, Limit: clock.MaxKept}) {
 		if err != nil {
 			return err
 		}
@@ -246,7 +247,7 @@ func (l *loaded) readAbsences(ctx context.Context, s Storage) error {
 			l.absences = append(l.absences, a)
 		}
 	}
-	l.whole = len(l.absences) < maxAbsences
+	l.whole = len(l.absences) < clock.MaxKept
 	slices.Reverse(l.absences)
 	return nil
 }

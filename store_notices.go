@@ -3,6 +3,7 @@ package laneswap
 import (
 	"time"
 
+	"github.com/laneswap/laneswap/internal/clock"
 	"github.com/laneswap/laneswap/internal/journal"
 	"github.com/laneswap/laneswap/internal/outbox"
 )
@@ -41,7 +42,7 @@ type storedDelay struct {
 }
 
 // noticeEntry returns the row of a notice as it is now.
-func noticeEntry(n *outbox.Notice, key string, now instant) *entry {
+func noticeEntry(n *outbox.Notice, key string, now clock.Instant) *entry {
 	ev := eventOf(*n)
 	s := &storedNotice{
 		Version: storedVersion, Notifier: key, Event: ev, State: NoticeState(n.State), Message: n.MessageID,
@@ -49,7 +50,7 @@ func noticeEntry(n *outbox.Notice, key string, now instant) *entry {
 	}
 	if d := n.Delay; d != nil && n.State == outbox.Held {
 		s.Delay = &storedDelay{Recovery: d.Recovery, Deferred: d.Deferred, Beats: d.Threshold.Beats, For: int64(d.Threshold.For)}
-		if d.Until != noDeadline {
+		if d.Until != clock.Never {
 			s.Delay.Until = (now.Wall + d.Until - now.Mono) / int64(time.Millisecond)
 		}
 	}
@@ -66,7 +67,7 @@ func noticeEntry(n *outbox.Notice, key string, now instant) *entry {
 func outboxKey(notifier, event string) journal.Key { return key(kindOutbox, notifier+"/"+event) }
 
 // notice restores a stored notice; at converts wall ms into instants.
-func (s *storedNotice) notice(at func(ms int64) instant, now instant) *outbox.Notice {
+func (s *storedNotice) notice(at func(ms int64) clock.Instant, now clock.Instant) *outbox.Notice {
 	n := &outbox.Notice{
 		Event: outboxEvent(s.Event), State: outbox.State(s.State), MessageID: s.Message, Attempts: s.Attempts, SentAt: s.SentAt,
 		FlapDue: s.FlapDue, Changes: s.Changes, Mass: s.Mass, Flaps: s.Flaps, Reminders: s.Reminders, Since: at(s.Event.At.UnixMilli()).Mono, Standing: s.State == NoticeSent,
@@ -79,7 +80,7 @@ func (s *storedNotice) notice(at func(ms int64) instant, now instant) *outbox.No
 		n.State = outbox.Waiting
 	}
 	if d := s.Delay; d != nil && n.State == outbox.Held {
-		n.Delay = &outbox.Delay{Recovery: d.Recovery, Deferred: d.Deferred, Threshold: outbox.Threshold{Beats: d.Beats, For: time.Duration(d.For)}, Until: noDeadline}
+		n.Delay = &outbox.Delay{Recovery: d.Recovery, Deferred: d.Deferred, Threshold: outbox.Threshold{Beats: d.Beats, For: time.Duration(d.For)}, Until: clock.Never}
 		if d.Until != 0 {
 			// The time between the two runs counts as well.
 			n.Delay.Until = now.Mono + d.Until*int64(time.Millisecond) - now.Wall

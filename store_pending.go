@@ -31,7 +31,7 @@ type bufferedCall struct {
 func (s *store) startPending(r *record, reg Registration, now clock.Instant) {
 	r.isPending, r.expecting = true, false
 	r.buffer(bufferedCall{reg: &reg, new: true, at: now})
-	s.judge.deadlines.set(r, noDeadline)
+	s.judge.deadlines.set(r, clock.Never)
 }
 
 // buffer keeps a call of a pending service. r.mu is held.

@@ -195,7 +195,7 @@ func (s *store) restore(l *loaded) {
 
 // restoreClocks sets the clocks of the judge and the numbers of the events. It returns
 // the absence since the earlier run. The registry is locked for writing.
-func (s *store) restoreClocks(l *loaded, now clock.Instant) absence {
+func (s *store) restoreClocks(l *loaded, now clock.Instant) clock.Absence {
 	name, next := s.events.name, uint64(1)
 	if l.alive != nil {
 		name, next = l.alive.Journal, l.alive.Next
@@ -218,11 +218,11 @@ func (s *store) restoreClocks(l *loaded, now clock.Instant) absence {
 	// A clock that was set back says nothing of the time between.
 	l.until = min(l.until, now.Wall/int64(time.Millisecond))
 	s.past = past{l.until, now}
-	gone := make([]absence, len(l.absences))
+	gone := make([]clock.Absence, len(l.absences))
 	for i, a := range l.absences {
-		gone[i] = absence{From: s.past.at(a.From), Back: s.past.at(a.Back), Lost: a.Lost, Cut: a.Cut}
+		gone[i] = clock.Absence{From: s.past.at(a.From), Back: s.past.at(a.Back), Lost: a.Lost, Cut: a.Cut}
 	}
-	return s.judge.absences.Resume(gone, s.past.at(l.until), now, l.whole, killed)
+	return s.absences.Resume(gone, s.past.at(l.until), now, l.whole, killed)
 }
 
 // past maps stored times to instants.

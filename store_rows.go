@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/laneswap/laneswap/internal/clock"
 	"github.com/laneswap/laneswap/internal/journal"
 )
 
@@ -94,7 +95,7 @@ func eventEntry(ev *Event) *entry {
 }
 
 // absenceEntry is an absence.
-func absenceEntry(gone absence) *entry {
+func absenceEntry(gone clock.Absence) *entry {
 	from, back := gone.From.Wall/int64(time.Millisecond), gone.Back.Wall/int64(time.Millisecond)
 	id := strconv.FormatInt(from, 36) + "-" + strconv.FormatInt(back, 36)
 	return newEntry(kindAbsence, id, "", back, &storedAbsence{storedVersion, from, back, gone.Lost, gone.Cut})
@@ -110,7 +111,7 @@ func aliveEntry(at int64, a *storedAlive) *entry {
 // rowOf encodes an entry.
 func rowOf(e *entry) (Row, error) {
 	data, err := encode(e.Data)
-	return Row{Kind: Kind(e.Kind), ID: e.ID, Service: e.Service, At: wallTime(e.At), Open: e.Open, Data: data}, err
+	return Row{Kind: Kind(e.Kind), ID: e.ID, Service: e.Service, At: clock.WallTime(e.At), Open: e.Open, Data: data}, err
 }
 
 // storedVersion is the version of what rows hold. A row with a higher one is of a
@@ -322,7 +323,7 @@ func newCommit(taken *journal.Commit[lastSeen]) *commit {
 		}
 	}
 	for _, s := range c.Seen {
-		c.batch.Seen = append(c.batch.Seen, Seen{Service: s.service, At: wallTime(s.at)})
+		c.batch.Seen = append(c.batch.Seen, Seen{Service: s.service, At: clock.WallTime(s.at)})
 	}
 	return c
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/clock"
 )
 
 // storedService is what a service row holds. The fields up to LastHeartbeat are
@@ -55,7 +57,7 @@ type storedService struct {
 // check returns an error for a state that nobody can count or judge.
 func (s *storedService) check() error {
 	if !s.Status.Valid() {
-		return fmt.Errorf("%s %.80q: %.40q is not a status", KindService, s.ID, s.Status)
+		return fmt.Errorf("service %.80q: %.40q is not a status", s.ID, s.Status)
 	}
 	return nil
 }
@@ -82,7 +84,7 @@ func (s *storedService) from(r *record, j *judge) {
 	last, wall := r.cell.Last.Load(), func(mono int64) int64 { return j.absences.Wall(mono) / int64(time.Millisecond) }
 	*s = storedService{
 		Version: storedVersion, ID: r.id, Name: r.reg.Name, Status: r.status, Message: r.message, Metadata: r.metadata,
-		CreatedAt: wallTime(r.created), Made: r.generatedID, Born: r.generation, Since: r.statusSince, Stamped: r.lastStamp,
+		CreatedAt: clock.WallTime(r.created), Made: r.generatedID, Born: r.generation, Since: r.statusSince, Stamped: r.lastStamp,
 		Armed: r.expecting, ArmedAt: wall(r.expectingSince), Judged: r.judgedBeat >= max(last, r.expectingSince),
 		Interval: r.reg.Interval, StaleAfter: r.reg.StaleAfter, ForgetAfter: r.reg.ForgetAfter,
 		NoDeadline: r.reg.NoDeadline, MustRun: r.reg.MustRun, Tags: r.reg.Tags,
@@ -91,7 +93,7 @@ func (s *storedService) from(r *record, j *judge) {
 		AlertAfter: thresholdPtr(r.reg.AlertAfter), RecoverAfter: thresholdPtr(r.reg.RecoverAfter),
 	}
 	if s.Beats > 0 {
-		s.LastHeartbeat = wallTime(wall(last))
+		s.LastHeartbeat = clock.WallTime(wall(last))
 	}
 	if s.AlertAfter != nil || s.RecoverAfter != nil {
 		s.Turned = &storedTurn{wall(r.turned.since), r.turned.beats, r.turned.quiet, r.turned.missed}

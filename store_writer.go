@@ -126,7 +126,7 @@ func (w *writer) round() {
 	}
 	// Only the first few absences since a service's last heartbeat count: while they
 	// are young, every heartbeat matters.
-	w.all = w.all || now < w.judge.absences.LatestBack()+eagerFor
+	w.all = w.all || now < w.absences.LatestBack()+eagerFor
 	w.look = true
 }
 
@@ -186,14 +186,14 @@ func (s *store) aliveRow(seen clock.Instant, exact bool) *entry {
 func (s *store) lastHeartbeats(all bool) []lastSeen {
 	var out []lastSeen
 	for _, r := range s.registry.all() {
-		if window := r.cell.Window.Load(); !all && (window <= longWindow || window == noDeadline) {
+		if window := r.cell.Window.Load(); !all && (window <= longWindow || window == clock.Never) {
 			continue
 		}
 		last := r.cell.Last.Load()
 		if last <= r.seen.Load() || r.cell.Beats.Load() == 0 {
 			continue
 		}
-		out = append(out, lastSeen{r, string(r.id), last, s.judge.absences.Wall(last) / int64(time.Millisecond)})
+		out = append(out, lastSeen{r, string(r.id), last, s.absences.Wall(last) / int64(time.Millisecond)})
 	}
 	return out
 }
@@ -205,7 +205,7 @@ func (w *writer) drain(ctx context.Context) {
 			w.round() // changes may come without a pause as long as a commit
 		}
 		w.observe(w.now())
-		w.until = w.judge.absences.Observed() // before the log is taken: an absence found later goes with a later commit
+		w.until = w.absences.Observed() // before the log is taken: an absence found later goes with a later commit
 		taken := w.journal.Next(w.now().Mono, w.gather)
 		if taken == nil {
 			return
@@ -391,6 +391,6 @@ func (s *store) pruneStep(ctx context.Context, kind Kind) (n int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	defer recovered(&err)
-	before := s.judge.absences.Wall(s.now().Mono) - int64(s.opts.retention)
-	return s.storage.Prune(ctx, kind, wallTime(before/int64(time.Millisecond)), pruneRows)
+	before := s.absences.Wall(s.now().Mono) - int64(s.opts.retention)
+	return s.storage.Prune(ctx, kind, clock.WallTime(before/int64(time.Millisecond)), pruneRows)
 }

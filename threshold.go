@@ -183,7 +183,7 @@ func (s streak) fromSilences() uint64 {
 // mu is held.
 func (r *record) holds(now clock.Instant) *outbox.Delay {
 	s := &r.turned
-	h := &outbox.Delay{Threshold: outbox.Threshold(r.reg.AlertAfter), Recovery: !s.bad, From: s.since, Until: noDeadline}
+	h := &outbox.Delay{Threshold: outbox.Threshold(r.reg.AlertAfter), Recovery: !s.bad, From: s.since, Until: clock.Never}
 	if h.Recovery {
 		h.Threshold = outbox.Threshold(r.reg.RecoverAfter)
 	}
@@ -195,13 +195,13 @@ func (r *record) holds(now clock.Instant) *outbox.Delay {
 	} else {
 		need := uint64(h.Threshold.Beats)
 		h.Target = s.beats + need - min(need, s.fromSilences())
-		if r.cell.Window.Load() == noDeadline {
+		if r.cell.Window.Load() == clock.Never {
 			h.Until = s.since + maxDelay
 		}
 		beats := r.cell.Beats.Load()
 		if r.status == StatusStale {
 			h.Unit, h.From = r.silenceUnit(), s.silentSince
-			if missing := int64(need - min(need, s.count(beats))); h.Unit != noDeadline {
+			if missing := int64(need - min(need, s.count(beats))); h.Unit != clock.Never {
 				h.Until = min(h.Until, s.silentSince+missing*h.Unit)
 			}
 		}
@@ -221,9 +221,9 @@ func (s *storedService) holds(ev *Event) *outbox.Delay {
 	switch {
 	case s == nil:
 	case ev.bad() && !thresholdOf(s.AlertAfter).immediate():
-		return &outbox.Delay{Threshold: outbox.Threshold(*s.AlertAfter), Until: noDeadline}
+		return &outbox.Delay{Threshold: outbox.Threshold(*s.AlertAfter), Until: clock.Never}
 	case ev.Kind == EventRecovered && !thresholdOf(s.RecoverAfter).immediate():
-		return &outbox.Delay{Threshold: outbox.Threshold(*s.RecoverAfter), Recovery: true, Until: noDeadline}
+		return &outbox.Delay{Threshold: outbox.Threshold(*s.RecoverAfter), Recovery: true, Until: clock.Never}
 	}
 	return nil
 }

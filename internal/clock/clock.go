@@ -26,6 +26,9 @@ const (
 	MaxKept     = 256                           // absences that are kept; the oldest go first
 )
 
+// Never is an instant that does not come, and a silence that is never too long.
+const Never = math.MaxInt64
+
 // Absence is a time in which LaneSwap itself could not receive heartbeats.
 type Absence struct {
 	From, Back Instant
@@ -312,3 +315,11 @@ func (a *Absences) SetSeen(at Instant) {
 
 // Time returns the wall time of an instant, in UTC and whole milliseconds.
 func (i Instant) Time() time.Time { return time.UnixMilli(i.Wall / int64(time.Millisecond)).UTC() }
+
+// WallTime returns the time of wall milliseconds, in UTC; 0 is the zero time.
+func WallTime(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
