@@ -14,7 +14,7 @@ import (
 )
 
 // record is what the Manager knows of one service. Beats touch only the cell. Its groups
-// name who writes them; everybody may read them under mu.
+// name who writes them; all may be read under mu.
 type record struct {
 	cell          *cell.Cell
 	deadlineIndex int           // place in the deadlines, -1 when in none; their lock guards it
@@ -29,7 +29,8 @@ type record struct {
 	pending
 }
 
-// registered is what a service declared and what heartbeats carried. The verbs write it.
+// registered holds what a service declared and what its heartbeats carried. The verbs
+// write it.
 type registered struct {
 	id          ServiceID
 	reg         Registration // the latest one; Metadata stays nil here
@@ -67,7 +68,7 @@ type judgment struct {
 	closedSpans   []span    // closed spans that are not noted yet; the store takes them
 }
 
-// news is what a service said lately.
+// news holds the latest events, heartbeats and errors of a service.
 type news struct {
 	events         []*Event                   // the latest, oldest first
 	recent         *beatList                  // heartbeats that carried news; made with the first
@@ -86,7 +87,7 @@ type saved struct {
 	savedBeats uint64 // number of heartbeats when the state was saved
 }
 
-// pending is what came before the storage was read. Only the store writes it.
+// pending holds the calls that came before the storage was read. Only the store writes it.
 type pending struct {
 	isPending bool           // what the storage knows of the service is not known yet
 	buffered  []bufferedCall // calls to apply then
@@ -222,21 +223,20 @@ func cloneValue(v any) any {
 	return v
 }
 
-// span is a run of one kind of status that is over.
+// span is a stretch of one kind of status.
 type span struct {
 	born     int64  // of the record that it belongs to
-	number   uint64 // of the transition that began it; 0 for the first run
+	number   uint64 // of the transition that began it; 0 for the first span
 	state    SpanState
 	status   Status
 	from, to int64 // wall ms
 	beats    uint64
 	gap      int64 // ns
 	message  string
-	incident *incident // that it belonged to, or nil
+	incident *incident // that it belongs to, or nil
 }
 
-// closeSpan notes that a run of status is over: the present one began when it
-// ended. mu is held.
+// closeSpan closes a span. The present one began when it ended. mu is held.
 func (r *record) closeSpan(over span) {
 	over.to = max(r.statusSince, over.from)
 	r.closedSpans = append(r.closedSpans, over)
@@ -245,7 +245,7 @@ func (r *record) closeSpan(over span) {
 	r.cell.Gap.Store(0)
 }
 
-// currentSpan is the present run of status, as if it ended at the wall ms. mu is held.
+// currentSpan returns the present span, as if it ended at the wall ms. mu is held.
 func (r *record) currentSpan(ms int64) span {
 	return span{
 		born: r.generation, number: r.transitions, state: r.spanState, status: r.status, from: r.statusSince, to: max(ms, r.statusSince),
@@ -253,8 +253,8 @@ func (r *record) currentSpan(ms int64) span {
 	}
 }
 
-// currentSpanState is on which side the present status counts. A run keeps the side that
-// it began with, whatever is registered later. mu is held.
+// currentSpanState returns whether the present status counts as up or down. A span keeps
+// the state that it began with, even if the registration changes. mu is held.
 func (r *record) currentSpanState() SpanState {
 	switch {
 	case r.bad(r.status):
@@ -265,7 +265,7 @@ func (r *record) currentSpanState() SpanState {
 	return SpanUnknown
 }
 
-// public is the span as people see it.
+// public returns the span as callers see it.
 func (s span) public() Span {
 	out := Span{
 		State: s.state, Status: s.status, From: clock.WallTime(s.from), To: clock.WallTime(s.to), Beats: s.beats,

@@ -271,7 +271,7 @@ func (l *loaded) orphans() (gone []*entry) {
 // When LaneSwap is killed, a storage without transactions may hold an event and not
 // yet the state that followed. Each event therefore carries that state.
 
-// replayed is what the events changed in states that lagged behind them.
+// replayed holds the changes to states that lagged behind their events.
 type replayed struct {
 	states map[ServiceID]bool // services whose states changed
 	gone   map[ServiceID]bool // services that turned out to be removed

@@ -21,7 +21,7 @@ const loadPatience = 5 * time.Second
 
 // reading is one attempt to read the storage.
 type reading struct {
-	decided atomic.Bool   // set by whoever decides first: the loader restores, or abandon gives up
+	decided atomic.Bool   // set by the first to decide: the loader restores, or abandon ends the reading
 	done    chan struct{} // closed when the reading has ended
 	first   chan error    // the first result
 	cancel  func()

@@ -118,7 +118,7 @@ func rowOf(e *entry) (Row, error) {
 // newer LaneSwap, and not read.
 const storedVersion = 1
 
-// storedSpan is what a span row holds; the row's At is its end.
+// storedSpan is the content of a span row; the row's At is its end.
 type storedSpan struct {
 	Version  int             `json:"v"`
 	Born     int64           `json:"born"`
@@ -147,23 +147,24 @@ func (s *storedSpan) span() span {
 	}
 }
 
-// storedEvent is what an event row holds: with the state of the service right
-// after it, for a storage that had taken no more when LaneSwap was killed.
+// storedEvent is the content of an event row. It carries the state of the service right
+// after it, because a killed LaneSwap may not have stored that state by itself.
 type storedEvent struct {
 	Version int            `json:"v"`
 	Event   *Event         `json:"event"`
 	State   *storedService `json:"state,omitempty"`
 }
 
-// readEvent is storedEvent on the way back: few states are ever needed.
+// readEvent is a storedEvent that was read. It does not decode the state, which is rarely
+// needed.
 type readEvent struct {
 	Version int             `json:"v"`
 	Event   *Event          `json:"event"`
 	State   json.RawMessage `json:"state"`
 }
 
-// maxSequence bounds the numbers of events that are believed: those that follow
-// one that is higher would soon begin anew.
+// maxSequence bounds the numbers of stored events: numbers after a higher one would
+// overflow.
 const maxSequence = 1 << 62
 
 // decodeEvent reads an event row.
@@ -174,12 +175,12 @@ func decodeEvent(row Row) (*readEvent, error) {
 		err = fmt.Errorf("%s %q: holds no event", row.Kind, row.ID)
 	}
 	if err == nil && (e.Event.Sequence == 0 || e.Event.Sequence >= maxSequence) {
-		err = fmt.Errorf("%s %q: no event has the number %d", row.Kind, row.ID, e.Event.Sequence)
+		err = fmt.Errorf("%s %q: an event cannot have the number %d", row.Kind, row.ID, e.Event.Sequence)
 	}
 	return &e, err
 }
 
-// storedAbsence is what an absence row holds, in wall ms.
+// storedAbsence is the content of an absence row, in wall ms.
 type storedAbsence struct {
 	Version int   `json:"v"`
 	From    int64 `json:"from"`
@@ -188,24 +189,25 @@ type storedAbsence struct {
 	Cut     bool  `json:"cut,omitempty"`
 }
 
-// storedAlive is what the one alive row holds; its At is until when we listened.
+// storedAlive is the content of the alive row. Its At is until when LaneSwap received
+// heartbeats.
 type storedAlive struct {
 	Version int    `json:"v"`
 	Journal string `json:"journal"`
 	// Next is a sequence number that no event has had yet.
 	Next uint64 `json:"next"`
 	Born int64  `json:"born"`
-	// Ended says that nothing was heard afterwards that is not stored.
+	// Ended says that every heartbeat before the end of that run is stored.
 	Ended bool `json:"ended,omitempty"`
 }
 
-// storedBeats is what a beats row holds.
+// storedBeats is the content of a beats row.
 type storedBeats struct {
 	Version int               `json:"v"`
 	Beats   []HeartbeatRecord `json:"beats"`
 }
 
-// storedError is what an error row holds besides its At and Service.
+// storedError is the content of an error row, besides its At and Service.
 type storedError struct {
 	Version int `json:"v"`
 	ErrorRecord
@@ -217,8 +219,8 @@ const (
 	maxRowData = 1 << 20
 )
 
-// check returns an error for a row that no storage has to take: offered again and
-// again it would hold up all others.
+// check returns an error for a row that a storage may refuse: offered again and again it
+// would block all others.
 func (r Row) check() error {
 	switch {
 	case r.ID == "" || len(r.ID) > maxRowID || len(r.Service) > maxRowID:
@@ -243,23 +245,22 @@ func encode(v any) ([]byte, error) {
 	return buf.Bytes()[:buf.Len()-1], nil // it ends with a newline
 }
 
-// errNewer is what a row of a newer LaneSwap is: not for this one to overwrite.
+// errNewer is the error of a row of a newer LaneSwap: this one must not overwrite it.
 var errNewer = errors.New("a newer LaneSwap has written this")
 
-// decode reads a row into v, whose version is at ver. A row that cannot be read
-// is an error that names it.
+// decode decodes a row into v, whose version is at ver. The error names the row.
 func decode(row Row, v any, ver *int) error {
 	if err := json.Unmarshal(row.Data, v); err != nil {
 		return fmt.Errorf("%s %q: %w", row.Kind, row.ID, err)
 	}
 	if *ver > storedVersion {
-		return fmt.Errorf("%s %q: %w: it is of version %d, this program reads up to %d", row.Kind, row.ID, errNewer, *ver, storedVersion)
+		return fmt.Errorf("%s %q: %w: its version is %d, this program reads up to %d", row.Kind, row.ID, errNewer, *ver, storedVersion)
 	}
 	return nil
 }
 
-// rowID and errorID are the ids of rows of a service. Those of one millisecond are
-// in the order of their ids, so the number in it has a fixed width.
+// rowID and errorID return the ids of rows of a service. Rows of one millisecond are in
+// the order of their ids, so the number has a fixed width.
 func (s span) rowID(id ServiceID) string {
 	return string(id) + "/" + strconv.FormatInt(s.born, 36) + fmt.Sprintf("/%010d", s.number)
 }
@@ -268,8 +269,8 @@ func (r *record) errorID(number uint64) string {
 	return string(r.id) + "/" + strconv.FormatInt(r.generation, 36) + fmt.Sprintf("-e%010d", number)
 }
 
-// transitionOf reads the birth, the incident and the transition out of the id of
-// an event.
+// transitionOf parses the id of an event: the generation of its service, and the numbers of
+// the incident and the transition.
 func transitionOf(id string) (born int64, incidents, transitions uint64, ok bool) {
 	i := strings.LastIndexByte(id, '/')
 	if i < 0 {
@@ -293,7 +294,7 @@ func transitionOf(id string) (born int64, incidents, transitions uint64, ok bool
 	return born, incidents, transitions, true
 }
 
-// commit is what is being committed, as a batch.
+// commit is a batch on its way to the storage.
 type commit struct {
 	*journal.Commit[lastSeen]
 	batch  Batch   // the part that is not stored yet

@@ -8,9 +8,9 @@ import (
 	"github.com/laneswap/laneswap/internal/clock"
 )
 
-// storedService is what a service row holds. The fields up to LastHeartbeat are
-// for others to read and write too: a row without a version was written by
-// another program, and says no more than these.
+// storedService is the content of a service row. The fields up to LastHeartbeat are
+// for other programs too: a row without a version was written by another program, and
+// has only these.
 type storedService struct {
 	Version       int            `json:"v"`
 	ID            ServiceID      `json:"id"`
@@ -54,7 +54,7 @@ type storedService struct {
 	Foreign bool `json:"foreign,omitempty"` // another program's, and long silent
 }
 
-// check returns an error for a state that nobody can count or judge.
+// check returns an error for a state that the judge cannot count.
 func (s *storedService) check() error {
 	if !s.Status.Valid() {
 		return fmt.Errorf("service %.80q: %.40q is not a status", s.ID, s.Status)
