@@ -2,12 +2,13 @@ package laneswap
 
 import "time"
 
-// EventKind says what a transition means.
+// EventKind is the meaning of an event.
 type EventKind string
 
 // The kinds of events.
 const (
-	// EventUp is a first good status: nothing was wrong before it.
+	// EventUp is a change to a good status without an incident before it, such as the
+	// first heartbeat.
 	EventUp EventKind = "up"
 	// EventDown opens an incident.
 	EventDown EventKind = "down"
@@ -16,101 +17,106 @@ const (
 	EventBetter EventKind = "better"
 	// EventRecovered ends an incident: the service is good again.
 	EventRecovered EventKind = "recovered"
-	// EventUnknown says that the service itself reports unknown.
+	// EventUnknown means that the service itself reported unknown.
 	EventUnknown EventKind = "unknown"
-	// EventUnheard says that the status is unknown because a heartbeat was
-	// expected while LaneSwap could not hear.
+	// EventUnheard means that the status is unknown because a deadline passed while
+	// LaneSwap could not receive heartbeats.
 	EventUnheard EventKind = "unheard"
 	// EventRemoved ends the incident of a service that was removed or forgotten
 	// while it was bad.
 	EventRemoved EventKind = "removed"
 
-	// The events of LaneSwap itself belong to no service: their Service, From and
-	// To are empty, and Message says what happened.
+	// The events of LaneSwap itself belong to no service. Their Service, From and To
+	// are empty, and Message describes what happened.
 
-	// EventStorageAway says that the storage does not take what it is given;
-	// watching goes on.
+	// EventStorageAway means that the storage does not accept writes. LaneSwap goes on
+	// watching and keeps the backlog in memory.
 	EventStorageAway EventKind = "storage_away"
-	// EventStorageBack says that it does again, and has taken all that waited.
-	// Duration is how long it was away.
+	// EventStorageBack means that the storage accepts writes again and the backlog has
+	// been written. Duration is the time in between.
 	EventStorageBack EventKind = "storage_back"
-	// EventStorageLost says that something could not be kept.
+	// EventStorageLost means that rows could not be stored and were dropped.
 	EventStorageLost EventKind = "storage_lost"
-	// EventStorageDamaged says that the storage was found damaged.
+	// EventStorageDamaged means that the storage was damaged when it was opened.
 	EventStorageDamaged EventKind = "storage_damaged"
 )
 
-// Event is the record of a transition. Good to good makes none; every other
-// transition makes exactly one.
+// Event is the record of one transition, or of something that happened to LaneSwap
+// itself. Each transition makes exactly one event. A change from good to good is not a
+// transition.
 type Event struct {
 	// ID is deterministic: service, incident and transition, joined by slashes.
 	ID string
-	// Sequence grows from event to event of a Manager, also across restarts when
-	// it has a storage: by one, and further after a crash.
+	// Sequence numbers the events of a Manager in ascending order. With a storage the
+	// numbers continue after a restart. They have no gaps, except after a crash.
 	Sequence uint64
 	Kind     EventKind
 	Service  ServiceID
 	Name     string
-	Tags     []string // of the service when it happened; not to be changed
+	Tags     []string // of the service at that time; read-only
 	From, To Status
-	// Message is that of the heartbeat that made the transition; for stale the
-	// last one heard.
+	// Message is the message of the heartbeat that caused the transition. For stale it
+	// is the message of the last heartbeat.
 	Message string
-	// At is when it happened: the deadline for stale, else when it was heard.
+	// At is when the event happened: the deadline for stale, otherwise when the
+	// heartbeat arrived.
 	At time.Time
 	// Incident is the id of the incident that the event belongs to, or "".
 	Incident string
 	// StartedAt is when that incident began.
 	StartedAt time.Time
-	// SilentSince is the last heartbeat, when silence made the event or began its
-	// incident; else zero.
+	// SilentSince is when the last heartbeat arrived, if silence caused the event or
+	// its incident, and zero otherwise.
 	SilentSince time.Time
-	// Cause says, for people, what opened the incident; for EventUnheard, why
-	// nothing was heard.
+	// Cause describes for display what opened the incident. For EventUnheard it
+	// describes why LaneSwap could not receive heartbeats.
 	Cause string
-	// Duration is how long the incident lasted, once it ended, or how long the
-	// storage was away; else zero.
+	// Duration is the length of the incident that the event ended. For
+	// EventStorageBack it is how long the storage accepted no writes. For other events
+	// it is zero.
 	Duration time.Duration
 }
 
-// Incident is the time from a first bad transition to the return to good.
+// Incident is the time from the first bad status to the return to a good one.
 type Incident struct {
 	// ID is deterministic: the service and a number.
 	ID string
-	// StartedAt is the deadline when the cause is silence.
+	// StartedAt is when the first bad status began. If silence is the cause, that is
+	// the deadline.
 	StartedAt time.Time
-	// SilentSince is the last heartbeat when the cause is silence; else zero.
+	// SilentSince is when the last heartbeat arrived, if silence is the cause, and zero
+	// otherwise.
 	SilentSince time.Time
-	// Cause says, for people, what opened the incident.
+	// Cause describes for display what opened the incident.
 	Cause string
 }
 
-// EventQuery selects events. The zero value selects all that are kept.
+// EventQuery selects events. The zero value selects every event that is kept.
 type EventQuery struct {
-	// After selects events with a greater sequence number. ErrGone is returned
-	// when an event behind it is no longer kept; zero starts with the oldest kept.
+	// After selects events with a greater sequence number. Events returns ErrGone when
+	// one of those is no longer kept. Zero starts with the oldest event kept.
 	After uint64
-	// Service selects the events of one service.
+	// Service selects the events of one service. "" selects the events of all.
 	Service ServiceID
-	// Limit is the greatest number of events; zero means all.
+	// Limit is the maximum number of events. Zero means all.
 	Limit int
 }
 
-// Level is how loud an event is.
+// Level is the severity of an event.
 type Level string
 
-// The levels, quietest first.
+// The levels, least severe first.
 const (
-	LevelInfo    Level = "info"    // Unknown, could not be heard, removed.
-	LevelSuccess Level = "success" // Recovered, or a first good heartbeat.
+	LevelInfo    Level = "info"    // Unknown, unheard, removed.
+	LevelSuccess Level = "success" // Recovered, up, and a storage that accepts writes again.
 	LevelWarning Level = "warning" // Warning and degraded.
-	LevelError   Level = "error"   // Error, critical and stale, and trouble of LaneSwap's own.
+	LevelError   Level = "error"   // Error, critical and stale, shutdown of a service that must run, storage failures.
 )
 
 var levelOrder = [...]Level{LevelInfo, LevelSuccess, LevelWarning, LevelError}
 
-// ParseLevel returns the level of that name. The error is a *ValidationError for
-// the field "level".
+// ParseLevel returns the level named s. The error is a *ValidationError for the field
+// "level".
 func ParseLevel(s string) (Level, error) {
 	if l := Level(s); l.rank() >= 0 {
 		return l, nil
@@ -118,7 +124,7 @@ func ParseLevel(s string) (Level, error) {
 	return "", invalid(ErrInvalidOption, "level", "%q is not one of info, success, warning, error", cutBytes(s, 40))
 }
 
-// rank is the place in the order, -1 when not a level.
+// rank returns the position of l in levelOrder, or -1 when l is not a level.
 func (l Level) rank() int {
 	for i, other := range levelOrder {
 		if l == other {
@@ -128,7 +134,7 @@ func (l Level) rank() int {
 	return -1
 }
 
-// Level returns how loud the event is.
+// Level returns the severity of the event.
 func (e Event) Level() Level {
 	switch e.Kind {
 	case EventStorageAway, EventStorageLost, EventStorageDamaged:
@@ -142,7 +148,7 @@ func (e Event) Level() Level {
 	case StatusWarning, StatusDegraded:
 		return LevelWarning
 	case StatusShutdown:
-		if e.Kind == EventDown || e.Kind == EventWorse || e.Kind == EventBetter { // of a service that must run
+		if e.Kind == EventDown || e.Kind == EventWorse || e.Kind == EventBetter { // the service must run
 			return LevelError
 		}
 	}

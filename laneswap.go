@@ -1,7 +1,6 @@
-// Package laneswap is a heartbeat monitor to embed in a program: services say
-// that they are alive and how they are, and LaneSwap notices when one falls
-// silent or reports trouble, tells people once, and tells them again when it is
-// over and how long it took.
+// Package laneswap is a heartbeat monitor that a program embeds. Services send
+// heartbeats. LaneSwap alerts once when a service falls silent or reports trouble,
+// and once when it recovers, with the duration of the incident.
 //
 //	m := laneswap.NewManager(laneswap.WithNotifier(slognotify.New(slog.Default())))
 //	if err := m.Start(ctx); err != nil { ... }
@@ -11,15 +10,23 @@
 //	h, err := m.Handle(st.ID)
 //	h.Beat() // from the worker's loop: no lock, no allocation
 //
-// With WithStorage a restart, or a kill, loses nothing that was acknowledged and
-// alarms nobody, and History tells how a service fared in any period. The adapters
-// boltstore, one file, and mongostore are such storages.
+// WithStorage keeps everything acknowledged across a restart or a kill, and a
+// restart causes no false alert. History returns how a service fared in any period.
+// The adapters boltstore (one file) and mongostore (MongoDB) are storages.
 //
-// The same verbs work over a network: package client talks to a laneswapd, or
-// to the handler of package adapters/httpapi in any program.
+// Package client offers the same methods over a network. It talks to laneswapd,
+// or to any program that serves the handler of package adapters/httpapi.
 //
-// This package imports the standard library only. Everything else is in the
-// packages below it: adapters, client, config, server.
+// This package imports the standard library and internal packages only. Packages
+// with other dependencies are below it: adapters, client, config, server.
+//
+// The files of this package form five families:
+//
+//   - types and contracts: service, status, event, options, errors, storage, notifier, json*
+//   - methods: manager, lifecycle, register, beat, handle, query, watch, history*, errorlog
+//   - judgement of statuses: judge, cell, deadlines, record, registry, silence
+//   - persistence: store*
+//   - alerts: alert*, notifiers, filter, explain, outbox, wording
 package laneswap
 
 import "sync/atomic"
@@ -29,9 +36,9 @@ const Version = "0.2.0"
 
 var defaultManager atomic.Pointer[Manager]
 
-// Default returns the Manager of the whole program: the one given to
-// SetDefault, else one made by NewManager without options on the first call. It
-// is not started for the caller.
+// Default returns the Manager that the whole program shares: the one given to
+// SetDefault, or else one that the first call makes with NewManager and no options.
+// Default does not start it.
 func Default() *Manager {
 	for {
 		if m := defaultManager.Load(); m != nil {
@@ -43,6 +50,6 @@ func Default() *Manager {
 	}
 }
 
-// SetDefault makes m the Manager that Default returns; nil makes the next call
-// of Default make a new one. The old one is not stopped.
+// SetDefault makes Default return m. After SetDefault(nil) the next call of Default
+// makes a new Manager. SetDefault does not stop the old one.
 func SetDefault(m *Manager) { defaultManager.Store(m) }

@@ -15,23 +15,25 @@ const (
 	MinDuration = 10 * time.Millisecond
 	MaxDuration = 366 * 24 * time.Hour
 
-	// DefaultGroupWait is how long notices wait for company; MaxGroupWait bounds it.
+	// DefaultGroupWait is how long a notice waits to be grouped with others.
+	// MaxGroupWait bounds it.
 	DefaultGroupWait = 5 * time.Second
 	MaxGroupWait     = 5 * time.Minute
 
-	// DefaultFlapLimit is how many transitions in 30 minutes are not too many.
+	// DefaultFlapLimit is how many transitions within 30 minutes are alerted one by
+	// one.
 	DefaultFlapLimit = 5
 
-	// DefaultRetention is how long history is stored; MinRetention and
-	// MaxRetention bound it.
+	// DefaultRetention is how long history is stored. MinRetention and MaxRetention
+	// bound it.
 	DefaultRetention = 400 * 24 * time.Hour
 	MinRetention     = 24 * time.Hour
 	MaxRetention     = 3650 * 24 * time.Hour
 )
 
-// Option changes a Manager while it is made. A value out of its range is not
-// dropped: Start and every verb then return an error that matches
-// ErrInvalidOption and names the option.
+// Option configures a Manager in NewManager. When a value is out of its range, Start
+// and every other method return an error that matches ErrInvalidOption and names the
+// option.
 type Option func(*options)
 
 type options struct {
@@ -52,97 +54,100 @@ type options struct {
 	selfChecks     []func(ctx context.Context) string
 }
 
-// WithStaleThreshold sets the silence after which a service that says nothing
-// of its own is stale; 60 seconds unless set.
+// WithStaleThreshold sets the silence after which a service without a StaleAfter or
+// Interval of its own becomes stale: 10 ms to 366 days, default 60 s.
 func WithStaleThreshold(d time.Duration) Option {
 	return func(o *options) { o.staleThreshold = d }
 }
 
-// WithCheckInterval sets the rhythm of housekeeping, such as forgetting services
-// whose ForgetAfter has passed; 30 seconds unless set. Silence is noticed within
-// milliseconds of its deadline whatever the interval.
+// WithCheckInterval sets how often the Manager does housekeeping, such as forgetting
+// services whose ForgetAfter has passed: 10 ms to 366 days, default 30 s. It does not
+// delay the detection of stale services: that happens within milliseconds of the
+// deadline.
 func WithCheckInterval(d time.Duration) Option {
 	return func(o *options) { o.checkInterval = d }
 }
 
-// WithNotifier adds a notifier. A Manager with one must be started before its
-// verbs are used.
+// WithNotifier adds a notifier. A Manager with a notifier must be started before its
+// other methods are used: they return ErrNotStarted until then.
 func WithNotifier(n Notifier) Option {
 	return func(o *options) { o.notifiers = append(o.notifiers, n) }
 }
 
-// WithGroupWait sets how long the first notice waits for others to be told with
-// it: 0, which is not at all, to 5 minutes; 5 seconds unless set. While many come, it
-// is six times as long.
+// WithGroupWait sets how long a notice waits to be grouped with others: 0 to 5
+// minutes, default 5 s. Zero disables grouping. During a burst of notices the wait is
+// six times as long.
 func WithGroupWait(d time.Duration) Option {
 	return func(o *options) { o.groupWait = d }
 }
 
-// WithFlapLimit sets how many transitions of a service within 30 minutes are each
-// told: 0, which is all, to 9; 5 unless set. With one more the service flaps,
-// which is said once, and after that every 15 minutes what has become of it.
+// WithFlapLimit sets how many transitions of a service within 30 minutes are alerted
+// one by one: 0 to 9, default 5. Zero means no limit. Beyond that the service is
+// flapping: notifiers receive one notice, then a summary every 15 minutes.
 func WithFlapLimit(n int) Option {
 	return func(o *options) { o.flapLimit = n }
 }
 
-// WithRemindEvery has notifiers be told again that a service is still bad, that
-// long after they last were told of it. Without it they are not.
+// WithRemindEvery sets how long after the last notice about a bad service a reminder
+// follows while the service stays bad: 10 ms to 366 days. By default, or with zero,
+// there are no reminders.
 func WithRemindEvery(d time.Duration) Option {
 	return func(o *options) { o.remindEvery = d }
 }
 
-// WithSelfCheck adds something that LaneSwap looks at when many services fall
-// silent at once: check returns one line for people, such as "the gateway
-// answers", within 5 seconds. It is called by one goroutine at a time.
+// WithSelfCheck adds a check of LaneSwap's own surroundings. The Manager calls it
+// during a mass silence and adds its result to the alert. check returns one line of
+// text within 5 seconds, such as "the gateway answers". At most one call runs at a
+// time.
 func WithSelfCheck(check func(ctx context.Context) string) Option {
 	return func(o *options) { o.selfChecks = append(o.selfChecks, check) }
 }
 
-// WithStorage has the Manager keep what it must not forget in s, and take it up
-// again at Start. A Manager with one must be started before its verbs are used.
-// It does not close s: who opened it does, after Stop.
+// WithStorage makes the Manager store its state in s and restore it at Start. A
+// Manager with a storage must be started before its other methods are used: they
+// return ErrNotStarted until then. The Manager does not close s. The caller closes it
+// after Stop.
 func WithStorage(s Storage) Option {
 	return func(o *options) { o.storage, o.stored = s, true }
 }
 
-// WithRetention sets how long events, spans, absences and reported errors are
-// stored: 24 hours to 10 years, 400 days unless set.
+// WithRetention sets how long events, spans, absences and reported errors are stored:
+// 24 hours to 3650 days, default 400 days.
 func WithRetention(d time.Duration) Option {
 	return func(o *options) { o.retention = d }
 }
 
-// WithRemark has Start make an event of kind EventStorageDamaged with this text:
-// what somebody who opened the storage found and people must hear of.
+// WithRemark makes Start record an event of kind EventStorageDamaged with this text. A
+// program that finds damage when it opens the storage alerts notifiers in this way.
 func WithRemark(text string) Option {
 	return func(o *options) { o.remarks = append(o.remarks, text) }
 }
 
-// WithInterceptor adds custom processing of heartbeats. Several run in the
-// order in which they were given.
+// WithInterceptor adds an Interceptor. Several interceptors run in the order in which
+// they were added.
 func WithInterceptor(i Interceptor) Option {
 	return func(o *options) { o.interceptors = append(o.interceptors, i) }
 }
 
-// WithLogger sets where the Manager logs what it can return to nobody: failing
-// notifiers, a storage that fails, and its own absences. Without it nothing is
-// logged.
+// WithLogger sets where the Manager logs events that no caller receives: failures of
+// notifiers and of the storage, and its own absences. By default nothing is logged.
 func WithLogger(l *slog.Logger) Option {
 	return func(o *options) { o.logger = l }
 }
 
-// WithLimits sets the limits; fields that are zero keep their defaults.
+// WithLimits sets the limits. Fields that are zero keep their defaults.
 func WithLimits(l Limits) Option {
 	return func(o *options) { o.limits = l }
 }
 
-// WithEventBuffer sets how many events are kept in memory for Events and Watch,
-// 1 to 1,000,000; 16,384 unless set. The oldest go first.
+// WithEventBuffer sets how many events stay in memory for Events and Watch: 1 to
+// 1,000,000, default 16,384. The oldest are dropped first.
 func WithEventBuffer(n int) Option {
 	return func(o *options) { o.events = n }
 }
 
-// check returns a *ValidationError for the first option out of its range, and
-// fills in defaults.
+// check fills in the default limits. It returns a *ValidationError for the first
+// option that is out of its range.
 func (o *options) check() error {
 	if err := checkDuration(ErrInvalidOption, "stale_threshold", o.staleThreshold); err != nil {
 		return err

@@ -6,174 +6,176 @@ import (
 	"time"
 )
 
-// ServiceID names a service: 1 to 128 of ASCII letters, digits and ". _ - : @",
-// beginning with a letter or digit, without "..". A good one says what runs
-// where, for example "billing@web-1".
+// ServiceID identifies a service. It has 1 to 128 characters: ASCII letters, digits
+// and ". _ - : @". It begins with a letter or digit and does not contain "..". A good
+// id says what runs where, for example "billing@web-1".
 type ServiceID string
 
-// Never is a duration that does not end. As Registration.ForgetAfter it keeps a
-// service for ever.
+// Never is a duration that does not end. Registration.ForgetAfter accepts it: the
+// service is then kept until Remove.
 const Never time.Duration = math.MaxInt64
 
-// Registration is what a service says of itself once. Registering the same id
-// again replaces everything but the metadata, which is merged.
+// Registration is what a service declares about itself. Registering the same id
+// again replaces the whole declaration, except that metadata is merged.
 type Registration struct {
-	// ID is the service's id. When it is empty a UUID is made up, unless Name is
-	// that of exactly one service with a made-up id that is stale, shut down or
-	// has sent its final heartbeat, which is then taken over: restarts breed no
-	// dead services. Every id in the form of a
-	// random UUID (version 4, lower case) counts as made up.
+	// ID is the id of the service. When it is empty, the Manager generates a UUID. But
+	// if exactly one service of this Name has a generated id and is stale, shut down or
+	// final, the Manager reuses that service, so that restarts leave no dead services
+	// behind. Every id in the form of a random UUID (version 4, lower case) counts
+	// as generated.
 	ID ServiceID
-	// Name is shown to people: 1 to 128 runes. When empty it is the ID; one of
-	// the two is required.
+	// Name is the name for display, 1 to 128 runes. When it is empty, the ID is
+	// displayed. Name or ID is required.
 	Name string
-	// Interval is how often the service says that it will beat: 10 ms to 366
-	// days. Zero: it does not say.
+	// Interval is how often the service promises to send a heartbeat, 10 ms to 366
+	// days. Zero promises nothing.
 	Interval time.Duration
-	// StaleAfter is the silence after which the service is stale; it must be
-	// above Interval. Zero: Interval + min(1.5 x Interval, 1 h) when the interval
-	// is above half of the Manager's stale threshold, else that threshold.
+	// StaleAfter is the silence after which the service is stale, 10 ms to 366 days.
+	// It must be above Interval. Zero means Interval + min(1.5 x Interval, 1 h) when
+	// Interval is above half of the Manager's stale threshold, and that threshold
+	// otherwise.
 	StaleAfter time.Duration
-	// NoDeadline asks for a service that is never stale, such as an HTTP handler
+	// NoDeadline declares a service that is never stale, such as an HTTP handler
 	// whose traffic may stop. It excludes StaleAfter.
 	NoDeadline bool
-	// Tags are at most 32, of at most 64 runes each.
+	// Tags are labels to select services by: at most 32, of 1 to 64 runes each.
 	Tags []string
-	// Metadata is merged into the service's; a nil value removes its key.
+	// Metadata is merged into the metadata of the service. A nil value removes its key.
 	Metadata map[string]any
-	// ForgetAfter is how long the service is kept once it is stale, shut down or
-	// has sent its final heartbeat.
-	// Zero: 24 hours for made-up ids, Never for chosen ones.
+	// ForgetAfter is how long the Manager keeps the service once it is stale, shut
+	// down or final: 10 ms to 366 days, or Never. Zero means 24 hours for generated
+	// ids and Never for other ids.
 	ForgetAfter time.Duration
-	// MustRun makes a goodbye a bad thing: the status shutdown then opens an
-	// incident.
+	// MustRun makes the status shutdown bad: it then opens an incident.
 	MustRun bool
-	// AlertAfter is how long the service must be bad before people are told,
-	// RecoverAfter how long good before they are told that it recovered. A service
-	// that turns bad and is good again before AlertAfter is not told of. Zero: at
-	// once. Statuses, events and history are never delayed.
+	// AlertAfter is how long the service must be bad before notifiers are alerted.
+	// RecoverAfter is how long it must be good before they receive the recovery. A
+	// service that is bad for less than AlertAfter causes no alert. Zero means at once.
+	// Statuses, events and history are never delayed.
 	AlertAfter, RecoverAfter Threshold
 }
 
-// Heartbeat is one sign of life. The zero value says that all is well.
+// Heartbeat is one sign of life. The zero value means healthy.
 type Heartbeat struct {
-	// Status is what the service reports; zero means StatusHealthy. StatusStale
-	// is refused: it is derived.
+	// Status is the status that the service reports. Zero means StatusHealthy.
+	// StatusStale is refused, because LaneSwap derives it from silence.
 	Status Status `json:"status,omitempty"`
-	// Message is for people, at most Limits.MessageBytes long.
+	// Message is free text for display, at most Limits.MessageBytes long.
 	Message string `json:"message,omitempty"`
-	// Metadata is merged into the service's; a nil value removes its key. Values
-	// are what JSON can hold; numbers become float64.
+	// Metadata is merged into the metadata of the service. A nil value removes its
+	// key. Values must fit into JSON. Numbers become float64.
 	Metadata map[string]any `json:"metadata,omitempty"`
-	// Final says that no heartbeat is expected after this one, as after a goodbye:
-	// the service is not held to its deadline until it beats or registers again.
-	// It is for the last words of a job that failed. StatusShutdown is always
-	// final.
+	// Final announces that no heartbeat follows. The service has no deadline until it
+	// sends a heartbeat or registers again. A job that failed sends it with its last
+	// heartbeat. StatusShutdown is always final.
 	Final bool `json:"final,omitempty"`
 }
 
-// empty reports whether the beat says nothing but "alive".
+// empty reports whether the heartbeat carries nothing but "healthy".
 func (hb Heartbeat) empty() bool {
 	return (hb.Status == "" || hb.Status == StatusHealthy) && hb.Message == "" && len(hb.Metadata) == 0 && !hb.Final
 }
 
-// last reports whether no heartbeat is expected after this one.
+// last reports whether no heartbeat follows this one.
 func (hb Heartbeat) last() bool { return hb.Final || hb.Status == StatusShutdown }
 
-// ServiceStatus is how a service stands at the moment of asking. It is a copy:
-// changing it changes nothing.
+// ServiceStatus is a copy of the state of a service at the time of the call. The
+// caller may change it.
 type ServiceStatus struct {
 	ID   ServiceID
 	Name string
 	// Status is the effective status.
 	Status Status
-	// ReportedStatus is what the latest heartbeat said; StatusUnknown before it.
+	// ReportedStatus is the status in the latest heartbeat, StatusUnknown before the
+	// first one.
 	ReportedStatus Status
-	// Message is that of the latest heartbeat; empty when it had none.
+	// Message is the message of the latest heartbeat, "" when it had none.
 	Message  string
 	Metadata map[string]any
 	Tags     []string
 	// CreatedAt is when the service was first registered.
 	CreatedAt time.Time
-	// LastHeartbeat is zero before the first one.
+	// LastHeartbeat is when the latest heartbeat arrived, zero before the first one.
 	LastHeartbeat time.Time
-	// Since is when the present run of Status began. All good statuses are one
-	// run.
+	// Since is when the present span began. All good statuses form one span.
 	Since time.Time
-	// Late says that more than one and a half intervals have passed in silence,
-	// but not yet the window. It is shown, never alerted.
+	// Late reports that the service is silent for more than one and a half intervals,
+	// but still inside its window. It is shown and never alerted.
 	Late bool
-	// Deadline is when the service goes stale unless it beats; zero when it has
-	// no deadline or is past it.
+	// Deadline is when the service becomes stale unless it sends a heartbeat. It is
+	// zero when the service has no deadline or is past it.
 	Deadline time.Time
-	// Interval is zero when the service declared none.
+	// Interval is the declared interval, zero when the service declared none.
 	Interval time.Duration
-	// Window is the silence allowed; zero when the service has no deadline.
+	// Window is how long the service may stay silent, zero when it has no deadline.
 	Window time.Duration
 	// AlertAfter and RecoverAfter are as registered.
 	AlertAfter, RecoverAfter Threshold
-	// Incident is the open incident, nil when there is none.
+	// Incident is the open incident, or nil.
 	Incident *Incident
 	// Beats counts the heartbeats since the service was registered.
 	Beats uint64
 	// Events are the latest transitions, oldest first, at most 10, with messages
-	// cut to 512 bytes. Services leaves them out unless asked.
+	// cut to 512 bytes. Services includes them only if ServiceQuery.Events asks for
+	// them.
 	Events []Event
 	// NotDurable is set in the answers of Register, Announce and Report when the
-	// Manager has a storage which has not taken yet what they acknowledge: it is
-	// lost if LaneSwap is killed before the storage is back. Over the network it
-	// is "durable": false, and absent otherwise.
+	// storage has not yet accepted the change that they acknowledge. The change is
+	// lost if LaneSwap is killed before the storage accepts it. In JSON it is
+	// "durable": false, and absent otherwise.
 	NotDurable bool
 }
 
-// ServiceQuery selects services. The zero value selects all. Conditions are
-// joined by and.
+// ServiceQuery selects services. The zero value selects all. A service must meet
+// every condition that is set.
 type ServiceQuery struct {
-	// Status is the effective status.
+	// Status selects services with this effective status.
 	Status Status
-	// Tag is one that the service must have.
+	// Tag selects services with this tag.
 	Tag string
-	// Name is compared whole.
+	// Name selects services with exactly this name.
 	Name string
-	// After continues a listing behind this id.
+	// After selects services whose id sorts behind this one, to continue a listing.
 	After ServiceID
-	// Limit is the greatest number of services; zero means all.
+	// Limit is the maximum number of services. Zero means all.
 	Limit int
-	// Events is how many of the latest events to include, 0 to 10.
+	// Events is how many of the latest events each service includes, 0 to 10.
 	Events int
 }
 
 // Summary counts services.
 type Summary struct {
 	Total int `json:"total"`
-	// Counts has no entry for a status that no service has.
+	// Counts is the number of services by effective status. Statuses without a
+	// service have no entry.
 	Counts map[Status]int `json:"status_counts"`
-	// Sequence is the sequence number of the latest event when the count was
-	// taken: watching after it misses nothing that the count does not hold.
+	// Sequence is the sequence number of the latest event that the counts include. A
+	// watch after it receives every later event.
 	Sequence uint64 `json:"sequence"`
-	// Journal names the numbering of the events. Sequence numbers of another
-	// journal mean nothing: without a storage each Manager has one of its own, with
-	// one it stays the same across restarts.
+	// Journal identifies the numbering of the events. Do not compare sequence numbers
+	// of different journals. Without a storage each Manager has its own journal; with
+	// one the journal stays the same across restarts.
 	Journal string `json:"journal"`
 }
 
-// HeartbeatRecord is a heartbeat that said something, as it is kept: the latest
-// 100 and 16 KiB of a service. Equal ones in a row are one record with a count.
+// HeartbeatRecord is a heartbeat that was not empty. The Manager keeps the latest
+// 100 of a service, and at most 16 KiB. Equal heartbeats in a row are one record with
+// a count.
 type HeartbeatRecord struct {
 	Status   Status         `json:"status"`
 	Message  string         `json:"message,omitempty"`
 	Metadata map[string]any `json:"metadata,omitempty"`
-	// At is when the first of them was heard, Last when the latest was.
+	// At is when the first of the equal heartbeats arrived, Last when the latest did.
 	At   time.Time `json:"timestamp"`
 	Last time.Time `json:"last"`
-	// Count is how many there were.
+	// Count is the number of equal heartbeats.
 	Count uint64 `json:"count"`
 }
 
-// Interceptor is custom processing of heartbeats: it may change a heartbeat or
-// refuse it by returning an error, which then matches ErrInvalidHeartbeat. It
-// sees every heartbeat of every service, the empty ones too, before anything is
-// changed, on the goroutine of the caller and concurrently; the heartbeat has
-// been checked and cleaned before, and is again after. It may call the Manager.
-// A panic refuses the heartbeat.
+// Interceptor inspects each heartbeat before the Manager applies it. It returns the
+// heartbeat, changed or not, or an error that refuses it; that error then matches
+// ErrInvalidHeartbeat. A panic refuses the heartbeat too. The Manager calls it for
+// every heartbeat, including empty ones, on the goroutine of the caller and
+// concurrently. It validates the heartbeat before and after the call. An
+// Interceptor may call the Manager.
 type Interceptor func(ctx context.Context, id ServiceID, hb Heartbeat) (Heartbeat, error)

@@ -2,24 +2,25 @@ package laneswap
 
 import "strings"
 
-// Status is how a service is. The effective status of a service is what its
-// latest heartbeat reported, or StatusStale when it was silent for too long, or
-// StatusUnknown before its first heartbeat and where LaneSwap's own absence
-// leaves no honest answer. In a Heartbeat the zero value means StatusHealthy.
+// Status is the state of a service. The effective status is the one that the latest
+// heartbeat reported, or StatusStale when the service was silent for longer than its
+// window. It is StatusUnknown before the first heartbeat, and when the deadline passed
+// during an absence of LaneSwap itself. In a Heartbeat the zero value means
+// StatusHealthy.
 type Status string
 
-// The statuses, most urgent first: the order for sorting and colouring.
+// The statuses, most urgent first. Compare sorts by this order.
 const (
 	StatusCritical Status = "critical" // Bad.
 	StatusError    Status = "error"    // Bad.
-	StatusStale    Status = "stale"    // Bad; derived from silence, never reported.
+	StatusStale    Status = "stale"    // Bad; LaneSwap derives it from silence, a heartbeat cannot report it.
 	StatusDegraded Status = "degraded" // Bad.
 	StatusWarning  Status = "warning"  // Bad.
 	StatusUnknown  Status = "unknown"  // Neither good nor bad.
 	StatusBusy     Status = "busy"     // Good.
 	StatusIdle     Status = "idle"     // Good.
-	StatusHealthy  Status = "healthy"  // Good; what an empty heartbeat means.
-	StatusShutdown Status = "shutdown" // Good; a goodbye: silence is expected from now on.
+	StatusHealthy  Status = "healthy"  // Good; an empty heartbeat reports it.
+	StatusShutdown Status = "shutdown" // Good, unless the service must run; no heartbeat follows.
 )
 
 var statusOrder = [...]Status{
@@ -27,13 +28,13 @@ var statusOrder = [...]Status{
 	StatusUnknown, StatusBusy, StatusIdle, StatusHealthy, StatusShutdown,
 }
 
-// Statuses returns all statuses, most urgent first. The slice is the caller's.
+// Statuses returns all statuses, most urgent first. The caller may change the slice.
 func Statuses() []Status {
 	return append([]Status(nil), statusOrder[:]...)
 }
 
-// ParseStatus returns the status of that name, in any case of letters. The
-// error is a *ValidationError for the field "status".
+// ParseStatus returns the status named s and ignores the case of letters. The error
+// is a *ValidationError for the field "status".
 func ParseStatus(s string) (Status, error) {
 	st := Status(strings.ToLower(s))
 	if st.rank() < 0 {
@@ -63,11 +64,11 @@ func (s Status) Bad() bool {
 	return false
 }
 
-// Compare orders statuses, the more urgent first: it is negative when s is more
-// urgent than t, positive when less, and fits slices.SortFunc.
+// Compare returns a negative number when s is more urgent than t, a positive number
+// when it is less urgent, and 0 when both are equal. It fits slices.SortFunc.
 func (s Status) Compare(t Status) int { return s.rank() - t.rank() }
 
-// rank is the place in the order, 0 for the most urgent, -1 when not a status.
+// rank returns the position of s in statusOrder, or -1 when s is not a status.
 func (s Status) rank() int {
 	for i, st := range statusOrder {
 		if s == st {
