@@ -30,8 +30,8 @@ var (
 	// ErrInvalidQuery is returned when a value of a query is out of its range.
 	ErrInvalidQuery error = &sentinel{"invalid-query", "invalid query"}
 
-	// ErrInvalidOption is returned by every method of a Manager when an option of
-	// NewManager is out of its range.
+	// ErrInvalidOption is returned by Start and the other methods of a Manager when an
+	// option of NewManager is out of its range.
 	ErrInvalidOption error = &sentinel{"invalid-option", "invalid option"}
 
 	// ErrTooManyServices is returned when a registration would exceed
@@ -41,7 +41,7 @@ var (
 	// ErrUnhealthy is matched by the error of Manager.Unhealthy.
 	ErrUnhealthy error = &sentinel{"unhealthy", "unhealthy"}
 
-	// ErrStorage is returned when a read from the storage failed.
+	// ErrStorage is returned when the storage failed to read or write.
 	ErrStorage error = &sentinel{"storage", "storage failed"}
 
 	// ErrExists is returned by Storage.Commit when it inserts a row whose kind and id
@@ -65,8 +65,8 @@ var (
 	// ErrInvalidErrorReport is returned when a reported error breaks a limit.
 	ErrInvalidErrorReport error = &sentinel{"invalid-error-report", "invalid error report"}
 
-	// ErrNotifier is returned when a notifier cannot be added. The errors of Send and of
-	// failed deliveries also match it.
+	// ErrNotifier is returned when a notifier cannot be added, by Send when the notifier
+	// failed, and by Stop when notices are undelivered.
 	ErrNotifier error = &sentinel{"notifier", "notifier failed"}
 
 	// ErrNotifierNotFound is returned when the Manager has no notifier of that name.

@@ -9,15 +9,15 @@ import (
 	"github.com/laneswap/laneswap/internal/outbox"
 )
 
-// Threshold is how long something must last before people are told of it: a
-// number of heartbeats, or a time. The zero value is one heartbeat: at once.
-// Statuses and events are never delayed by one, only notices.
+// Threshold is how long a service must stay bad, or good, before notifiers receive a
+// notice of it: a number of heartbeats, or a time. The zero value means at once. A
+// threshold delays notices only, never statuses and events.
 type Threshold struct {
-	// Beats is how many heartbeats in a row must say so, 1 to 1000; the one that
-	// makes the transition is the first. Of a silent service each interval, or each
-	// window when it declared none, counts as one more.
+	// Beats is how many heartbeats in a row must confirm the change, 1 to 1000. The
+	// heartbeat that caused the transition is the first. While the service is silent,
+	// each interval counts as one more, or each window when it declared no interval.
 	Beats int
-	// For is how long it must be so: 10 ms to 24 hours. It excludes Beats.
+	// For is how long the service must stay so, 10 ms to 24 hours. It excludes Beats.
 	For time.Duration
 }
 
@@ -27,9 +27,9 @@ const (
 	MaxThresholdFor   = 24 * time.Hour
 )
 
-// ParseThreshold reads what String writes: a number of heartbeats such as "3", or
-// a Go duration such as "90s". An empty string is the zero value. The error is a
-// *ValidationError without field and sentinel, for the caller to complete.
+// ParseThreshold parses the format of String: a number of heartbeats such as "3", or a
+// Go duration such as "90s". An empty string is the zero value. The error is a
+// *ValidationError without Field and Err: the caller sets them.
 func ParseThreshold(s string) (Threshold, error) {
 	var t Threshold
 	switch n, err := strconv.Atoi(s); {
@@ -38,7 +38,7 @@ func ParseThreshold(s string) (Threshold, error) {
 	case err == nil:
 		t.Beats = n
 		if n == 0 {
-			t.Beats = -1 // was said, and means nothing
+			t.Beats = -1 // "0" is out of range, unlike the empty string
 		}
 	default:
 		if t.For, err = time.ParseDuration(s); err != nil || t.For == 0 {
@@ -51,8 +51,8 @@ func ParseThreshold(s string) (Threshold, error) {
 	return t, nil
 }
 
-// String returns the number of heartbeats, or the time as a Go duration; "" for
-// the zero value.
+// String returns the number of heartbeats, or the time as a Go duration, or "" for the
+// zero value.
 func (t Threshold) String() string {
 	switch {
 	case t.For != 0:
@@ -76,10 +76,10 @@ func (t Threshold) check(field string, kind error) error {
 	return nil
 }
 
-// immediate reports whether nothing is delayed.
+// immediate reports whether the threshold delays nothing.
 func (t Threshold) immediate() bool { return t.For == 0 && t.Beats <= 1 }
 
-// MarshalJSON writes a number for heartbeats, a string for a time, null for the
+// MarshalJSON writes a number for heartbeats, a string for a time, and null for the
 // zero value.
 func (t Threshold) MarshalJSON() ([]byte, error) {
 	switch {
@@ -91,8 +91,8 @@ func (t Threshold) MarshalJSON() ([]byte, error) {
 	return []byte("null"), nil
 }
 
-// UnmarshalJSON reads what MarshalJSON writes, and a number of heartbeats as a
-// string as well.
+// UnmarshalJSON reads the form of MarshalJSON. It also accepts a number of heartbeats
+// in a string.
 func (t *Threshold) UnmarshalJSON(data []byte) error {
 	s := string(data)
 	if s == "null" {
@@ -112,22 +112,23 @@ func (t *Threshold) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// maxDelay is how long a notice of a service without a deadline waits for
-// heartbeats: nobody knows whether they come. Others fall silent when they do not.
+// maxDelay is how long a notice of a service without a deadline waits for heartbeats.
+// Such a service never becomes stale, so without this bound a notice could wait for
+// ever.
 const maxDelay = int64(24 * time.Hour)
 
-// streak is whether a service is good or bad, and since when.
+// streak is a run of good statuses or of bad ones, and counts its heartbeats.
 type streak struct {
 	bad         bool
 	since       int64  // mono
-	beats       uint64 // heartbeats before it, and those that belong to no side
-	quiet       bool   // silence began it: that counts as its first heartbeat
-	missed      uint64 // heartbeats that silence counted for since, but for the silence that lasts
-	silentSince int64  // mono: when it fell silent last
-	had         uint64 // heartbeats of the side before it
+	beats       uint64 // heartbeats before it, and heartbeats that are neither good nor bad
+	quiet       bool   // silence began it and counts as its first heartbeat
+	missed      uint64 // heartbeats that ended silences count for
+	silentSince int64  // mono: when the latest silence began
+	had         uint64 // heartbeats of the streak before it
 }
 
-// silenceUnit is how long a silence of r lasts that counts as one more heartbeat. mu is held.
+// silenceUnit returns how much silence of r counts as one heartbeat. mu is held.
 func (r *record) silenceUnit() int64 {
 	if r.reg.Interval > 0 {
 		return int64(r.reg.Interval)
@@ -135,7 +136,8 @@ func (r *record) silenceUnit() int64 {
 	return r.cell.Window.Load()
 }
 
-// skipBeat notes a heartbeat that says neither good nor bad. mu is held.
+// skipBeat excludes a heartbeat that is neither good nor bad from the streak. mu is
+// held.
 func (r *record) skipBeat() {
 	r.turned.beats++
 	if r.awaited != 0 {
@@ -143,7 +145,7 @@ func (r *record) skipBeat() {
 	}
 }
 
-// turn notes that r is good or bad now, or still; ch is why. mu is held.
+// countTransition updates the streak of r after a transition. mu is held.
 func (r *record) countTransition(from, to Status, mono int64, ch change) {
 	if from == StatusStale {
 		r.turned.missed += uint64(max(0, mono-r.turned.silentSince) / r.silenceUnit())
@@ -154,24 +156,23 @@ func (r *record) countTransition(from, to Status, mono int64, ch change) {
 	bad := r.bad(to)
 	if bad == r.turned.bad || !bad && !r.good(to) {
 		if to == StatusStale {
-			r.turned.missed++ // that it fell silent counts as one
+			r.turned.missed++ // becoming stale counts as one
 		}
 		return
 	}
 	beats := r.cell.Beats.Load()
 	if ch.beat && beats > 0 {
-		beats-- // it belongs to what it begins
+		beats-- // the heartbeat belongs to the streak that it begins
 	}
 	r.turned = streak{bad: bad, since: mono, silentSince: mono, beats: beats, quiet: !ch.beat, had: r.turned.count(beats)}
 }
 
-// count is how many heartbeats there were on this side, when the service has had
-// as many as that.
+// count returns the heartbeats of the streak; beats is the total of the service.
 func (s streak) count(beats uint64) uint64 {
 	return beats - min(beats, s.beats) + s.fromSilences()
 }
 
-// fromSilences is how many of its heartbeats silence counted for.
+// fromSilences returns how many heartbeats of the streak are silences.
 func (s streak) fromSilences() uint64 {
 	if s.quiet {
 		return s.missed + 1
@@ -179,7 +180,7 @@ func (s streak) fromSilences() uint64 {
 	return s.missed
 }
 
-// holds returns what notices of r wait for while it is as it is; nil for nothing.
+// holds returns the condition that notices of r wait for in its present state, or nil.
 // mu is held.
 func (r *record) holds(now clock.Instant) *outbox.Delay {
 	s := &r.turned
@@ -215,8 +216,8 @@ func (r *record) holds(now clock.Instant) *outbox.Delay {
 	return h
 }
 
-// holds returns what a notice of ev would wait for, until the service is restored and
-// it is known how much of that is over.
+// holds returns the condition that a notice of ev waits for, or nil. It does not
+// subtract the time already waited: that is known once the service is restored.
 func (s *storedService) holds(ev *Event) *outbox.Delay {
 	switch {
 	case s == nil:

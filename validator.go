@@ -12,20 +12,20 @@ import (
 	"unicode/utf8"
 )
 
-// Limits bound what services may send and how many there may be. The zero value
-// of a field means its default.
+// Limits bound the number of services and the size of their input. A field that is
+// zero means its default.
 type Limits struct {
-	// Services is the greatest number of services; 100,000.
+	// Services is the maximum number of services, default 100,000.
 	Services int
-	// MetadataBytes is the greatest size of a service's metadata as JSON, after
-	// merging; 8 KiB, and 64 KiB at most.
+	// MetadataBytes is the maximum size of the merged metadata of a service as JSON,
+	// at most 64 KiB, default 8 KiB.
 	MetadataBytes int
-	// MetadataKeys is the greatest number of its keys; 64.
+	// MetadataKeys is the maximum number of top-level keys of that metadata, default 64.
 	MetadataKeys int
-	// MessageBytes is the greatest length of a message; 4 KiB, and 64 KiB at most.
+	// MessageBytes is the maximum length of a message, at most 64 KiB, default 4 KiB.
 	MessageBytes int
-	// Errors is how many reported errors of a service are stored; 1,000, the
-	// oldest go first. Without a storage at most 100 are kept.
+	// Errors is how many reported errors of a service are kept, default 1,000. The
+	// oldest are dropped first. Without a storage at most 100 are kept.
 	Errors int
 }
 
@@ -35,14 +35,15 @@ const (
 	maxNameRunes    = 128
 	maxTags         = 32
 	maxTagRunes     = 64
-	maxDepth        = 16 // of nested metadata
-	nestedCost      = 48 // bytes that an object or array in metadata costs besides its JSON
+	maxDepth        = 16 // levels of nested metadata
+	nestedCost      = 48 // bytes that a nested object or array costs besides its JSON
 	maxStatusEvents = 10
-	// maxLimitBytes bounds the limits of messages and metadata: a row of a storage
-	// holds both, as JSON, in at most 1 MiB.
+	// maxLimitBytes bounds the limits of messages and metadata, because one row of a
+	// storage holds both as JSON and has at most 1 MiB.
 	maxLimitBytes = 64 << 10
 )
 
+// fill sets the fields that are zero to their defaults, and checks the others.
 func (l *Limits) fill() error {
 	for _, f := range []struct {
 		name  string
@@ -68,7 +69,7 @@ func (l *Limits) fill() error {
 	return nil
 }
 
-// ValidateServiceID returns a *ValidationError when id is not one.
+// ValidateServiceID returns a *ValidationError when id breaks the rules of ServiceID.
 func ValidateServiceID(id ServiceID) error {
 	if id == "" {
 		return invalid(ErrInvalidServiceID, "service_id", "is empty")
@@ -100,8 +101,8 @@ func checkDuration(kind error, field string, d time.Duration) error {
 	return nil
 }
 
-// registration returns reg checked and cleaned. The window against the global
-// threshold is the judge's affair.
+// registration returns reg checked and cleaned. It does not compare the interval with
+// the Manager's stale threshold: the judge does.
 func (l Limits) registration(reg Registration, checkID func(ServiceID) error) (Registration, error) {
 	if reg.ID != "" {
 		if err := checkID(reg.ID); err != nil {
@@ -128,7 +129,7 @@ func (l Limits) registration(reg Registration, checkID func(ServiceID) error) (R
 			return reg, invalid(ErrInvalidRegistration, "stale_after", "is %v, it must be above the interval of %v", reg.StaleAfter, reg.Interval)
 		}
 		if reg.NoDeadline {
-			return reg, invalid(ErrInvalidRegistration, "stale_after", "is %v, but no_deadline is set too", reg.StaleAfter)
+			return reg, invalid(ErrInvalidRegistration, "stale_after", "is %v, but no_deadline is set too; set one of them", reg.StaleAfter)
 		}
 	}
 	if reg.ForgetAfter != 0 && reg.ForgetAfter != Never {
@@ -182,13 +183,13 @@ func (l Limits) heartbeat(hb Heartbeat) (Heartbeat, error) {
 	return hb, err
 }
 
-// metadata returns a clean deep copy: what JSON can hold, numbers as float64.
+// metadata returns a cleaned deep copy with JSON values only. Numbers become float64.
 func (l Limits) metadata(kind error, in map[string]any) (map[string]any, error) {
 	if len(in) == 0 {
 		return nil, nil
 	}
-	// A beat may remove as many keys as it sets, hence twice the limits before
-	// merging; the merged metadata is measured exactly.
+	// A heartbeat may remove as many keys as it sets, so the limits before merging are
+	// doubled. merge applies the exact limits.
 	if len(in) > 2*l.MetadataKeys {
 		return nil, invalid(kind, "metadata", "has %d keys, the limit is %d", len(in), l.MetadataKeys)
 	}
@@ -200,8 +201,8 @@ func (l Limits) metadata(kind error, in map[string]any) (map[string]any, error) 
 	return v.(map[string]any), nil
 }
 
-// merge returns old with change applied, or a *ValidationError when the result
-// exceeds the limits. Neither argument is changed.
+// merge returns old with change applied, or a *ValidationError when the result exceeds
+// the limits. It changes neither argument.
 func (l Limits) merge(kind error, old, change map[string]any) (map[string]any, error) {
 	if len(change) == 0 {
 		return old, nil
@@ -222,7 +223,7 @@ func (l Limits) merge(kind error, old, change map[string]any) (map[string]any, e
 	}
 	size, err := jsonSize(merged)
 	if err != nil {
-		return nil, invalid(kind, "metadata", "is not JSON: %v", err)
+		return nil, invalid(kind, "metadata", "cannot be encoded as JSON after merging: %v", err)
 	}
 	if size > l.MetadataBytes {
 		return nil, invalid(kind, "metadata", "is %d bytes of JSON after merging, the limit is %d", size, l.MetadataBytes)
@@ -230,16 +231,16 @@ func (l Limits) merge(kind error, old, change map[string]any) (map[string]any, e
 	return merged, nil
 }
 
-// jsonSize is how long v is as JSON, without the escapes that are for HTML.
+// jsonSize returns the length of v as JSON without HTML escapes.
 func jsonSize(v any) (int, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(v)
-	return buf.Len() - 1, err // it ends with a newline
+	return buf.Len() - 1, err // without the newline that Encode adds
 }
 
-// metadataBytes is about how many bytes of memory clean metadata takes.
+// metadataBytes estimates how many bytes of memory cleaned metadata uses.
 func metadataBytes(v any) int {
 	const value, container = 32, 64
 	switch v := v.(type) {
@@ -261,8 +262,8 @@ func metadataBytes(v any) int {
 	return value
 }
 
-// cleaner copies metadata while counting against a budget, so that neither a
-// huge nor a cyclic value does any harm.
+// cleaner copies metadata and counts its bytes against a budget, so that a huge or
+// cyclic value stops early.
 type cleaner struct {
 	kind          error
 	budget, limit int
@@ -345,8 +346,8 @@ func (c *cleaner) clean(field string, v any, depth int) (any, error) {
 	return c.clean(field, plain, depth)
 }
 
-// plain is any other type as encoding/json sees it. A MarshalJSON of the
-// caller's may panic.
+// plain converts v with encoding/json to maps, slices and basic values. It returns an
+// error when a MarshalJSON method of the caller panics.
 func (c *cleaner) plain(v any) (plain any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -366,13 +367,14 @@ func (c *cleaner) plain(v any) (plain any, err error) {
 	return plain, json.Unmarshal(data, &plain)
 }
 
-// Sanitize returns s fit for one line of text: without control characters (C0,
-// DEL, C1), invalid UTF-8, bidirectional controls and line or paragraph
-// separators, and zero-width characters; newlines and tabs become spaces. Names,
-// tags and metadata keys pass it once, where they enter; messages and metadata
-// values keep their newlines and tabs, and the joiners that emoji need.
+// Sanitize returns s as one safe line of text. It removes control characters (C0, DEL,
+// C1), invalid UTF-8, bidirectional controls, line and paragraph separators, and
+// zero-width characters. It replaces newlines and tabs with spaces. The Manager
+// sanitizes names, tags and metadata keys when it receives them. In messages and
+// metadata values it keeps newlines, tabs, and the zero-width joiners that emoji need.
 func Sanitize(s string) string { return sanitize(s, false) }
 
+// sanitize is Sanitize. With lines it keeps newlines, tabs and zero-width joiners.
 func sanitize(s string, lines bool) string {
 	clean := true
 	for i := range len(s) {
@@ -406,7 +408,7 @@ func sanitize(s string, lines bool) string {
 	}, strings.ToValidUTF8(s, ""))
 }
 
-// cutBytes returns at most n bytes of s, cut between runes.
+// cutBytes returns at most n bytes of s and never splits a rune.
 func cutBytes(s string, n int) string {
 	if len(s) <= n {
 		return s
@@ -417,7 +419,7 @@ func cutBytes(s string, n int) string {
 	return s[:n]
 }
 
-// changes reports whether merging change into old would make a difference.
+// changes reports whether merging change into old would change it.
 func changes(old, change map[string]any) bool {
 	for k, v := range change {
 		before, ok := old[k]
@@ -428,7 +430,7 @@ func changes(old, change map[string]any) bool {
 	return false
 }
 
-// cutRunes cuts s to at most n runes.
+// cutRunes returns at most n runes of s.
 func cutRunes(s string, n int) string {
 	for i := range s {
 		if n--; n < 0 {
