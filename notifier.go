@@ -12,41 +12,43 @@ import (
 	"github.com/laneswap/laneswap/internal/outbox"
 )
 
-// Notifier delivers notices to people. The Manager calls Notify from one
-// goroutine per notifier, never two at once, in the order of the events of each
-// service, and never on the path of a heartbeat: a notifier that blocks delays
-// nobody else. The context ends after 30 seconds and when Stop runs out of time.
+// Notifier delivers alerts to a receiver, such as Discord or a webhook. The Manager
+// calls Notify from one goroutine per notifier, one call at a time, in the order of the
+// events of each service. A notifier that blocks delays no heartbeat and no other
+// notifier. The context ends after 30 seconds, or when the context of Stop ends.
 //
-// Notify returns nil when the receiver has the message, and should say with
-// Notification.Receipt what the receiver calls it. Any error is tried again, at
-// growing intervals for 24 hours, and by then what waits may be told differently:
-// together with what happened since. RetryAfter says when to try again, Refused that
-// this message will never be taken, Permanent that no message will. An error must not hold a
-// secret, such as the URL of a webhook: it is logged and shown. Notify may keep the
-// notification, and must change nothing in it.
+// Notify returns nil once the receiver has accepted the message. It should pass the
+// receiver's id of the message to Notification.Receipt. After an error the Manager
+// retries for 24 hours, at growing intervals. A retry may carry different content,
+// because later events are added. Notify can wrap its error: RetryAfter sets when to
+// retry, Refused drops this message, and Permanent disables the notifier. An error must
+// not contain a secret, such as the URL of a webhook, because it is logged and shown.
+// Notify may keep the notification, but must not change it.
 //
-// A notifier with a method Name() string has that name in logs, in answers and in
-// the storage, where what is owed to it is found again after a restart.
+// A notifier with a method Name() string has that name in logs, answers and the
+// storage. Its pending notices are stored under the name, so that delivery continues
+// after a restart.
 //
-// Notices are made when a service turns bad, gets worse, better, recovers, is
-// removed while bad, or could not be heard; never for a first good heartbeat, nor
-// when a service itself reports unknown.
+// The Manager makes a notice when a service turns bad, gets worse or better, recovers,
+// is removed while bad, or becomes unknown because LaneSwap could not receive its
+// heartbeats. It makes none for a first good heartbeat, or when a service itself
+// reports unknown.
 type Notifier interface {
 	Notify(ctx context.Context, n Notification) error
 }
 
-// NotifierFunc makes a function a Notifier.
+// NotifierFunc is a function that implements Notifier.
 type NotifierFunc func(ctx context.Context, n Notification) error
 
 // Notify calls f.
 func (f NotifierFunc) Notify(ctx context.Context, n Notification) error { return f(ctx, n) }
 
-// notifyTimeout bounds one call of Notify.
+// notifyTimeout bounds one call of Notify. It is 30 seconds.
 const notifyTimeout = outbox.NotifyTimeout
 
 // Send calls Notify once, as the Manager does: with a context that ends after 30
-// seconds, and with a panic turned into an error. It returns what the receiver
-// calls the message, "" when the notifier does not know. Errors match ErrNotifier.
+// seconds, and it returns a panic as an error. messageID is the receiver's id of the
+// message, or "" when the notifier gave no receipt. Errors match ErrNotifier.
 func Send(ctx context.Context, n Notifier, note Notification) (messageID string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, notifyTimeout)
 	defer cancel()
@@ -57,8 +59,8 @@ func Send(ctx context.Context, n Notifier, note Notification) (messageID string,
 	}()
 	note.receipt = &receipt{}
 	if err := n.Notify(ctx, note); err != nil {
-		// What it means is found out here, where a panic does no harm: an error may be a
-		// nil pointer.
+		// Send inspects the error here, where it recovers from a panic: the error may be
+		// a nil pointer.
 		f := failureOf(err)
 		f.err = fmt.Errorf("%w: %w", ErrNotifier, err)
 		return "", &f
@@ -66,15 +68,14 @@ func Send(ctx context.Context, n Notifier, note Notification) (messageID string,
 	return note.receipt.take(), nil
 }
 
-// panicked is what a notifier panicked with, for the log.
+// panicked is the panic of a notifier, for the log.
 type panicked struct {
 	value any
 	stack []byte
 }
 
-// String is what can be said of the value: what somebody wrote for the purpose, and
-// what the runtime says. Of other errors it is the type, for one of net/http holds the
-// URL of a webhook.
+// String returns the value if it is a string or a runtime error. For other values it
+// returns the type, because an error of net/http contains the URL of a webhook.
 func (p *panicked) String() string {
 	switch v := p.value.(type) {
 	case string:
@@ -85,39 +86,38 @@ func (p *panicked) String() string {
 	return fmt.Sprintf("%T", p.value)
 }
 
-// Permanent says that the receiver will take nothing any more, such as a webhook
-// that was deleted. The Manager asks this notifier no more until it is started
-// again or TestNotifier gets through; what is owed waits, for 24 hours at most. A
-// nil error stays nil.
+// Permanent marks err as a failure of the receiver that retries cannot mend, such as a
+// deleted webhook. The Manager disables the notifier until the next start, or until
+// TestNotifier succeeds. Pending notices wait for up to 24 hours. Permanent(nil) is nil.
 func Permanent(err error) error { return verdict(err, failure{kind: failPermanent}) }
 
-// Refused says that this message will never be taken, whoever tries it again:
-// it is given up, and the next one follows. A nil error stays nil.
+// Refused marks err as a failure of this one message. The Manager drops the message and
+// goes on with the next one. Refused(nil) is nil.
 func Refused(err error) error { return verdict(err, failure{kind: failRefused}) }
 
-// RetryAfter says that the receiver asked to be left alone for d: the Manager
-// asks this notifier nothing until then. Such a failure is not counted as one. A
-// negative d counts as zero; of one above 6 hours no more is waited, for what is owed
-// is given up after 24. Who asks for less than a second again and again is left alone
-// for longer each time, a minute at most. A nil error stays nil.
+// RetryAfter marks err as a request of the receiver to wait for d. The Manager does not
+// call this notifier for that time, and does not count the attempt as a failure. A
+// negative d counts as zero. d is capped at 6 hours, because pending notices expire
+// after 24. Repeated delays below a second back off up to a minute. RetryAfter(nil, d)
+// is nil.
 func RetryAfter(err error, d time.Duration) error {
 	return verdict(err, failure{kind: failLater, after: min(max(d, 0), outbox.MaxRetryAfter)})
 }
 
-// IsPermanent reports whether err, or one that it wraps, was made by Permanent.
+// IsPermanent reports whether Permanent made err or an error that it wraps.
 func IsPermanent(err error) bool { return failureOf(err).kind == failPermanent }
 
-// IsRefused reports whether err, or one that it wraps, was made by Refused.
+// IsRefused reports whether Refused made err or an error that it wraps.
 func IsRefused(err error) bool { return failureOf(err).kind == failRefused }
 
-// RetryDelay returns the time of RetryAfter, and whether err, or one that it
-// wraps, was made by it.
+// RetryDelay returns the delay of RetryAfter. ok reports whether RetryAfter made err or
+// an error that it wraps.
 func RetryDelay(err error) (d time.Duration, ok bool) {
 	f := failureOf(err)
 	return f.after, f.kind == failLater
 }
 
-// failKind is what a failure means for what comes next.
+// failKind says how the Manager reacts to a failure.
 type failKind uint8
 
 const (
@@ -127,13 +127,13 @@ const (
 	failPermanent
 )
 
-// failure is an error with what it means.
+// failure is an error of a notifier with the reaction that it asks for.
 type failure struct {
 	kind  failKind
 	after time.Duration
 	err   error
-	// panicked is set by Send: the error of a notifier is not looked into anywhere
-	// else, for that may panic too.
+	// panicked is set by Send. Only Send inspects the error of a notifier, because the
+	// inspection may panic too.
 	panicked *panicked
 }
 
@@ -148,7 +148,7 @@ func verdict(err error, f failure) error {
 	return &f
 }
 
-// failureOf is what err means; the outermost of several.
+// failureOf returns the outermost failure in err.
 func failureOf(err error) failure {
 	var f *failure
 	if errors.As(err, &f) {
@@ -157,84 +157,83 @@ func failureOf(err error) failure {
 	return failure{err: err}
 }
 
-// NoticeKind says what a notification tells.
+// NoticeKind is the kind of a notification.
 type NoticeKind string
 
 // The kinds of notifications.
 const (
-	// NoticeEvent tells what happened to one service.
+	// NoticeEvent reports events of one service.
 	NoticeEvent NoticeKind = "event"
-	// NoticeDigest tells of several services at once.
+	// NoticeDigest groups the notices of several services.
 	NoticeDigest NoticeKind = "digest"
-	// NoticeMassSilence tells that many services fell silent within a minute: it may
-	// be LaneSwap or its network. Finding says what LaneSwap found out about itself.
+	// NoticeMassSilence reports that many services fell silent within a minute. The
+	// cause may be LaneSwap or its network. Finding holds the results of its self checks.
 	NoticeMassSilence NoticeKind = "mass_silence"
-	// NoticeFlapping tells that a service changes so often that not every change is
-	// told by itself.
+	// NoticeFlapping summarizes the changes of a flapping service.
 	NoticeFlapping NoticeKind = "flapping"
-	// NoticeReminder tells that a service is still bad.
+	// NoticeReminder repeats that a service is still bad.
 	NoticeReminder NoticeKind = "reminder"
-	// NoticeTest tells nothing: somebody wants to see whether messages arrive.
+	// NoticeTest reports no event. TestNotifier sends it to test the delivery.
 	NoticeTest NoticeKind = "test"
 )
 
-// Notification is what a notifier is given: one message. It holds text from
-// services, cleaned of control characters; what else a receiver gives a meaning,
-// such as markdown or mentions, is for the notifier to escape, and to cut to what
-// the receiver takes.
+// Notification is one message to a notifier. Its texts come from services and contain
+// no control characters. The notifier escapes everything else that its receiver
+// interprets, such as markdown or mentions, and cuts texts to the limits of the
+// receiver.
 type Notification struct {
-	// ID names the message: the same each time it is tried with the same content,
-	// also after a restart. A receiver can tell by it, or by the ids of the events
-	// and of their incidents, what it has seen already.
+	// ID identifies the message. It is the same for each attempt with the same content,
+	// also after a restart. A receiver can detect repeated messages by it, or by the ids
+	// of the events and of their incidents.
 	ID   string
 	Kind NoticeKind
-	// Event is that of the first item.
+	// Event is the event of the first item.
 	Event Event
-	// Items are what it tells, one per service, in the order in which they came to
-	// be told: one item, except of digests and of mass silence. Never empty.
+	// Items are the contents, one per service, oldest notice first. Only digests and
+	// mass silence have more than one. Items is never empty.
 	Items []Item
-	// Title is one short line: "billing is down", "14 services fell silent".
+	// Title is one short line, such as "billing is down" or "14 services fell silent".
 	Title string
-	// Text is the whole notice as plain text, for receivers that have no better use
-	// of the rest. Digests have a line per service, of which at most 50 are in Text.
+	// Text is the whole message as plain text. Digests have a line per service, at most
+	// 50 lines.
 	Text string
-	// Finding is what LaneSwap found out about itself, for mass silence.
+	// Finding holds the results of the self checks for mass silence, otherwise "".
 	Finding string
-	// Attempt counts how often this was tried, this time included.
+	// Attempt is the number of this attempt, starting with 1.
 	Attempt int
 
 	receipt *receipt
 }
 
-// Item is what a notification tells of one service.
+// Item is the part of a notification that is about one service.
 type Item struct {
-	// Event is the latest.
+	// Event is the latest event.
 	Event Event
-	// Earlier are the events before it which were not told before, oldest first:
-	// that the service went down, say, when it is back already.
+	// Earlier are the undelivered events before it, oldest first. For example, Event is
+	// the recovery and Earlier holds the start of the incident.
 	Earlier []Event
-	// Flapping says how many transitions there were in the last 30 minutes when
-	// they are too many; else 0. No more than 10 are counted: 10 are 10 or more.
+	// Flapping is the number of transitions in the last 30 minutes if the service is
+	// flapping, and 0 otherwise. The count stops at 10, which means 10 or more.
 	Flapping int
-	// Reminder says for how long the service has been bad, when that is all that
-	// there is to tell; else 0.
+	// Reminder is how long the service has been bad if the item is a reminder, and 0
+	// otherwise.
 	Reminder time.Duration
-	// Text is the item in one line of plain text.
+	// Text is the item as one line of plain text.
 	Text string
 }
 
-// Receipt says what the receiver calls the message, such as the id of a Discord
-// message. It is kept with the notice and shown by Explain. Calls after Notify has
-// returned are ignored; the zero Notification ignores all.
+// Receipt stores the receiver's id of the message, such as the id of a Discord message.
+// Explain shows it. Notify calls Receipt before it returns: later calls have no effect,
+// and neither do calls on a zero Notification.
 func (n Notification) Receipt(messageID string) {
 	if n.receipt != nil {
 		n.receipt.give(messageID)
 	}
 }
 
-// receipt takes the id of a message once.
+// receipt holds the id of a message until Send reads it.
 type receipt struct {
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	id    string
 	taken bool
 }
@@ -254,7 +253,7 @@ func (r *receipt) take() string {
 	return r.id
 }
 
-// notable reports whether people are to be told of ev.
+// notable reports whether ev makes a notice.
 func notable(ev *Event) bool {
 	return ev.Kind != EventUp && ev.Kind != EventUnknown
 }
