@@ -19,23 +19,23 @@ const (
 	maxStackBytes = 32 << 10
 )
 
-// ErrorReport is an error that a service reports. It changes no status: that is
-// what heartbeats do.
+// ErrorReport is an error that a service reports. It does not change the status of the
+// service; heartbeats do.
 type ErrorReport struct {
-	// Type is the kind of error, for example "TimeoutError" or "*fs.PathError": at
-	// most 128 runes. One of Type and Message is required.
+	// Type is the kind of error, for example "TimeoutError" or "*fs.PathError", at
+	// most 128 runes. Type or Message is required.
 	Type string `json:"type,omitempty"`
-	// Message is for people, at most Limits.MessageBytes long.
+	// Message is free text for display, at most Limits.MessageBytes long.
 	Message string `json:"message,omitempty"`
-	// Stack is where it happened, at most 32 KiB.
+	// Stack is the stack trace of the error, at most 32 KiB.
 	Stack string `json:"stack,omitempty"`
-	// Metadata is bounded as that of a service.
+	// Metadata has the same limits as the metadata of a service.
 	Metadata map[string]any `json:"metadata,omitempty"`
 }
 
-// ErrorRecord is an error as it is kept.
+// ErrorRecord is a reported error that the Manager keeps.
 type ErrorRecord struct {
-	// ID is deterministic: the service and a number that grows.
+	// ID is deterministic: the service and an ascending number.
 	ID       string         `json:"id"`
 	Service  ServiceID      `json:"service_id"`
 	At       time.Time      `json:"timestamp"`
@@ -43,24 +43,24 @@ type ErrorRecord struct {
 	Message  string         `json:"message"`
 	Stack    string         `json:"stack,omitempty"`
 	Metadata map[string]any `json:"metadata,omitempty"`
-	// NotDurable is set in the answer of ReportError when the storage has not taken
+	// NotDurable is set in the answer of ReportError when the storage has not accepted
 	// the error yet.
 	NotDurable bool `json:"-"`
 }
 
-// ErrorQuery selects reported errors. The zero value selects all that are kept.
+// ErrorQuery selects reported errors. The zero value selects every error that is kept.
 type ErrorQuery struct {
-	// Before continues a listing behind the error of that id: with the older ones.
+	// Before selects errors older than the one with this id, to continue a listing.
 	Before string
-	// Limit is the greatest number of errors; zero means all.
+	// Limit is the maximum number of errors. Zero means all.
 	Limit int
 }
 
-// ReportError keeps an error that a service reports, the latest 1,000 of each
-// (Limits.Errors). With a storage it waits, for 5 seconds at most, until that has
-// taken it. The error is a *ValidationError that matches ErrInvalidErrorReport, or
-// matches ErrServiceNotFound, or ErrDegraded when too much waits for the storage;
-// then nothing was changed.
+// ReportError keeps an error that a service reports. The Manager keeps the latest
+// Limits.Errors of each service. With a storage ReportError waits for up to 5 seconds
+// until the storage has accepted the error. It returns a *ValidationError that matches
+// ErrInvalidErrorReport, or an error that matches ErrServiceNotFound, or ErrDegraded
+// when the backlog is full. It has then kept nothing.
 func (m *Manager) ReportError(ctx context.Context, id ServiceID, rep ErrorReport) (ErrorRecord, error) {
 	rec, ticket, err := m.reportError(ctx, id, rep)
 	if err != nil {
@@ -129,9 +129,9 @@ func (l Limits) errorReport(rep ErrorReport) (ErrorReport, error) {
 	return rep, err
 }
 
-// Errors yields the errors that a service has reported, newest first. An error is
-// yielded last: ErrServiceNotFound, ErrInvalidQuery, or ErrStorage when they
-// cannot be read.
+// Errors yields the errors that a service has reported, newest first. When it fails, it
+// yields an error last: ErrServiceNotFound, ErrInvalidQuery, or ErrStorage when the
+// storage cannot be read.
 func (m *Manager) Errors(ctx context.Context, id ServiceID, q ErrorQuery) iter.Seq2[ErrorRecord, error] {
 	return func(yield func(ErrorRecord, error) bool) {
 		n := 0
@@ -165,7 +165,8 @@ func (m *Manager) reportedErrors(ctx context.Context, id ServiceID, q ErrorQuery
 		recs := m.store.reported.All(r.log)
 		newest := errorRank{r.generation, r.errorCount, true}
 		r.mu.Unlock()
-		// The backlog first: what is stored meanwhile is then found twice, not missed.
+		// The backlog is read before the storage. A row that is written in between is
+		// then found twice and not missed.
 		for _, data := range m.store.journal.Pending(string(KindError), string(id)) {
 			recs = append(recs, data.(*storedError).ErrorRecord)
 		}
@@ -177,7 +178,7 @@ func (m *Manager) reportedErrors(ctx context.Context, id ServiceID, q ErrorQuery
 		next := func(rec ErrorRecord) bool {
 			rank := errorNumber(rec.ID)
 			if !newest.atLeast(rank) {
-				return true // reported since: it would come after older ones
+				return true // reported after the call began, so it would come out of order
 			}
 			return q.Before != "" && rank.atLeast(errorNumber(q.Before)) || yield(rec, nil)
 		}
@@ -198,7 +199,7 @@ func (m *Manager) reportedErrors(ctx context.Context, id ServiceID, q ErrorQuery
 				continue
 			}
 			if rank := errorNumber(rec.ID); rank.ok && rank.born != newest.born {
-				continue // of one that was removed: not all of it is deleted yet
+				continue // of a removed service whose rows are not all deleted yet
 			}
 			if !waiting[rec.ID] && !next(rec.ErrorRecord) {
 				return
@@ -220,7 +221,7 @@ func (m *Manager) readErrors(ctx context.Context, id ServiceID, q ErrorQuery) (*
 	return m.find(id)
 }
 
-// errorRank is the order of errors of one service, taken from their ids.
+// errorRank orders the errors of one service. errorNumber parses it from the id.
 type errorRank struct {
 	born   int64
 	number uint64

@@ -90,10 +90,10 @@ func (m *Manager) SpeechBytes() int { return m.recentBeats.Size() }
 
 // JumpSeen makes the next observation find an absence.
 func (m *Manager) JumpSeen(d time.Duration) {
-	seen := m.judge.absences.Observed()
+	seen := m.absences.Observed()
 	seen.Mono -= int64(d)
 	seen.Wall -= int64(d)
-	m.judge.absences.SetSeen(seen)
+	m.absences.SetSeen(seen)
 }
 
 // HalfBeat is Beat, cut in two where the scheduler may cut it.

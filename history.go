@@ -10,94 +10,95 @@ import (
 	"github.com/laneswap/laneswap/internal/clock"
 )
 
-// SpanState says on which side a span counts.
+// SpanState says whether a span counts as up, down or unknown.
 type SpanState string
 
 // The states of spans.
 const (
-	// SpanUp is a run of good statuses.
+	// SpanUp is a span of good statuses.
 	SpanUp SpanState = "up"
-	// SpanDown is a run of one bad status.
+	// SpanDown is a span of one bad status.
 	SpanDown SpanState = "down"
-	// SpanUnknown is a run of unknown: neither up nor down.
+	// SpanUnknown is a span of unknown: neither up nor down.
 	SpanUnknown SpanState = "unknown"
 )
 
-// Span is a run of one kind of status: all good ones are one run, every other
-// status is one of its own.
+// Span is a stretch of time in which a service kept one kind of status. Consecutive
+// good statuses form one span. Every other status forms a span of its own.
 type Span struct {
 	State SpanState
-	// Status is the latest one of the run.
+	// Status is the latest status of the span.
 	Status Status
 	From   time.Time
-	// To is zero while the run lasts.
+	// To is zero while the span lasts.
 	To time.Time
-	// Beats counts the heartbeats of the run. While it lasts, and after a crash,
-	// it may lack those of the last hour.
+	// Beats counts the heartbeats of the span. While the span lasts, and after a crash,
+	// the heartbeats of the last hour may be missing from the count.
 	Beats uint64
-	// LongestGap is the longest silence that a heartbeat of the run ended.
+	// LongestGap is the longest silence that a heartbeat of the span ended.
 	LongestGap time.Duration
-	// Message is the last one of the run.
+	// Message is the last message of the span.
 	Message string
-	// Incident is the id of the incident that the run belongs to, or "".
+	// Incident is the id of the incident that the span belongs to, or "".
 	Incident string
 }
 
-// PastIncident is an incident as history tells it.
+// PastIncident is an incident in a History.
 type PastIncident struct {
 	ID        string
 	StartedAt time.Time
-	// EndedAt is zero when it had not ended by the end of the period.
+	// EndedAt is zero when the incident is still open at the end of the period.
 	EndedAt time.Time
-	// Duration is from its start to its end, or to the end of the period.
+	// Duration is the time from the start of the incident to its end, or to the end of
+	// the period.
 	Duration time.Duration
-	// Worst is the worst status that it had in the period.
+	// Worst is the most urgent status of the incident in the period.
 	Worst Status
-	// Cause says, for people, what opened it.
+	// Cause describes for display what opened the incident.
 	Cause string
 }
 
-// Absence is a time in which LaneSwap itself could not hear, and in which
-// heartbeats may have been lost.
+// Absence is a time in which LaneSwap itself could not receive heartbeats, such as a
+// restart. Heartbeats may have been lost in it.
 type Absence struct{ From, To time.Time }
 
 // HistoryQuery selects a period of the history of a service.
 type HistoryQuery struct {
-	// From is the beginning of the period; zero means 24 hours before To.
+	// From is the start of the period. Zero means 24 hours before To.
 	From time.Time
-	// To is the end of the period; zero, and whatever is not over yet, means now.
+	// To is the end of the period. Zero, or a time in the future, means now.
 	To time.Time
-	// Limit is the greatest number of spans, of incidents, of absences and of
-	// events that are listed, 1 to 10,000; zero means 1,000.
+	// Limit is the maximum length of each list of History, 1 to 10,000. Zero means
+	// 1,000.
 	Limit int
 }
 
-// History is how a service fared in a period. Up, Down, Unknown and Absent add up
-// to the period: to the millisecond, up to the last second before a crash of
-// LaneSwap.
+// History holds the spans, incidents, absences and events of a service in a period. Up,
+// Down, Unknown and Absent add up to the period, to the millisecond. After a crash of
+// LaneSwap they may be wrong by the last second before it.
 type History struct {
 	Service  ServiceID
 	From, To time.Time
-	// KnownFrom is from when on something is kept of the service; it is after From
-	// when the period begins before that, and To when nothing is known.
+	// KnownFrom is the start of the first known span in the period, or To when none is
+	// known.
 	KnownFrom time.Time
-	// Up and Down are how long its status was good and bad, as far as LaneSwap
-	// could hear.
+	// Up and Down are how long the status was good and bad, without absences.
 	Up, Down time.Duration
-	// Unknown is how long it was neither, and what of the period is not known.
+	// Unknown is how long the status was unknown, including the parts of the period
+	// without a known span.
 	Unknown time.Duration
-	// Absent is how long LaneSwap could not hear, as far as something is known of
-	// the service before and after.
+	// Absent is how long LaneSwap could not receive heartbeats during known spans.
 	Absent time.Duration
-	// IncidentCount is how many incidents touch the period; Recovered is how many
-	// of them ended in it.
+	// IncidentCount is the number of incidents that overlap the period. Recovered is
+	// the number of incidents that ended in it.
 	IncidentCount, Recovered int
-	// MeanTimeToRecovery is the mean duration of those that ended in the period;
-	// zero when there were none.
+	// MeanTimeToRecovery is the mean duration of the incidents that ended in the
+	// period, and zero when none did.
 	MeanTimeToRecovery time.Duration
 
-	// The lists are in the order of time. Where they would be longer than the
-	// limit they hold the newest, and Truncated is set; the figures above cover all.
+	// The lists are in ascending order of time. A list that exceeds the limit holds its
+	// newest entries, and Truncated is set. The figures above always cover the whole
+	// period.
 	Spans     []Span
 	Incidents []PastIncident
 	Absences  []Absence
@@ -105,23 +106,23 @@ type History struct {
 	Truncated bool
 }
 
-// Uptime is Up in percent of Up and Down. ok is false when there was neither.
+// Uptime returns Up as a percentage of Up + Down. ok is false when both are zero.
 func (h History) Uptime() (percent float64, ok bool) {
-	heard := h.Up + h.Down
-	if heard <= 0 {
+	total := h.Up + h.Down
+	if total <= 0 {
 		return 0, false
 	}
-	return 100 * float64(h.Up) / float64(heard), true
+	return 100 * float64(h.Up) / float64(total), true
 }
 
 const (
-	historyPeriod   = 24 * time.Hour // when a query does not say from when
-	historyLimit    = 1000           // of each list
-	maxHistoryLimit = 10_000         // of each list, when asked for more
+	historyPeriod   = 24 * time.Hour // when HistoryQuery.From is zero
+	historyLimit    = 1000           // of each list, when HistoryQuery.Limit is zero
+	maxHistoryLimit = 10_000         // the greatest HistoryQuery.Limit
 )
 
-// History tells how a service fared in a period: its spans, incidents, events,
-// and how long it was up and down. The error matches ErrServiceNotFound,
+// History returns how long a service was up and down in a period, with its spans,
+// incidents, absences and events. The error matches ErrServiceNotFound,
 // ErrInvalidQuery, or ErrStorage when the storage cannot be read.
 func (m *Manager) History(ctx context.Context, id ServiceID, q HistoryQuery) (History, error) {
 	h, err := m.history(ctx, id, q)
@@ -148,7 +149,7 @@ func (m *Manager) history(ctx context.Context, id ServiceID, q HistoryQuery) (Hi
 	}
 	m.judgeNow(r, now)
 	if m.stage.Load() == stageStopped {
-		now = m.absences.Observed() // nobody has listened since
+		now = m.absences.Observed() // a stopped Manager receives no heartbeats
 	}
 	end := max(m.absences.Wall(now.Mono)/int64(time.Millisecond), r.statusSince)
 	present := r.currentSpan(end)
@@ -160,8 +161,8 @@ func (m *Manager) history(ctx context.Context, id ServiceID, q HistoryQuery) (Hi
 		return History{}, err
 	}
 	t.begin(id, present)
-	// The backlog is read first: what is stored meanwhile is then found twice, and not
-	// missed.
+	// The backlog is read before the storage. A row that is written in between is then
+	// found twice and not missed.
 	spans, gone := kept, wallsOf(m.absences)
 	for _, data := range m.store.journal.Pending(string(kindSpan), string(id)) {
 		spans = append(spans, data.(*storedSpan).span())
@@ -177,7 +178,7 @@ func (m *Manager) history(ctx context.Context, id ServiceID, q HistoryQuery) (Hi
 	return h, m.historyEvents(ctx, id, t, &h)
 }
 
-// period checks the query. Times are wall ms.
+// period checks the query and fills in defaults. Times are wall ms.
 func (q HistoryQuery) period(now int64) (from, to int64, limit int, err error) {
 	to, limit = now, q.Limit
 	if !q.To.IsZero() {
@@ -200,8 +201,8 @@ func (q HistoryQuery) period(now int64) (from, to int64, limit int, err error) {
 	return from, to, limit, nil
 }
 
-// readHistory counts the spans and absences of a period that the storage holds, together
-// with those that are known already; known is in order.
+// readHistory adds the stored spans and absences of the period to t, merged with those
+// that are known already. known is in ascending order.
 func (s *store) readHistory(ctx context.Context, id ServiceID, t *historyBuilder, known []span, gone []storedAbsence) error {
 	var bad unreadable
 	defer func() { bad.log(s.log, id) }()
@@ -219,9 +220,10 @@ func (s *store) readHistory(ctx context.Context, id ServiceID, t *historyBuilder
 		gone = append(gone, a)
 	}
 	t.addAbsences(gone)
-	// A span is stored under the time of its end, and there are no two at once: those
-	// that end after the beginning, up to the first that begins after the end.
-	next := 0 // of the known ones
+	// A row of a span has the time of its end, and spans do not overlap. So the query
+	// starts with the rows after t.from, and the loop stops behind the first span that
+	// begins after t.to.
+	next := 0 // index into known
 	for row, err := range s.rows(ctx, RowQuery{Kind: kindSpan, Service: string(id), From: clock.WallTime(t.from)}) {
 		if err != nil {
 			return storageFailed(ctx, err)
@@ -235,7 +237,7 @@ func (s *store) readHistory(ctx context.Context, id ServiceID, t *historyBuilder
 			t.add(known[next])
 		}
 		_, twice := slices.BinarySearchFunc(known, s, span.compare)
-		// A removal that was not stored as a whole ended the run that goes on.
+		// After a removal that was stored in part, a row may exist for the present span.
 		if !twice && s.compare(t.present) != 0 {
 			t.add(s)
 		}
@@ -249,7 +251,7 @@ func (s *store) readHistory(ctx context.Context, id ServiceID, t *historyBuilder
 	return nil
 }
 
-// historyEvents adds the events of the period.
+// historyEvents sets h.Events to the events of the period, from memory and storage.
 func (m *Manager) historyEvents(ctx context.Context, id ServiceID, t *historyBuilder, h *History) error {
 	found := map[string]Event{}
 	from, to := clock.WallTime(t.from), clock.WallTime(t.to+1)
@@ -287,7 +289,7 @@ func (m *Manager) historyEvents(ctx context.Context, id ServiceID, t *historyBui
 				add(ev.Event)
 			}
 		}
-		h.Truncated = h.Truncated || n > t.limit // also where one of them is left out
+		h.Truncated = h.Truncated || n > t.limit // also when one of them could not be decoded
 	}
 	for _, ev := range found {
 		h.Events = append(h.Events, ev)
@@ -297,8 +299,8 @@ func (m *Manager) historyEvents(ctx context.Context, id ServiceID, t *historyBui
 	return nil
 }
 
-// storageFailed is the error of a reading that failed: that of its context, if
-// that has ended.
+// storageFailed wraps the error of a failed read. It returns the error of ctx if ctx
+// has ended.
 func storageFailed(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -306,7 +308,7 @@ func storageFailed(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", ErrStorage, err)
 }
 
-// wallsOf returns absences as they are stored.
+// wallsOf converts absences to their stored form.
 func wallsOf(a *clock.Absences) []storedAbsence {
 	const ms = int64(time.Millisecond)
 	var out []storedAbsence

@@ -8,49 +8,50 @@ import (
 	"github.com/laneswap/laneswap/internal/clock"
 )
 
-// historyBuilder counts how a service fared in a period, run by run: there may be millions
-// of them, and it keeps no more than are listed. It is pure; times are wall ms.
+// historyBuilder computes a History from the spans of a period, added one by one. A
+// period may have millions of spans: the builder keeps only those that it will list. It
+// has no clock and no lock. Times are wall ms.
 type historyBuilder struct {
 	from, to int64
 	limit    int
-	present  span // the run that lasts
+	present  span // the span that lasts
 	absences []storedAbsence
 
 	h              History
-	end            int64 // until when it is counted
+	end            int64 // spans are counted up to this time
 	up, down, lost int64
-	spans          int   // how many touch the period
-	last           span  // the latest of them
-	next           *span // the one behind them, if that begins when the period ends
+	spans          int   // spans that overlap the period
+	last           span  // the latest of these spans
+	next           *span // the following span, if it begins when the period ends
 	incident       *PastIncident
-	began          int64         // of that incident
-	recovery       time.Duration // of all that have ended
+	began          int64         // start of incident
+	recovery       time.Duration // total duration of ended incidents
 }
 
-// begin begins a tally of a service. The absences are laid in before the first run
-// is taken.
+// begin resets the builder for a service. The caller adds all absences before the first
+// span.
 func (t *historyBuilder) begin(id ServiceID, present span) {
 	t.present, t.end = present, t.from
 	t.h = History{Service: id, From: time.UnixMilli(t.from).UTC(), To: clock.WallTime(t.to), KnownFrom: clock.WallTime(t.to)}
 }
 
-// compare orders runs as they followed each other.
+// compare orders spans of a service by time.
 func (s span) compare(other span) int {
 	return cmp.Or(cmp.Compare(s.born, other.born), cmp.Compare(s.number, other.number))
 }
 
-// inOrder sorts runs, and drops those that are there twice.
+// inOrder sorts spans and drops duplicates.
 func inOrder(spans []span) []span {
 	slices.SortStableFunc(spans, span.compare)
 	return slices.CompactFunc(spans, func(a, b span) bool { return a.compare(b) == 0 })
 }
 
-// add counts the next run, if it touches the period.
+// add counts the next span if it overlaps the period. Spans come in ascending order.
 func (t *historyBuilder) add(s span) {
 	switch {
 	case s.to < t.from, s.to == t.from && s.from < s.to:
 		return // before the period
-	case s.from < t.to, s.from == t.to && s.from == t.present.to: // or it began this very millisecond
+	case s.from < t.to, s.from == t.to && s.from == t.present.to: // or the present span began in this millisecond
 	case s.from == t.to && t.next == nil:
 		next := s
 		t.next = &next
@@ -58,7 +59,7 @@ func (t *historyBuilder) add(s span) {
 	default:
 		return
 	}
-	// No moment counts twice, whatever a row says of its times.
+	// No moment counts twice, even if the times of stored rows overlap.
 	from := min(max(s.from, t.end), t.to)
 	to := max(from, min(s.to, t.to))
 	t.end = to
@@ -83,8 +84,8 @@ func (t *historyBuilder) add(s span) {
 	t.spans++
 }
 
-// addAbsences takes the absences in, in any order and some of them twice. Only those
-// count in which a heartbeat may have been lost.
+// addAbsences merges absences, in any order and with duplicates. It ignores absences in
+// which no heartbeat can have been lost.
 func (t *historyBuilder) addAbsences(gone []storedAbsence) {
 	gone = slices.DeleteFunc(slices.Clone(gone), func(a storedAbsence) bool {
 		return !a.Lost || a.From >= t.to || a.Back <= t.from || a.Back <= a.From
@@ -99,7 +100,7 @@ func (t *historyBuilder) addAbsences(gone []storedAbsence) {
 	}
 }
 
-// absent is how much of a time was absence.
+// absent returns how much of the time between from and to LaneSwap was absent.
 func (t *historyBuilder) absent(from, to int64) (ms int64) {
 	i, _ := slices.BinarySearchFunc(t.absences, from, func(a storedAbsence, from int64) int { return cmp.Compare(a.Back, from) })
 	for ; i < len(t.absences) && t.absences[i].From < to; i++ {
@@ -108,7 +109,7 @@ func (t *historyBuilder) absent(from, to int64) (ms int64) {
 	return ms
 }
 
-// build is what was counted, when all has been taken.
+// build returns the History once all spans are added.
 func (t *historyBuilder) build() History {
 	h := &t.h
 	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
@@ -118,8 +119,8 @@ func (t *historyBuilder) build() History {
 		h.Absences = append(h.Absences, Absence{From: clock.WallTime(a.From), To: clock.WallTime(a.Back)})
 	}
 	if t.spans > 0 && t.incident != nil {
-		// One that ends before the period does, with nothing behind it, ended with
-		// the service.
+		// An incident that no span follows, and that ended within the period, ended
+		// because the service was removed.
 		lasts := t.last.compare(t.present) == 0
 		over := !lasts && t.last.to <= t.to && t.next == nil ||
 			t.next != nil && (t.next.incident == nil || t.next.incident.id != t.incident.ID)
@@ -133,7 +134,7 @@ func (t *historyBuilder) build() History {
 	return *h
 }
 
-// follow finds the incidents in the runs: one is over when a run follows that does
+// follow finds incidents in the spans. An incident ends before the first span that does
 // not belong to it.
 func (t *historyBuilder) follow(s span) {
 	if t.incident != nil && (s.incident == nil || s.incident.id != t.incident.ID) {
@@ -151,7 +152,7 @@ func (t *historyBuilder) follow(s span) {
 	}
 }
 
-// closeIncident lists the incident; ended says that it is over.
+// closeIncident lists the incident up to the time at. ended says whether it ended there.
 func (t *historyBuilder) closeIncident(at int64, ended bool) {
 	i := t.incident
 	i.Duration = time.Duration(at-t.began) * time.Millisecond
@@ -165,7 +166,7 @@ func (t *historyBuilder) closeIncident(at int64, ended bool) {
 	t.incident = nil
 }
 
-// keep adds to a list of which the newest entries are wanted.
+// keep appends v to list, and drops the oldest entries when the list has twice the limit.
 func keep[T any](list []T, v T, limit int, truncated *bool) []T {
 	if len(list) >= 2*limit {
 		list = append(list[:0], latest(list, limit, truncated)...)
@@ -173,7 +174,8 @@ func keep[T any](list []T, v T, limit int, truncated *bool) []T {
 	return append(list, v)
 }
 
-// latest cuts a list to its newest entries, and says so.
+// latest returns the newest entries of list, at most limit. It sets truncated when it
+// drops others.
 func latest[T any](list []T, limit int, truncated *bool) []T {
 	if len(list) <= limit {
 		return list
