@@ -8,19 +8,20 @@ import (
 	"time"
 )
 
-// Handle is a service of this process: the fast way to beat. Its methods may be
-// called concurrently.
+// Handle sends heartbeats of one service inside the process of the Manager. It is faster
+// than Manager.Beat. Its methods may be called concurrently. Manager.Handle makes it; the
+// zero value is not usable.
 //
-// A handle whose service was forgotten (Registration.ForgetAfter) registers it
-// again on its next beat. After Remove it is dead: beats do nothing, and Err
-// says so.
+// When the Manager has forgotten the service (Registration.ForgetAfter), the next
+// heartbeat registers it again. After Remove or Stop the handle is dead: Beat does
+// nothing, Report returns an error, and Err returns the reason.
 type Handle struct {
 	m *Manager
 	r atomic.Pointer[record]
 }
 
-// Handle returns a handle for a registered service; ErrServiceNotFound when
-// there is none.
+// Handle returns a handle for a registered service. It returns ErrServiceNotFound when
+// no service has the id, and ErrStopped after Stop.
 func (m *Manager) Handle(id ServiceID) (*Handle, error) {
 	if err := m.writable(context.Background()); err != nil {
 		return nil, failed("handle", id, err)
@@ -37,8 +38,8 @@ func (m *Manager) Handle(id ServiceID) (*Handle, error) {
 // ID returns the id of the service.
 func (h *Handle) ID() ServiceID { return h.r.Load().id }
 
-// Beat says that all is well. It takes no lock and allocates nothing, unless
-// the service was not well before or an interceptor wants to see the beat.
+// Beat sends an empty heartbeat: the service is healthy. It takes no lock and allocates
+// nothing, unless the status changes or the Manager has an interceptor.
 func (h *Handle) Beat() {
 	r := h.r.Load()
 	if h.m.interceptors != nil {
@@ -53,7 +54,7 @@ func (h *Handle) Beat() {
 	}
 }
 
-// Report says more than Beat. The error is that of Manager.Beat.
+// Report sends hb. It returns the errors of Manager.Beat.
 func (h *Handle) Report(hb Heartbeat) error {
 	r := h.r.Load()
 	err := h.m.writable(context.Background())
@@ -66,8 +67,8 @@ func (h *Handle) Report(hb Heartbeat) error {
 	return failed("report", r.id, err)
 }
 
-// Err returns why the handle is dead: ErrServiceNotFound after Remove,
-// ErrStopped after Stop. It is nil while beats count.
+// Err returns ErrServiceNotFound after Remove, ErrStopped after Stop, and nil while
+// the handle works.
 func (h *Handle) Err() error {
 	r := h.r.Load()
 	if h.m.stage.Load() == stageStopped {
@@ -79,8 +80,9 @@ func (h *Handle) Err() error {
 	return nil
 }
 
-// revive registers the service again if it was forgotten and repeats the
-// heartbeat; else it returns err. Who registered it meanwhile is not overruled.
+// revive repeats the heartbeat on the successor of r, and registers the service again if
+// it was forgotten. Otherwise it returns err. It keeps a registration that was made in
+// the meantime.
 func (h *Handle) revive(r *record, hb Heartbeat, err error) error {
 	last, gone := r.latest()
 	switch gone {
@@ -99,7 +101,7 @@ func (h *Handle) revive(r *record, hb Heartbeat, err error) error {
 	return err
 }
 
-// latest follows the heirs of a forgotten record to the last of them.
+// latest follows the successors of a forgotten record to the last one.
 func (r *record) latest() (last *record, gone removal) {
 	for {
 		r.mu.Lock()
@@ -113,44 +115,45 @@ func (r *record) latest() (last *record, gone removal) {
 }
 
 const (
-	goodbyeTimeout = 2 * time.Second  // for the last words
-	restingPulse   = 20 * time.Second // between beats of a service without interval and deadline
+	finalTimeout = 2 * time.Second  // for a final heartbeat, after the context has ended
+	idleInterval = 20 * time.Second // between heartbeats of a service without interval and deadline
 )
 
-// Beater is what Pulse, Wrap and Watchdog need. *Manager and the client have it.
+// Beater is the interface that Pulse, Wrap and Watchdog use. *Manager and
+// *client.Client implement it.
 type Beater interface {
 	Register(ctx context.Context, reg Registration) (ServiceStatus, error)
 	Beat(ctx context.Context, id ServiceID, hb Heartbeat) error
 	Service(ctx context.Context, id ServiceID) (ServiceStatus, error)
 }
 
-// Pulse registers a service and beats for it until ctx ends; then it says
-// goodbye with StatusShutdown and returns nil. It beats every reg.Interval, or
-// three times in a window when there is none. It says only that the process
-// runs: a Watchdog says that its work goes on.
+// Pulse registers a service and sends heartbeats until ctx ends. It then reports
+// StatusShutdown and returns nil. It sends one every reg.Interval, three in each window
+// when Interval is zero, and one every 20 s when the service has no window either. Pulse
+// proves only that the process runs. A Watchdog also proves that its work makes progress.
 //
-// An error to register is returned, and so is ErrStopped. A heartbeat that fails
-// is followed by the next one; when the service is no longer known it is
-// registered again under its id.
+// Pulse returns the error of the registration, and ErrStopped. After any other error it
+// goes on with the next heartbeat. When the Manager does not know the service any more,
+// Pulse registers it again under its id.
 func Pulse(ctx context.Context, b Beater, reg Registration) error {
 	return pulse(ctx, b, reg, 1, func() bool { return true })
 }
 
-// pulse beats as often as the registration says, whenever alive says so; it asks
-// that many times an interval.
-func pulse(ctx context.Context, b Beater, reg Registration, asks int64, alive func() bool) error {
+// pulse calls alive checks times per interval. It sends a heartbeat when one is due and
+// alive returns true.
+func pulse(ctx context.Context, b Beater, reg Registration, checks int64, alive func() bool) error {
 	st, err := b.Register(ctx, reg)
 	if err != nil {
 		return err
 	}
 	reg.ID = st.ID
 	every := pulseInterval(st)
-	ticker := time.NewTicker(max(every/time.Duration(asks), time.Millisecond))
+	ticker := time.NewTicker(max(every/time.Duration(checks), time.Millisecond))
 	defer ticker.Stop()
 	var next time.Time
 	for {
 		if now := time.Now(); !now.Before(next) && alive() {
-			next = now.Add(every * 9 / 10) // a ticker may be a little early
+			next = now.Add(every * 9 / 10) // a tick may come a little early
 			err := b.Beat(ctx, reg.ID, Heartbeat{})
 			if errors.Is(err, ErrServiceNotFound) {
 				if _, err = b.Register(ctx, reg); err == nil {
@@ -164,9 +167,9 @@ func pulse(ctx context.Context, b Beater, reg Registration, asks int64, alive fu
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbyeTimeout)
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalTimeout)
 			defer cancel()
-			_ = b.Beat(last, reg.ID, Heartbeat{Status: StatusShutdown}) // who cannot hear it will call us stale
+			_ = b.Beat(last, reg.ID, Heartbeat{Status: StatusShutdown}) // if it fails, the service becomes stale
 			return nil
 		}
 	}
@@ -179,43 +182,43 @@ func pulseInterval(st ServiceStatus) time.Duration {
 	case st.Window > 0:
 		return max(st.Window/3, MinDuration/3)
 	}
-	return restingPulse
+	return idleInterval
 }
 
-// Watchdog beats for a service as long as the program's own loop says that it
-// goes on. A loop that hangs stops saying so, and the service goes stale, which
-// a Pulse beside the loop would hide.
+// Watchdog sends heartbeats while a loop of the program calls Tick. When the loop hangs,
+// the heartbeats stop and the service becomes stale. A Pulse beside the loop would hide
+// that. Its methods may be called concurrently, but only one Run at a time.
 type Watchdog struct {
 	b      Beater
 	reg    Registration
 	ticked atomic.Bool
 }
 
-// NewWatchdog makes a Watchdog; Run starts it.
+// NewWatchdog makes a Watchdog. Run starts it.
 func NewWatchdog(b Beater, reg Registration) *Watchdog {
 	return &Watchdog{b: b, reg: reg}
 }
 
-// Tick says that the loop goes on. It costs one atomic store.
+// Tick reports that the loop makes progress. It costs one atomic store.
 func (w *Watchdog) Tick() { w.ticked.Store(true) }
 
-// Run is Pulse, but a beat waits for a Tick since the beat before; it looks for
-// one ten times an interval. The first beat waits for the first Tick.
+// Run behaves like Pulse, but sends a heartbeat only if Tick was called since the last
+// one. It checks ten times per interval. The first heartbeat waits for the first Tick.
 func (w *Watchdog) Run(ctx context.Context) error {
 	return pulse(ctx, w.b, w.reg, 10, func() bool { return w.ticked.Swap(false) })
 }
 
-// WrapOption changes what Wrap reports.
+// WrapOption configures Wrap.
 type WrapOption func(*wrapper)
 
-// WithSuccessStatus sets what is reported when the function returned nil;
-// StatusHealthy unless set.
+// WithSuccessStatus sets the status that Wrap reports when the function returns nil,
+// default StatusHealthy.
 func WithSuccessStatus(s Status) WrapOption {
 	return func(w *wrapper) { w.success = s }
 }
 
-// WithBeatError sets a function that is told of heartbeats that failed; they
-// never change what the wrapped function returns.
+// WithBeatError sets a function that receives the errors of failed heartbeats. They
+// never change the result of the wrapped function. By default they are dropped.
 func WithBeatError(f func(error)) WrapOption {
 	return func(w *wrapper) {
 		if f != nil {
@@ -232,17 +235,16 @@ type wrapper struct {
 	onError func(error)
 }
 
-// Wrap puts a function under a heartbeat. The returned function reports
-// StatusBusy, runs fn, and reports success, or StatusError with the message
-// when fn returns an error or panics; the metadata "execution_time" is how long
-// it took, in seconds. Where the last report was bad the start repeats it: a
-// failing job does not look recovered each time that it starts. An fn that ends
-// because its context was cancelled has not failed; unless the last report was
-// bad it leaves the service idle.
+// Wrap returns a function that runs fn and reports its start and its outcome. At the
+// start it reports StatusBusy. After a bad status it repeats that status instead, so that
+// a failing job does not look recovered each time it starts. At the end it reports the
+// success status, or StatusError with a message when fn returned an error or panicked.
+// The metadata "execution_time" is the duration in seconds. When fn ends because its
+// context was cancelled, it has not failed: Wrap then reports StatusIdle, unless the
+// status before was bad.
 //
-// The service must be registered. No beat is sent while fn runs: give a service
-// whose function takes longer than its window a longer one. The error and the
-// panic of fn pass through.
+// The service must be registered. Wrap sends no heartbeat while fn runs, so the window
+// of the service must be longer than a run. The error and the panic of fn pass through.
 func Wrap(b Beater, id ServiceID, fn func(context.Context) error, opts ...WrapOption) func(context.Context) error {
 	w := &wrapper{b: b, id: id, fn: fn, success: StatusHealthy, onError: func(error) {}}
 	for _, opt := range opts {
@@ -279,10 +281,10 @@ func (w *wrapper) run(ctx context.Context) (err error) {
 	return err
 }
 
-// begin reports the start, and returns whether the last report was bad.
+// begin reports the start. It returns whether the reported status before it was bad.
 func (w *wrapper) begin(ctx context.Context) (wasBad bool) {
 	hb := Heartbeat{Status: StatusBusy}
-	bounded, cancel := context.WithTimeout(ctx, goodbyeTimeout) // a monitor that hangs must not hold up the work
+	bounded, cancel := context.WithTimeout(ctx, finalTimeout) // a monitor that hangs must not delay the work
 	defer cancel()
 	st, err := w.b.Service(bounded, w.id)
 	if err != nil {
@@ -294,10 +296,10 @@ func (w *wrapper) begin(ctx context.Context) (wasBad bool) {
 	return hb.Status.Bad()
 }
 
-// send reports; the end of ctx must not swallow the outcome. What was refused,
-// for a message too long, say, is sent again with the status alone.
+// send sends a heartbeat even after ctx has ended, so that the outcome is not lost. When
+// the heartbeat is refused, for example for its long message, it sends the status alone.
 func (w *wrapper) send(ctx context.Context, hb Heartbeat) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbyeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalTimeout)
 	defer cancel()
 	hb.Message = cutBytes(hb.Message, 4<<10)
 	err := w.b.Beat(ctx, w.id, hb)

@@ -8,13 +8,12 @@ import (
 	"time"
 )
 
-// The JSON of these types is what travels over the network: durations are
-// seconds as numbers, times RFC 3339 in UTC, and what is absent is null.
+// The HTTP API and the adapters use this JSON. Durations are numbers of seconds, times
+// are RFC 3339 in UTC, and absent values are null.
 
-// Seconds returns the duration of that many seconds, as durations are written
-// over the network. The error, a *ValidationError without field and sentinel, for
-// the caller to complete, says why s is
-// none: not a number, negative, or longer than MaxDuration.
+// Seconds converts a number of seconds, the JSON form of durations. It returns an error
+// when s is not finite, negative, or above MaxDuration: a *ValidationError without Field
+// and Err, which the caller sets.
 func Seconds(s float64) (time.Duration, error) {
 	switch {
 	case math.IsNaN(s) || math.IsInf(s, 0):
@@ -42,7 +41,7 @@ type wireRegistration struct {
 	RecoverAfter *Threshold `json:"recover_after,omitempty"`
 }
 
-// MarshalJSON writes the registration as the server takes it.
+// MarshalJSON writes the registration as a request of the HTTP API.
 func (r Registration) MarshalJSON() ([]byte, error) {
 	w := wireRegistration{
 		ID: r.ID, Name: r.Name, Interval: r.Interval.Seconds(), StaleAfter: r.StaleAfter.Seconds(),
@@ -59,7 +58,7 @@ func (r Registration) MarshalJSON() ([]byte, error) {
 	return json.Marshal(w)
 }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON reads the form of MarshalJSON.
 func (r *Registration) UnmarshalJSON(data []byte) error {
 	var w wireRegistration
 	if err := json.Unmarshal(data, &w); err != nil {
@@ -76,11 +75,11 @@ func (r *Registration) UnmarshalJSON(data []byte) error {
 		r.ForgetAfter = durationOf(&after)
 	case string:
 		if after != "never" {
-			return fmt.Errorf("laneswap: registration: forget_after is %q, not a number of seconds or never", cutBytes(after, 40))
+			return fmt.Errorf("laneswap: registration: forget_after is %q, it must be a number of seconds or \"never\"", cutBytes(after, 40))
 		}
 		r.ForgetAfter = Never
 	default:
-		return errors.New("laneswap: registration: forget_after is neither a number of seconds nor never")
+		return errors.New("laneswap: registration: forget_after must be a number of seconds or \"never\"")
 	}
 	return nil
 }
@@ -116,7 +115,7 @@ type wireIncident struct {
 	Cause       string     `json:"cause"`
 }
 
-// MarshalJSON writes the status as the server answers it.
+// MarshalJSON writes the status as an answer of the HTTP API.
 func (s ServiceStatus) MarshalJSON() ([]byte, error) {
 	w := wireStatus{
 		ID: s.ID, Name: s.Name, Status: s.Status, Metadata: s.Metadata,
@@ -146,7 +145,7 @@ func (s ServiceStatus) MarshalJSON() ([]byte, error) {
 	return json.Marshal(w)
 }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON reads the form of MarshalJSON.
 func (s *ServiceStatus) UnmarshalJSON(data []byte) error {
 	var w wireStatus
 	if err := json.Unmarshal(data, &w); err != nil {
@@ -190,7 +189,7 @@ type wireEvent struct {
 	Duration    *float64   `json:"duration"`
 }
 
-// MarshalJSON writes the event as the server answers it.
+// MarshalJSON writes the event as an answer of the HTTP API.
 func (e Event) MarshalJSON() ([]byte, error) {
 	w := wireEvent{
 		ID: e.ID, Sequence: e.Sequence, Kind: e.Kind, Service: e.Service, Name: e.Name, Tags: e.Tags, From: e.From, To: e.To,
@@ -204,7 +203,7 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	return json.Marshal(w)
 }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON reads the form of MarshalJSON.
 func (e *Event) UnmarshalJSON(data []byte) error {
 	var w wireEvent
 	if err := json.Unmarshal(data, &w); err != nil {
@@ -285,8 +284,8 @@ type wireNotification struct {
 	Items   []Item     `json:"items"`
 }
 
-// MarshalJSON writes the notification as receivers of the adapters webhook and
-// command get it. The event of the first item is in that item only.
+// MarshalJSON writes the notification in the form that the adapters webhook and command
+// send. Event is not a field of its own: it is in the first item.
 func (n Notification) MarshalJSON() ([]byte, error) {
 	w := wireNotification{
 		ID: n.ID, Kind: n.Kind, Title: n.Title, Text: n.Text, Finding: stringPtr(n.Finding), Attempt: n.Attempt, Items: n.Items,
@@ -297,8 +296,7 @@ func (n Notification) MarshalJSON() ([]byte, error) {
 	return json.Marshal(w)
 }
 
-// UnmarshalJSON reads what MarshalJSON writes. The Receipt of what it reads goes
-// nowhere.
+// UnmarshalJSON reads the form of MarshalJSON. Receipt has no effect on the result.
 func (n *Notification) UnmarshalJSON(data []byte) error {
 	var w wireNotification
 	if err := json.Unmarshal(data, &w); err != nil {
@@ -323,7 +321,7 @@ type wireItem struct {
 	Text     string   `json:"text"`
 }
 
-// MarshalJSON writes the item as it is in a notification.
+// MarshalJSON writes the item as a part of a notification.
 func (i Item) MarshalJSON() ([]byte, error) {
 	w := wireItem{Event: i.Event, Earlier: i.Earlier, Flapping: i.Flapping, Reminder: secondsPtr(i.Reminder), Text: i.Text}
 	if w.Earlier == nil {
@@ -332,7 +330,7 @@ func (i Item) MarshalJSON() ([]byte, error) {
 	return json.Marshal(w)
 }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON reads the form of MarshalJSON.
 func (i *Item) UnmarshalJSON(data []byte) error {
 	var w wireItem
 	if err := json.Unmarshal(data, &w); err != nil {

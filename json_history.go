@@ -27,9 +27,9 @@ type wireHistory struct {
 	Truncated          bool           `json:"truncated"`
 }
 
-// MarshalJSON writes the history as the server answers it: with durations in
-// seconds, the uptime in percent (null when there was neither up nor down), and
-// "complete", which says that something is known of the whole period.
+// MarshalJSON writes the history as an answer of the HTTP API. It adds "uptime", a
+// percentage or null as Uptime returns it, and "complete", which reports whether
+// KnownFrom is not after From.
 func (h History) MarshalJSON() ([]byte, error) {
 	w := wireHistory{
 		Service: h.Service, From: h.From, To: h.To, KnownFrom: h.KnownFrom, Complete: !h.KnownFrom.After(h.From),
@@ -44,7 +44,7 @@ func (h History) MarshalJSON() ([]byte, error) {
 	return json.Marshal(w)
 }
 
-// listed makes an empty list of none, so that it is [] on the wire.
+// listed returns an empty slice for nil, so that its JSON is [] and not null.
 func listed[T any](s []T) []T {
 	if s == nil {
 		return []T{}
@@ -52,7 +52,7 @@ func listed[T any](s []T) []T {
 	return s
 }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON reads the form of MarshalJSON.
 func (h *History) UnmarshalJSON(data []byte) error {
 	var w wireHistory
 	if err := json.Unmarshal(data, &w); err != nil {
@@ -78,7 +78,7 @@ type wireSpan struct {
 	Incident   *string    `json:"incident"`
 }
 
-// MarshalJSON writes the span as the server answers it.
+// MarshalJSON writes the span as an answer of the HTTP API.
 func (s Span) MarshalJSON() ([]byte, error) {
 	return json.Marshal(wireSpan{
 		State: s.State, Status: s.Status, From: s.From, To: timePtr(s.To), Beats: s.Beats,
@@ -86,7 +86,7 @@ func (s Span) MarshalJSON() ([]byte, error) {
 	})
 }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON reads the form of MarshalJSON.
 func (s *Span) UnmarshalJSON(data []byte) error {
 	var w wireSpan
 	if err := json.Unmarshal(data, &w); err != nil {
@@ -108,14 +108,14 @@ type wirePastIncident struct {
 	Cause     string     `json:"cause"`
 }
 
-// MarshalJSON writes the incident as the server answers it.
+// MarshalJSON writes the incident as an answer of the HTTP API.
 func (i PastIncident) MarshalJSON() ([]byte, error) {
 	return json.Marshal(wirePastIncident{
 		ID: i.ID, StartedAt: i.StartedAt, EndedAt: timePtr(i.EndedAt), Duration: i.Duration.Seconds(), Worst: i.Worst, Cause: i.Cause,
 	})
 }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON reads the form of MarshalJSON.
 func (i *PastIncident) UnmarshalJSON(data []byte) error {
 	var w wirePastIncident
 	if err := json.Unmarshal(data, &w); err != nil {
@@ -132,10 +132,10 @@ type wireAbsence struct {
 	To   time.Time `json:"to"`
 }
 
-// MarshalJSON writes the absence as the server answers it.
+// MarshalJSON writes the absence as an answer of the HTTP API.
 func (a Absence) MarshalJSON() ([]byte, error) { return json.Marshal(wireAbsence(a)) }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON reads the form of MarshalJSON.
 func (a *Absence) UnmarshalJSON(data []byte) error {
 	var w wireAbsence
 	if err := json.Unmarshal(data, &w); err != nil {

@@ -7,24 +7,24 @@ import (
 	"github.com/laneswap/laneswap/internal/clock"
 )
 
-// Bounds of the heartbeats that are kept because they carry news.
+// Bounds of the heartbeats in recentBeats.
 const (
 	recentBeatsCount = 100       // per service
 	recentBeatsBytes = 16 << 10  // per service
-	recentBeatsTotal = 256 << 20 // per Manager; the oldest go first
+	recentBeatsTotal = 256 << 20 // per Manager; the oldest are dropped first
 	recentBeatBytes  = 200       // what a record costs besides its text
 )
 
-// Bounds of the spans and of the reported errors that are kept in memory where
-// there is no storage.
+// Bounds of the spans and the reported errors that a Manager without a storage keeps in
+// memory.
 const (
 	historyCount = 100      // per service, of each
 	historyBytes = 64 << 10 // per service, of each
 	historyTotal = 64 << 20 // per Manager, of each
-	recordBytes  = 300      // what a record costs besides its text, about
+	recordBytes  = 300      // estimated size of a record without its text
 )
 
-// recentBeats keeps the latest heartbeats that carried news, of all services.
+// recentBeats keeps the latest heartbeats of all services that were not empty.
 type recentBeats struct {
 	bounded.Lists[HeartbeatRecord]
 }
@@ -36,15 +36,15 @@ func newRecentBeats() *recentBeats {
 	return &recentBeats{bounded.Lists[HeartbeatRecord]{Values: recentBeatsCount, Bytes: recentBeatsBytes, Total: recentBeatsTotal}}
 }
 
-// record keeps a heartbeat received at the wall ms. One that equals the latest is
-// counted with it.
+// record keeps a heartbeat received at wall time ms. A heartbeat that equals the latest
+// one only increases its count.
 func (b *recentBeats) record(list *beatList, hb Heartbeat, ms int64) {
 	b.add(list, HeartbeatRecord{
 		Status: hb.Status, Message: hb.Message, Metadata: hb.Metadata, At: clock.WallTime(ms), Last: clock.WallTime(ms), Count: 1,
 	})
 }
 
-// add keeps a record, which may stem from an earlier run.
+// add keeps a record. It may come from an earlier run.
 func (b *recentBeats) add(list *beatList, rec HeartbeatRecord) {
 	size := recentBeatBytes + len(rec.Message)
 	if rec.Metadata != nil {
@@ -69,7 +69,7 @@ func (b *recentBeats) copies(list *beatList) []HeartbeatRecord {
 	return out
 }
 
-// newHistoryLists makes the lists of what history needs where there is no storage.
+// newHistoryLists makes bounded lists of spans or reported errors.
 func newHistoryLists[T any]() *bounded.Lists[T] {
 	return &bounded.Lists[T]{Values: historyCount, Bytes: historyBytes, Total: historyTotal}
 }

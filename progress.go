@@ -1,12 +1,12 @@
 package laneswap
 
-// TaskID is the id of a long task.
+// TaskID identifies a task: a long piece of work that reports its progress.
 type TaskID string
 
-// TaskStatus is where a long task stands.
+// TaskStatus is the state of a task.
 type TaskStatus string
 
-// The task statuses. Completed, failed, canceled and timeout are final.
+// The task statuses. A task that is completed, failed, canceled or timeout has ended.
 const (
 	TaskPending   TaskStatus = "pending"
 	TaskRunning   TaskStatus = "running"

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Service returns how a service stands now, with its latest 10 events. It
-// returns ErrServiceNotFound when there is none.
+// Service returns the state of a service now, with its latest 10 events. It returns
+// ErrServiceNotFound when no service has the id.
 func (m *Manager) Service(ctx context.Context, id ServiceID) (ServiceStatus, error) {
 	if err := m.readable(ctx); err != nil {
 		return ServiceStatus{}, failed("service", id, err)
@@ -30,7 +30,7 @@ func (m *Manager) Service(ctx context.Context, id ServiceID) (ServiceStatus, err
 	return st, nil
 }
 
-// view judges and copies a record; false when it is no longer the service's.
+// view judges and copies a record. It returns false when the service was removed.
 func (m *Manager) view(r *record, events int) (ServiceStatus, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -41,13 +41,14 @@ func (m *Manager) view(r *record, events int) (ServiceStatus, bool) {
 	m.judgeNow(r, now)
 	st := r.snapshot(m.judge, now, events)
 	if m.stage.Load() == stageStopped {
-		st.Late, st.Deadline = false, time.Time{} // nobody listens any more
+		st.Late, st.Deadline = false, time.Time{} // a stopped Manager judges no deadline
 	}
 	return st, true
 }
 
-// Services yields the services selected, ordered by id, each as it stands when
-// it is yielded. No lock is held while the body runs. An error is yielded last.
+// Services yields the services that q selects, ordered by id, each in its state when it
+// is yielded. It holds no lock while the loop body runs. When it fails, it yields an error
+// last.
 func (m *Manager) Services(ctx context.Context, q ServiceQuery) iter.Seq2[ServiceStatus, error] {
 	return func(yield func(ServiceStatus, error) bool) {
 		err := m.readable(ctx)
@@ -108,13 +109,14 @@ func (q ServiceQuery) selects(st ServiceStatus) bool {
 		(q.Tag == "" || slices.Contains(st.Tags, q.Tag))
 }
 
-// Summary counts the services.
+// Summary counts the services by effective status.
 func (m *Manager) Summary(ctx context.Context) (Summary, error) {
 	if err := m.readable(ctx); err != nil {
 		return Summary{}, failed("summary", "", err)
 	}
 	m.catchUp(m.now())
-	// The sequence first: what happens in between is watched as well as counted.
+	// The sequence is read before the counts. An event in between is then both counted
+	// and watched, and not missed.
 	sum := Summary{Counts: map[Status]int{}}
 	sum.Sequence, sum.Journal = m.ring.latest()
 	m.judge.mu.Lock()
@@ -129,8 +131,8 @@ func (m *Manager) Summary(ctx context.Context) (Summary, error) {
 	return sum, nil
 }
 
-// Heartbeats yields the heartbeats of a service that said something, oldest
-// first: at most 100 and 16 KiB are kept. An error is yielded last.
+// Heartbeats yields the latest heartbeats of a service that were not empty, oldest first:
+// at most 100, and at most 16 KiB. When it fails, it yields an error last.
 func (m *Manager) Heartbeats(ctx context.Context, id ServiceID) iter.Seq2[HeartbeatRecord, error] {
 	return func(yield func(HeartbeatRecord, error) bool) {
 		err := m.readable(ctx)
@@ -143,9 +145,9 @@ func (m *Manager) Heartbeats(ctx context.Context, id ServiceID) iter.Seq2[Heartb
 			return
 		}
 		r.mu.Lock()
-		spoke := r.recent
+		recent := r.recent
 		r.mu.Unlock()
-		for _, rec := range m.recentBeats.copies(spoke) {
+		for _, rec := range m.recentBeats.copies(recent) {
 			if !yield(rec, nil) {
 				return
 			}
@@ -153,10 +155,10 @@ func (m *Manager) Heartbeats(ctx context.Context, id ServiceID) iter.Seq2[Heartb
 	}
 }
 
-// Unhealthy returns an error that matches ErrUnhealthy and names the services of
-// ids, or of all when none is given, that are error, critical or stale; nil when
-// there are none. An id that is not registered counts as unhealthy. At most 20
-// are named. It is what a health check of the embedding program answers.
+// Unhealthy returns an error that matches ErrUnhealthy if one of the services is error,
+// critical or stale, or is not registered. It returns nil otherwise. It checks all
+// services when ids is empty. The error names at most 20 services. Unhealthy suits the
+// health check of the embedding program.
 func (m *Manager) Unhealthy(ctx context.Context, ids ...ServiceID) error {
 	if err := m.readable(ctx); err != nil {
 		return failed("unhealthy", "", err)

@@ -7,45 +7,44 @@ import (
 	"sync"
 )
 
-// WatchQuery says which events to watch.
+// WatchQuery selects the events of a watch. The zero value selects all.
 type WatchQuery struct {
-	// After is the sequence number behind which to begin; zero begins with the
-	// oldest event kept. Summary.Sequence begins with what is yet to come.
+	// After selects events with a greater sequence number. Zero starts with the oldest
+	// event kept. With Summary.Sequence the watch starts with the next event.
 	After uint64
-	// Service selects the events of one service.
+	// Service selects the events of one service. "" selects the events of all.
 	Service ServiceID
 }
 
-// Watcher is a running watch: a replay of what is kept, then what comes, without
-// a gap. It costs nothing while nobody reads, but a reader that falls further
-// behind than the events kept gets ErrSlowConsumer.
+// Watcher is a running watch. It yields the events that are kept and then each new one,
+// without a gap. It never delays the Manager: a reader that falls behind the events kept
+// receives ErrSlowConsumer.
 type Watcher struct {
 	events iter.Seq2[Event, error]
 	close  func()
 	once   sync.Once
 }
 
-// NewWatcher makes a Watcher of its two parts, for those who provide Watch from
-// somewhere else than a Manager. close is called once.
+// NewWatcher makes a Watcher that yields events, for implementations of Watch such as the
+// client's. The first call of Close calls close.
 func NewWatcher(events iter.Seq2[Event, error], close func()) *Watcher {
 	return &Watcher{events: events, close: close}
 }
 
-// Events yields the events, and waits for more. It ends without an error after
-// Close, and with one, yielded last, when the context of the watch ends, when
-// the reader was too slow (ErrSlowConsumer), or when the Manager stops and all
-// events before that were yielded (ErrStopped). Called again it goes on where
-// it was left. One goroutine at a time may read.
+// Events yields the events and waits for more. After Close it ends without an error.
+// Otherwise it yields an error last: the cause of the ended context, ErrSlowConsumer, or
+// ErrStopped after all events of a stopped Manager. A second call continues after the
+// last event read. Only one goroutine at a time may read.
 func (w *Watcher) Events() iter.Seq2[Event, error] { return w.events }
 
-// Close ends the watch, also from another goroutine and more than once.
+// Close ends the watch. It returns nil. It may be called concurrently and repeatedly.
 func (w *Watcher) Close() error {
 	w.once.Do(w.close)
 	return nil
 }
 
-// Watch begins a watch. It returns ErrGone when events behind After are no
-// longer kept. The watch ends with ctx; close it when done.
+// Watch starts a watch. It returns ErrGone when events behind After are no longer kept.
+// The watch ends when ctx ends. The caller closes it when done.
 func (m *Manager) Watch(ctx context.Context, q WatchQuery) (*Watcher, error) {
 	if err := m.readable(ctx); err != nil {
 		return nil, failed("watch", q.Service, err)
@@ -102,9 +101,9 @@ func (m *Manager) Watch(ctx context.Context, q WatchQuery) (*Watcher, error) {
 	return NewWatcher(events, func() { close(done) }), nil
 }
 
-// Events yields the events that are kept and selected, oldest first, as they
-// are when asked; it does not wait for more. An error is yielded last: ErrGone
-// when events behind After are no longer kept.
+// Events yields the events that q selects, oldest first, and does not wait for more. When
+// it fails, it yields an error last, such as ErrGone when events behind After are no
+// longer kept.
 func (m *Manager) Events(ctx context.Context, q EventQuery) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		cursor, err := m.beginEvents(ctx, q)
@@ -158,24 +157,24 @@ func (m *Manager) beginEvents(ctx context.Context, q EventQuery) (cursor uint64,
 	return m.ring.cursor(q.After)
 }
 
-// ring gives events their sequence numbers and keeps the latest ones. Events are
-// not changed once they are in it. It wakes whoever waits for more.
+// ring numbers events, keeps the latest ones, and wakes the watches that wait for more.
+// Events in it do not change.
 type ring struct {
 	mu      sync.Mutex
-	events  []*Event // a circle, in the order of their sequence from first on
+	events  []*Event // circular, in ascending order of Sequence, starting at first
 	first   int
-	size    int    // how many are kept at most
-	floor   uint64 // what is above this sequence number is kept
-	next    uint64 // the sequence number of the next event
-	name    string // of the numbering
-	changed chan struct{}
+	size    int           // maximum number of events kept
+	floor   uint64        // events with greater sequence numbers are kept
+	next    uint64        // the sequence number of the next event
+	name    string        // Summary.Journal
+	changed chan struct{} // closed at the next event; nil while no watch waits
 	closed  bool
 }
 
-// newEventLog makes one; the first event has the number 1.
+// newEventLog makes a ring. Its first event has the sequence number 1.
 func newEventLog(size int, name string) *ring { return &ring{size: size, next: 1, name: name} }
 
-// append takes an event in and numbers it.
+// append numbers an event and keeps it.
 func (j *ring) append(ev *Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -185,7 +184,7 @@ func (j *ring) append(ev *Event) {
 	j.wake()
 }
 
-// add takes in an event that has its number; mu is held.
+// add keeps an event that has its number. mu is held.
 func (j *ring) add(ev *Event) {
 	if len(j.events) < j.size {
 		j.events = append(j.events, ev)
@@ -196,10 +195,10 @@ func (j *ring) add(ev *Event) {
 	j.first = (j.first + 1) % j.size
 }
 
-// at is the i-th event kept, the oldest first; mu is held.
+// at returns the i-th event, oldest first. mu is held.
 func (j *ring) at(i int) *Event { return j.events[(j.first+i)%len(j.events)] }
 
-// find returns the event with that id, nil when it is not kept.
+// find returns the event with this id, or nil when it is not kept.
 func (j *ring) find(id string) *Event {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -211,9 +210,9 @@ func (j *ring) find(id string) *Event {
 	return nil
 }
 
-// resume goes on with the numbering of an earlier run: with its name, its latest
-// events in order, up to which number events may be missing, and the number of
-// the next event. Nothing was appended before.
+// resume continues the numbering of an earlier run: its name, its latest events in
+// order, the number up to which events may be missing, and the number of the next
+// event. Nothing was appended before.
 func (j *ring) resume(name string, earlier []*Event, floor, next uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -224,7 +223,7 @@ func (j *ring) resume(name string, earlier []*Event, floor, next uint64) {
 	}
 }
 
-// close says that no more events come.
+// close ends the waiting of all watches: no more events follow.
 func (j *ring) close() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -239,7 +238,7 @@ func (j *ring) wake() {
 	}
 }
 
-// latest is the sequence number of the newest event, 0 when there was none, and
+// latest returns the sequence number of the newest event, 0 before the first one, and
 // the name of the numbering.
 func (j *ring) latest() (sequence uint64, name string) {
 	j.mu.Lock()
@@ -247,7 +246,8 @@ func (j *ring) latest() (sequence uint64, name string) {
 	return j.next - 1, j.name
 }
 
-// cursor turns what a caller asks for into a cursor: 0 is the oldest kept.
+// cursor checks a sequence number of a query and returns it as a cursor. 0 stands for
+// the event before the oldest one kept.
 func (j *ring) cursor(after uint64) (cursor uint64, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -255,14 +255,14 @@ func (j *ring) cursor(after uint64) (cursor uint64, err error) {
 	case after == 0:
 		return j.floor, nil
 	case after < j.floor || after >= j.next:
-		return 0, ErrGone // the future is that of an earlier run
+		return 0, ErrGone // a number not yet given was given by an earlier run
 	}
 	return after, nil
 }
 
-// page returns at most n events behind the cursor. gone says that some are no
-// longer kept. Where there are none it returns a channel that closes when there
-// are, or closed.
+// page returns at most n events behind the cursor. gone reports that some of them are no
+// longer kept. When there are none, page returns a channel that closes at the next event,
+// or closed when no more events follow.
 func (j *ring) page(cursor uint64, n int) (evs []*Event, gone bool, more <-chan struct{}, closed bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -273,7 +273,7 @@ func (j *ring) page(cursor uint64, n int) (evs []*Event, gone bool, more <-chan 
 	for i := sort.Search(kept, func(i int) bool { return j.at(i).Sequence > cursor }); i < kept && len(evs) < n; i++ {
 		evs = append(evs, j.at(i))
 	}
-	if len(evs) == 0 && !j.closed { // made only for who waits
+	if len(evs) == 0 && !j.closed { // made only when a watch waits
 		if j.changed == nil {
 			j.changed = make(chan struct{})
 		}
