@@ -12,7 +12,7 @@ const (
 	recentBeatsCount = 100       // per service
 	recentBeatsBytes = 16 << 10  // per service
 	recentBeatsTotal = 256 << 20 // per Manager; the oldest are dropped first
-	recentBeatBytes  = 200       // what a record costs besides its text
+	recentBeatBytes  = 200       // estimated size of a record without its text
 )
 
 // Bounds of the spans and the reported errors that a Manager without a storage keeps in
