@@ -54,10 +54,6 @@ func (q *Queue) join(c *conversation) {
 		q.batches = append(q.batches, &batch{})
 		c.batch = q.batches[len(q.batches)-1]
 	default:
-		if q.shared == nil {
-			q.shared = &batch{}
-			q.batches = append(q.batches, q.shared)
-		}
 		c.batch = q.shared
 	}
 	c.batch.members = append(c.batch.members, c)
@@ -95,7 +91,7 @@ func (q *Queue) split(msg *Message) {
 func (q *Queue) served(b *batch) {
 	q.removeBatch(slices.Index(q.batches, b))
 	q.batches = append(q.batches, b)
-	if q.shared != nil && q.shared != b {
+	if !q.single && q.shared != b {
 		i := slices.Index(q.batches, q.shared)
 		q.batches = slices.Insert(slices.Delete(q.batches, i, i+1), 0, q.shared)
 	}
@@ -131,7 +127,7 @@ func (q *Queue) pick(now clock.Instant) *Message {
 }
 
 // compact forgets the members of a batch that have left or have nothing to send. It
-// reports whether any are left; mu is held.
+// reports whether the batch is still needed; mu is held.
 func (q *Queue) compact(b *batch, now clock.Instant) bool {
 	b.members = slices.DeleteFunc(b.members, func(c *conversation) bool {
 		if c.batch != b {
@@ -146,7 +142,8 @@ func (q *Queue) compact(b *batch, now clock.Instant) bool {
 		return true
 	})
 	if len(b.members) == 0 && b == q.shared {
-		q.shared = nil
+		b.failures, b.more = 0, false
+		return true // it keeps its turn
 	}
 	return len(b.members) > 0
 }

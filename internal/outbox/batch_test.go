@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -167,4 +168,100 @@ func TestBatch_refusedRemindersAreSplit(t *testing.T) {
 	p.answer = failsWith(outbox.Failed, "svc0003")
 	p.pass(70 * time.Minute)
 	require.Len(t, services(p.delivered()...), 19, "each once")
+	p.forget()
+	p.pass(2 * time.Hour)
+	require.GreaterOrEqual(t, len(services(p.delivered()...)), 19)
+	for _, c := range p.calls {
+		require.True(t, len(c.msg.Parts) == 1 || !slices.Contains(services(c.msg), "svc0003"), "what fails stays alone")
+	}
+}
+
+// Two failures before each success are no reason to split, however long that goes on.
+func TestBatch_successForgetsFailures(t *testing.T) {
+	t.Parallel()
+	p := newPlayer(t, nil)
+	more := func() {
+		for range 12 {
+			p.down(fmt.Sprint("svc", p.events))
+		}
+	}
+	p.answer = func(*outbox.Message) outbox.Result {
+		if len(p.calls)%3 < 2 {
+			return outbox.Result{Verdict: outbox.Failed, Text: "no answer"}
+		}
+		more() // the batch is never empty
+		return outbox.Result{}
+	}
+	more()
+	p.pass(time.Hour)
+	require.Greater(t, len(p.calls), 30)
+	for i, c := range p.calls {
+		require.Len(t, c.msg.Parts, 12, "call %d", i)
+	}
+}
+
+func TestBatch_manyThatFailAloneDelayOthersOneTurn(t *testing.T) {
+	t.Parallel()
+	p := newPlayer(t, nil)
+	var bad []string
+	for i := range 20 {
+		bad = append(bad, fmt.Sprintf("svc%04d", i))
+	}
+	p.answer = failsWith(outbox.Failed, bad...)
+	p.downAll(40)
+	for i := range 100 { // each success lets those that fail be split once more
+		p.pass(6 * time.Minute)
+		p.down(fmt.Sprint("good", i))
+	}
+	p.pass(6 * time.Minute)
+	require.Len(t, services(p.delivered()...), 20+100)
+	fail := p.answer
+	p.answer = func(*outbox.Message) outbox.Result { // all pauses are over when it ends
+		return outbox.Result{Verdict: outbox.Later, After: time.Hour, Text: "429"}
+	}
+	p.pass(30 * time.Minute)
+	p.answer = fail
+	p.down("late")
+	p.down("later")
+	p.forget()
+	p.pass(2 * time.Hour)
+	require.LessOrEqual(t, callsUntil(p, "late"), 2)
+	require.LessOrEqual(t, callsUntil(p, "later"), 4)
+}
+
+// callsUntil counts the calls up to the first that names a service.
+func callsUntil(p *player, service string) int {
+	for i, c := range p.calls {
+		if services(c.msg)[0] == service {
+			return i + 1
+		}
+	}
+	return len(p.calls) + 1
+}
+
+// Events during the delivery of a part of a digest join the others again.
+func TestBatch_serviceReturnsWithWhatHappenedMeanwhile(t *testing.T) {
+	t.Parallel()
+	p := newPlayer(t, nil)
+	split := false
+	p.answer = func(msg *outbox.Message) outbox.Result {
+		if len(msg.Parts) > 10 {
+			return outbox.Result{Verdict: outbox.Refused, Text: "413"}
+		}
+		if !split {
+			split = true
+			for _, s := range services(msg) {
+				p.up(s)
+			}
+		}
+		return outbox.Result{}
+	}
+	p.downAll(20)
+	p.pass(10 * time.Second)
+	p.answer = nil
+	p.forget()
+	p.down("other")
+	p.pass(5 * time.Minute)
+	require.Len(t, p.calls, 1)
+	require.Len(t, p.calls[0].msg.Parts, 11)
 }

@@ -114,3 +114,18 @@ func TestDone_keepsTheOrderOfAService(t *testing.T) {
 		require.Len(t, p.calls, 1)
 	}
 }
+
+func TestDone_groupsWhatHappenedMeanwhile(t *testing.T) {
+	t.Parallel()
+	p := newPlayer(t, nil)
+	p.down("db")
+	p.sleep(5 * time.Second)
+	msg, _, _ := p.queue.Next(p.now)
+	p.sleep(time.Second)
+	p.up("db")
+	p.sleep(time.Second)
+	p.queue.Done(msg, outbox.Result{}, p.now)
+	p.pass(time.Minute)
+	require.Len(t, p.calls, 1)
+	require.Equal(t, 11*time.Second, p.calls[0].at)
+}

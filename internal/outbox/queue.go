@@ -60,7 +60,7 @@ type Queue struct {
 	mu            sync.Mutex // guards what follows
 	conversations map[string]*conversation
 	batches       []*batch // of the conversations with pending notices, in the order of their turns
-	shared        *batch   // the one that new notices join; nil when it would be empty
+	shared        *batch   // one of them, which new notices join; nil with single
 	reviewAt      int64    // mono: when a delay or a notice ends next
 	nextSweep     int64    // mono: when idle conversations are forgotten next
 	bytes         int      // of pending notices
@@ -96,6 +96,9 @@ func New(cfg Config) *Queue {
 	}
 	if q.single {
 		q.groupWait, q.flapLimit = 0, 0
+	} else {
+		q.shared = &batch{}
+		q.batches = []*batch{q.shared}
 	}
 	return q
 }

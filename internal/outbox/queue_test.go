@@ -133,14 +133,18 @@ func TestQueue_expiresWhileTheWorkerIsBusy(t *testing.T) {
 	p.down("db")
 	msg, _, _ := p.queue.Next(p.now)
 	require.NotNil(t, msg)
-	other := p.down("web")
+	other, same := p.down("web"), p.up("db")
 	p.sleep(outbox.MaxAge)
 	p.queue.Review(p.now)
 	p.queue.Flush(p.now)
 	require.Equal(t, outbox.Dead, p.state(other))
+	require.Equal(t, outbox.Dead, p.state(same))
 	s := p.queue.Status(p.now)
 	require.Equal(t, outbox.Stuck, s.State)
 	require.Equal(t, 1, s.Waiting, "the one that hangs")
+	p.queue.Done(msg, outbox.Result{}, p.now)
+	p.pass(time.Hour)
+	require.Empty(t, p.calls)
 }
 
 func TestQueue_keepsFirstAndLastSteps(t *testing.T) {
