@@ -2,7 +2,6 @@ package outbox_test
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -168,12 +167,6 @@ func TestBatch_refusedRemindersAreSplit(t *testing.T) {
 	p.answer = failsWith(outbox.Failed, "svc0003")
 	p.pass(70 * time.Minute)
 	require.Len(t, services(p.delivered()...), 19, "each once")
-	p.forget()
-	p.pass(2 * time.Hour)
-	require.GreaterOrEqual(t, len(services(p.delivered()...)), 19)
-	for _, c := range p.calls {
-		require.True(t, len(c.msg.Parts) == 1 || !slices.Contains(services(c.msg), "svc0003"), "what fails stays alone")
-	}
 }
 
 // Two failures before each success are no reason to split, however long that goes on.
