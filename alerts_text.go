@@ -38,8 +38,7 @@ func itemOf(p outbox.Part, now clock.Instant) Item {
 	return it
 }
 
-// compose puts items into words: it fills the texts of them and of the
-// notification.
+// compose fills the texts of items and of their notification.
 func compose(kind NoticeKind, items []Item) Notification {
 	for i := range items {
 		items[i].Text = items[i].describe()
@@ -76,7 +75,7 @@ func (n *Notification) addFinding(finding string) {
 	n.Text = title + "\n" + finding + "\n" + rest
 }
 
-// testNotification is what a test message says.
+// testNotification returns a test message.
 func testNotification(now clock.Instant) Notification {
 	n := Notification{
 		ID: fmt.Sprintf("test/%x", now.Wall), Kind: NoticeTest, Attempt: 1, Title: "LaneSwap: test message",
@@ -87,7 +86,7 @@ func testNotification(now clock.Instant) Notification {
 	return n
 }
 
-// title is an item in a few words.
+// title describes an item in a few words.
 func (i *Item) title() string {
 	ev := &i.Event
 	switch {
@@ -106,7 +105,7 @@ func (i *Item) title() string {
 	return ev.Name + " is " + string(ev.To)
 }
 
-// digestTitle counts what happened.
+// digestTitle counts the services by what happened to them.
 func digestTitle(items []Item) string {
 	var order, parts []string
 	counts, own := map[string]int{}, 0
@@ -143,7 +142,7 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// describe is an item in one line.
+// describe describes an item in one line.
 func (i *Item) describe() string {
 	ev := &i.Event
 	if ev.Service == "" {
@@ -208,8 +207,7 @@ func (i *Item) describe() string {
 	return b.String()
 }
 
-// before is how many incidents the item tells of besides that of its event, not
-// counting one that it saw the end of only.
+// before returns how many other incidents began in the earlier events of the item.
 func (i *Item) before() (n int) {
 	for _, ev := range i.Earlier {
 		if ev.Kind == EventDown && ev.Incident != i.Event.Incident {
@@ -219,7 +217,7 @@ func (i *Item) before() (n int) {
 	return n
 }
 
-// again says whether the service was as it is now before what the item tells.
+// again returns "again" if the service had its current status before, else "now".
 func (i *Item) again() string {
 	for _, ev := range i.Earlier {
 		if ev.From == i.Event.To || ev.To == i.Event.To {
@@ -229,8 +227,8 @@ func (i *Item) again() string {
 	return "now"
 }
 
-// end is the event that ended an incident of which the item does not tell the
-// beginning, for that was told; nil when there is none besides its event.
+// end returns the earlier event that ended an incident whose beginning was sent in an
+// earlier message; nil if there is none.
 func (i *Item) end() *Event {
 	for k := range i.Earlier {
 		switch ev := &i.Earlier[k]; {
@@ -243,7 +241,7 @@ func (i *Item) end() *Event {
 	return nil
 }
 
-// own is all that LaneSwap says of itself in the item.
+// own joins the messages of events of LaneSwap itself.
 func (i *Item) own() string {
 	var parts []string
 	for _, ev := range i.Earlier {
@@ -252,7 +250,7 @@ func (i *Item) own() string {
 	return strings.Join(append(parts, Sanitize(i.Event.Message)), "; ")
 }
 
-// worst is the most urgent status of the incident of its event that the item tells of.
+// worst returns the most urgent status in the incident of the event.
 func (i *Item) worst() Status {
 	worst := i.Event.From
 	for _, ev := range i.Earlier {
@@ -268,7 +266,7 @@ func (i *Item) worst() Status {
 	return worst
 }
 
-// shown is a name or an id as people may see it: another program may have stored it.
+// shown cleans a name or an id for display: another program may have stored it.
 func shown(name string) string { return strings.TrimSpace(Sanitize(name)) }
 
 func roundly(d time.Duration) time.Duration { return d.Round(time.Second / 10) }

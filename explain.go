@@ -13,24 +13,24 @@ import (
 	"github.com/laneswap/laneswap/internal/outbox"
 )
 
-// Explanation says what was decided about the notices of an event.
+// Explanation is what LaneSwap decided about the notices of an event.
 type Explanation struct {
 	Event Event `json:"event"`
-	// Notices has one for each notifier that was there, in the order of their
-	// names; none for events of which nobody is told.
+	// Notices has one trace for each notifier, in the order of their names; none for an
+	// event that is not alerted.
 	Notices []NoticeTrace `json:"notices"`
 }
 
-// NoticeTrace is what became of the notice of one event for one notifier.
+// NoticeTrace is the history of the notice of one event for one notifier.
 type NoticeTrace struct {
 	Notifier string      `json:"notifier"`
 	State    NoticeState `json:"state"`
-	// MessageID is what the receiver calls the message that told it; empty when it
-	// was not told, or the receiver has no name for it.
+	// MessageID is the receiver's id of the message; empty when the notice was not sent
+	// or the receiver returns no id.
 	MessageID string `json:"message_id,omitempty"`
-	// Attempts is how often it was tried.
+	// Attempts is the number of attempts to deliver it.
 	Attempts int `json:"attempts"`
-	// Steps are what was decided, oldest first: the first 8 and the last 8.
+	// Steps are the decisions, oldest first: at most the first 8 and the last 8.
 	Steps []TraceStep `json:"steps"`
 }
 
@@ -40,20 +40,20 @@ type TraceStep struct {
 	Text string    `json:"text"`
 }
 
-// NoticeState is how far a notice is.
+// NoticeState is the state of a notice.
 type NoticeState string
 
 // The states of a notice.
 const (
-	NoticeHeld    NoticeState = "held"    // Waits for a threshold, or to be told with what follows.
-	NoticeWaiting NoticeState = "waiting" // Is to be sent, alone or gathered with others, or sent again.
-	NoticeSent    NoticeState = "sent"    // The receiver has it.
-	NoticeSkipped NoticeState = "skipped" // It was decided not to send it.
-	NoticeDead    NoticeState = "dead"    // It could not be delivered, and was given up.
+	NoticeHeld    NoticeState = "held"    // It waits for a threshold, or for the next notice of its service.
+	NoticeWaiting NoticeState = "waiting" // It will be sent, alone or in a digest, or another attempt follows.
+	NoticeSent    NoticeState = "sent"    // It was delivered.
+	NoticeSkipped NoticeState = "skipped" // LaneSwap decided not to send it.
+	NoticeDead    NoticeState = "dead"    // It could not be delivered, and was dropped.
 )
 
-// Explain says what was decided about the notices of the event with that id. It
-// returns an error that matches ErrEventNotFound when no such event is kept.
+// Explain returns what LaneSwap decided about the notices of the event with that id.
+// The error matches ErrEventNotFound when no such event is kept.
 func (m *Manager) Explain(ctx context.Context, eventID string) (Explanation, error) {
 	x, err := m.explain(ctx, eventID)
 	return x, failed("explain", ServiceID(eventID), err)
@@ -120,8 +120,8 @@ func (m *Manager) findEvent(ctx context.Context, id string) (*Event, error) {
 	return nil, ErrEventNotFound
 }
 
-// ownTimes returns between which times the event of LaneSwap itself with that id
-// happened: its number is the time, or a little more where several had the same.
+// ownTimes returns the period in which the event of LaneSwap itself with that id
+// happened: its number is the time, or a little more if several had the same.
 func ownTimes(id string) (from, to time.Time, ok bool) {
 	number, ok := strings.CutPrefix(id, ownEvents)
 	if !ok {
@@ -137,7 +137,7 @@ func ownTimes(id string) (from, to time.Time, ok bool) {
 // maxWallMS is the last millisecond of the year 9999.
 const maxWallMS = 253402300799999
 
-// storedTraces adds the traces of an event that are stored, or wait for that.
+// storedTraces adds the traces of an event that are in the storage or the backlog.
 func (m *Manager) storedTraces(ctx context.Context, ev *Event, traces map[string]NoticeTrace) error {
 	add := func(s *storedNotice) {
 		id := s.EventID

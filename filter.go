@@ -8,37 +8,37 @@ import (
 	"strings"
 )
 
-// Filter says which events a notifier is to be told of; see Only. It is made by
-// Levels, MinLevel, OnStatuses, Services, Tagged, Not or Where. The zero value is refused.
+// Filter selects the events that a notifier gets; see Only. Levels, MinLevel,
+// OnStatuses, Services, Tagged, Not and Where make one. The zero value is an error.
 type Filter struct {
-	text  string // what it selects, for people
+	text  string // what it selects
 	match func(ev Event) bool
 	err   error // why it cannot be used
 }
 
-// Only gives n only the events that all filters select. What recovers, gets better
-// or is removed is told all the same when n was owed a notice of the same
-// incident: nobody is left with an alarm. A filter that cannot be used, such as a
-// malformed pattern, is reported by Start or AddNotifier.
+// Only limits n to the events that all filters select. If n was alerted about an
+// incident, it also gets the events that end it or make it better, whatever the filters
+// say. Start and AddNotifier return an error for a filter that cannot be used, such as
+// a malformed pattern.
 func Only(n Notifier, filters ...Filter) Notifier { return &only{n, filters, false} }
 
-// Immediately gives n the events of each service as soon as they happen: they are
-// not gathered with those of other services, and a service that flaps is told in
-// full. It is for logs and for programs; people would drown.
+// Immediately sends n the events of each service as soon as they happen: they are not
+// grouped with those of other services, and the changes of a flapping service are not
+// summarized. It is for logs and programs, not for chats.
 func Immediately(n Notifier) Notifier { return &only{n, nil, true} }
 
-// only is a notifier behind filters. The Manager asks the filters itself.
+// only is a notifier with filters. The Manager applies the filters itself.
 type only struct {
 	Notifier
 	filters []Filter
-	single  bool // nothing is gathered
+	single  bool // nothing is grouped
 }
 
-// Name is that of the notifier behind the filters.
+// Name returns the name of the notifier without the filters.
 func (o *only) Name() string { return notifierName(o.Notifier) }
 
-// route is the filters of a notifier, from the outside in, and whether it is told
-// of each service by itself.
+// route returns the filters of a notifier, the outermost first, and whether its events
+// are sent at once.
 func route(n Notifier) (filters []Filter, single bool) {
 	for {
 		o, ok := n.(*only)
@@ -51,7 +51,7 @@ func route(n Notifier) (filters []Filter, single bool) {
 	}
 }
 
-// checkNotifier returns why n cannot be used, if so.
+// checkNotifier returns an error if n cannot be used.
 func checkNotifier(n Notifier) error {
 	if n == nil {
 		return invalid(ErrInvalidOption, "notifier", "is nil")
@@ -72,8 +72,8 @@ func checkNotifier(n Notifier) error {
 	return nil
 }
 
-// passes reports whether ev passes the filters, and if not, which it is that it
-// does not pass. A filter that panics selects.
+// passes reports whether all filters select ev, and if not, returns the text of the
+// first that does not. A filter that panics selects.
 func passes(filters []Filter, ev *Event) (ok bool, not string) {
 	for _, f := range filters {
 		if !f.selects(ev) {
@@ -86,15 +86,15 @@ func passes(filters []Filter, ev *Event) (ok bool, not string) {
 func (f Filter) selects(ev *Event) (ok bool) {
 	defer func() {
 		if recover() != nil {
-			ok = true // rather told too much
+			ok = true // an alert too many is better than one too few
 		}
 	}()
 	return f.match(*ev)
 }
 
-// Where selects the events for which match returns true. It is called while a
-// service's lock is held: it must be quick and must not call the Manager. The text
-// says what it selects and is shown by Explain.
+// Where selects the events for which match returns true. The Manager calls match while
+// it holds the lock of a service: match must be quick and must not call the Manager.
+// The text describes the filter in Explain.
 func Where(text string, match func(ev Event) bool) Filter {
 	f := Filter{text: text, match: match}
 	if match == nil {
@@ -114,7 +114,7 @@ func Levels(levels ...Level) Filter {
 	return f
 }
 
-// MinLevel selects events of that level and louder ones.
+// MinLevel selects events of that level and above.
 func MinLevel(level Level) Filter {
 	f := Where("level "+string(level)+" or louder", func(ev Event) bool { return ev.Level().rank() >= level.rank() })
 	if _, err := ParseLevel(string(level)); err != nil {
@@ -135,12 +135,12 @@ func OnStatuses(statuses ...Status) Filter {
 }
 
 // Services selects events of the services whose id or name matches one of the
-// patterns, as path.Match has them: "billing", "web-*", "*@db-[12]". Letters must
-// match in their case.
+// patterns of path.Match, such as "billing", "web-*" or "*@db-[12]". Patterns are
+// case-sensitive.
 func Services(patterns ...string) Filter {
 	f := Where("service "+strings.Join(patterns, ", "), func(ev Event) bool {
 		for _, p := range patterns {
-			// A name may hold slashes, which a star is to match as well.
+			// A star has to match the slashes of a name as well.
 			for _, s := range []string{string(ev.Service), ev.Name} {
 				if ok, _ := path.Match(strings.ReplaceAll(p, "/", "\x00"), strings.ReplaceAll(s, "/", "\x00")); ok && ev.Service != "" {
 					return true
@@ -164,7 +164,7 @@ func Tagged(tags ...string) Filter {
 	})
 }
 
-// Not selects what the filter does not.
+// Not selects the events that f does not select.
 func Not(f Filter) Filter {
 	if f.match == nil {
 		return f
@@ -180,10 +180,10 @@ func join[T ~string](list []T) string {
 	return strings.Join(parts, ", ")
 }
 
-// String returns what the filter selects, for people.
+// String describes what the filter selects.
 func (f Filter) String() string { return f.text }
 
-// Notify gives the notification to the notifier behind the filters.
+// Notify calls the notifier, without the filters.
 func (o *only) Notify(ctx context.Context, n Notification) error {
 	if err := o.Notifier.Notify(ctx, n); err != nil {
 		return fmt.Errorf("%w", err)

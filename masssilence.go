@@ -10,50 +10,51 @@ import (
 	"github.com/laneswap/laneswap/internal/clock"
 )
 
-// Mass silence: at least that many services, and half of those that lived, within
-// that time.
+// A mass silence is at least massMinServices services, and half of those that were
+// alive, within massWithin.
 const (
 	massMinServices = 3
 	massWithin      = int64(time.Minute)
 )
 
-// silences notices when many services fall silent at once: it may be us.
+// massSilence notices when many services fall silent at about the same time: the cause
+// may be LaneSwap itself. It is safe for concurrent use.
 type massSilence struct {
-	mu    sync.Mutex // guards what follows
-	falls []fall     // of the last minute, oldest first
-	fell  map[ServiceID]int64
-	until int64 // mono: how long it counts as mass silence
+	mu     sync.Mutex          // guards what follows
+	falls  []fall              // of the last minute, oldest first
+	silent map[ServiceID]int64 // mono: when each of them fell silent
+	until  int64               // mono: how long it counts as mass silence
 }
 
-// fall is that a service fell silent, at the instant mono.
+// fall records that a service fell silent at an instant.
 type fall struct {
 	service ServiceID
-	at      int64
+	at      int64 // mono
 }
 
-// fall notes that a service fell silent which was heard before; living is how many
-// live still. It reports whether many did within a minute.
+// record records that a service fell silent that has sent heartbeats; living is the
+// number of services that are still alive. It reports whether this is a mass silence.
 func (s *massSilence) record(service ServiceID, now int64, living int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fell == nil {
-		s.fell = map[ServiceID]int64{}
+	if s.silent == nil {
+		s.silent = map[ServiceID]int64{}
 	}
 	n := 0
 	for ; n < len(s.falls) && s.falls[n].at <= now-massWithin; n++ {
-		if old := s.falls[n]; s.fell[old.service] == old.at { // else it fell again
-			delete(s.fell, old.service)
+		if old := s.falls[n]; s.silent[old.service] == old.at { // or it fell silent again
+			delete(s.silent, old.service)
 		}
 	}
 	s.falls = append(s.falls[n:], fall{service, now})
-	s.fell[service] = now
-	if len(s.fell) >= massMinServices && len(s.fell) >= living {
+	s.silent[service] = now
+	if len(s.silent) >= massMinServices && len(s.silent) >= living {
 		s.until = now + massWithin
 	}
 	return now < s.until
 }
 
-// living is how many services are not silent, have beaten and are expected to.
+// living returns the number of services that are expected to send heartbeats and do.
 func (j *judge) living() int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -68,20 +69,20 @@ func (j *judge) living() int {
 	return n
 }
 
-// selfChecks are what LaneSwap looks at in itself, for one at a time.
+// selfChecks checks whether LaneSwap itself works. One check runs at a time.
 type selfChecks struct {
 	mu      sync.Mutex // held while they run
-	at      int64      // mono: when the finding was made
+	at      int64      // mono: the time of the finding
 	finding string
-	running map[int]<-chan string // of the program around, those that have not returned
+	running map[int]<-chan string // checks of the embedding program that have not returned
 }
 
 const (
 	checkTimeout = 5 * time.Second
-	checkFresh   = int64(30 * time.Second) // how long a finding serves
+	checkFresh   = int64(30 * time.Second) // how long a finding is reused
 )
 
-// checkSelf says in a few sentences whether it is us that cannot hear.
+// checkSelf returns a sentence that says whether LaneSwap can receive heartbeats.
 func (a *alerts) checkSelf(ctx context.Context) string {
 	a.checks.mu.Lock()
 	defer a.checks.mu.Unlock()
@@ -89,14 +90,14 @@ func (a *alerts) checkSelf(ctx context.Context) string {
 	if a.checks.finding != "" && now.Mono-a.checks.at < checkFresh {
 		return a.checks.finding
 	}
-	parts := []string{a.hearing(now), a.pauses(now)}
+	parts := []string{a.reception(now), a.lastPause(now)}
 	if a.journal != nil {
 		if h := a.storageHealth(); h.State != "ok" {
 			parts = append(parts, "the storage is "+h.State)
 		}
 	}
 	for i, check := range a.opts.selfChecks {
-		if text := a.checks.ask(ctx, i, check); text != "" {
+		if text := a.checks.run(ctx, i, check); text != "" {
 			parts = append(parts, text)
 		}
 	}
@@ -104,9 +105,9 @@ func (a *alerts) checkSelf(ctx context.Context) string {
 	return a.checks.finding
 }
 
-// hearing says whether anybody is heard.
-func (a *alerts) hearing(now clock.Instant) string {
-	latest, heard, all := int64(0), 0, 0
+// reception describes whether heartbeats arrive.
+func (a *alerts) reception(now clock.Instant) string {
+	latest, received, all := int64(0), 0, 0
 	for _, r := range a.registry.all() {
 		all++
 		if r.cell.Beats.Load() == 0 {
@@ -114,21 +115,21 @@ func (a *alerts) hearing(now clock.Instant) string {
 		}
 		last := r.cell.Last.Load()
 		if now.Mono-last < massWithin {
-			heard++
+			received++
 		}
 		if latest == 0 || last > latest {
 			latest = last
 		}
 	}
-	text := fmt.Sprintf("heartbeats from %d of %s in the last minute", heard, plural(all, "service"))
+	text := fmt.Sprintf("heartbeats from %d of %s in the last minute", received, plural(all, "service"))
 	if latest != 0 {
 		text += fmt.Sprintf(", the latest %v ago", roundly(time.Duration(max(0, now.Mono-latest))))
 	}
 	return text
 }
 
-// pauses says whether LaneSwap itself stood still of late.
-func (a *alerts) pauses(now clock.Instant) string {
+// lastPause describes whether LaneSwap was paused recently.
+func (a *alerts) lastPause(now clock.Instant) string {
 	gone, ok := a.judge.absences.Newest()
 	if !ok || now.Mono-gone.Back.Mono > int64(5*time.Minute) || gone.Length() < int64(100*time.Millisecond) {
 		return "LaneSwap has not paused in the last 5 minutes"
@@ -136,9 +137,9 @@ func (a *alerts) pauses(now clock.Instant) string {
 	return fmt.Sprintf("LaneSwap could not receive heartbeats for %v until %s", roundly(time.Duration(gone.Length())), stamp(time.Unix(0, gone.Back.Wall)))
 }
 
-// ask runs one check of the program around; it may hang or panic. One that has not
-// returned is not called again. mu is held.
-func (c *selfChecks) ask(ctx context.Context, i int, check func(ctx context.Context) string) string {
+// run runs one check of the embedding program, which may hang or panic. A check that has
+// not returned is not called again. mu is held.
+func (c *selfChecks) run(ctx context.Context, i int, check func(ctx context.Context) string) string {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	if c.running == nil {
@@ -153,7 +154,7 @@ func (c *selfChecks) ask(ctx context.Context, i int, check func(ctx context.Cont
 	}
 	done := make(chan string, 1)
 	c.running[i] = done
-	go func() { // ends with the check, which was told to
+	go func() { // ends when the check returns, whose context ends
 		defer func() {
 			if p := recover(); p != nil {
 				done <- "a self-check panicked"

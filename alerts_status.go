@@ -8,49 +8,49 @@ import (
 	"github.com/laneswap/laneswap/internal/outbox"
 )
 
-// NotifierStatus is how a notifier stands.
+// NotifierStatus is the state of a notifier.
 type NotifierStatus struct {
 	Name  string        `json:"name"`
 	State NotifierState `json:"state"`
-	// Waiting is how many notices are owed to it; Oldest is when the oldest of
-	// them was made, zero when there is none.
+	// Waiting is the number of pending notices; Oldest is the time of the oldest of
+	// them, zero when there is none.
 	Waiting int       `json:"waiting"`
 	Oldest  time.Time `json:"oldest,omitzero"`
-	// Sent is how many messages it has taken since Start, Dead how many notices
-	// were given up.
+	// Sent is the number of messages delivered since Start, Dead the number of notices
+	// that were dropped.
 	Sent uint64 `json:"sent"`
 	Dead uint64 `json:"dead"`
-	// LastSent is when it last took one; LastError is what it said when it last
-	// failed, and LastErrorAt when.
+	// LastSent is the time of the last delivery. LastError is the last error, and
+	// LastErrorAt its time.
 	LastSent    time.Time `json:"last_sent,omitzero"`
 	LastError   string    `json:"last_error,omitempty"`
 	LastErrorAt time.Time `json:"last_error_at,omitzero"`
-	// RetryAt is when it is asked again; zero unless it is retrying.
+	// RetryAt is the time of the next attempt; zero unless the notifier is retrying.
 	RetryAt time.Time `json:"retry_at,omitzero"`
 }
 
-// NotifierState is how a notifier is.
+// NotifierState says whether a notifier delivers.
 type NotifierState string
 
 // The states of a notifier.
 const (
 	NotifierOK       NotifierState = "ok"
-	NotifierRetrying NotifierState = "retrying" // The last attempt failed; it is tried again.
-	NotifierStuck    NotifierState = "stuck"    // It has not returned for 30 seconds.
-	NotifierDisabled NotifierState = "disabled" // It will take nothing any more: see Permanent.
+	NotifierRetrying NotifierState = "retrying" // The last attempt failed; there will be another one.
+	NotifierStuck    NotifierState = "stuck"    // A call has not returned for 30 seconds.
+	NotifierDisabled NotifierState = "disabled" // It accepts no message any more: see Permanent.
 )
 
-// NotifierTest is what came back for a test message.
+// NotifierTest is the result of a test message.
 type NotifierTest struct {
 	Notifier  string `json:"notifier"`
 	Delivered bool   `json:"delivered"`
-	// MessageID is what the receiver calls the message; it may be empty.
+	// MessageID is the receiver's id of the message; it may be empty.
 	MessageID string `json:"message_id,omitempty"`
-	// Error is what the notifier said when it was not delivered.
+	// Error is the error when the message was not delivered.
 	Error string `json:"error,omitempty"`
 }
 
-// Notifiers says how the notifiers stand, in the order of their names.
+// Notifiers returns the state of each notifier, in the order of their names.
 func (m *Manager) Notifiers(ctx context.Context) ([]NotifierStatus, error) {
 	if err := m.readable(ctx); err != nil {
 		return nil, failed("notifiers", "", err)
@@ -58,15 +58,15 @@ func (m *Manager) Notifiers(ctx context.Context) ([]NotifierStatus, error) {
 	return m.alerts.statuses(), nil
 }
 
-// testPatience is how long TestNotifier waits at most.
+// testPatience bounds how long TestNotifier waits.
 const testPatience = time.Minute
 
-// TestNotifier sends a test message through the notifier of that name, as
-// Notifiers has it, and says what came back. It waits for its turn behind a message
-// that is being sent, and for the end of a pause that the receiver asked for, as long
-// as ctx allows and a minute at most; it goes ahead of what waits. A disabled
-// notifier that delivers it is used again. The error matches ErrNotifierNotFound,
-// ErrNotStarted or ErrStopped; that the message was not delivered is no error.
+// TestNotifier sends a test message through the notifier with that name, which is a
+// Name that Notifiers returns, and returns the result. The message goes before pending
+// notices. It waits for a message that is being sent and for a pause that the receiver
+// asked for, until ctx ends, at most for a minute. If a disabled notifier delivers it,
+// the notifier is enabled again. The error matches ErrNotifierNotFound, ErrNotStarted
+// or ErrStopped. A message that was not delivered is no error: see NotifierTest.Error.
 func (m *Manager) TestNotifier(ctx context.Context, name string) (NotifierTest, error) {
 	result, err := m.testNotifier(ctx, name)
 	return result, failed("test notifier", ServiceID(name), err)
