@@ -24,9 +24,9 @@
 //
 //   - types and contracts: service, status, event, options, errors, storage, notifier, json*
 //   - methods: manager, lifecycle, register, beat, handle, query, watch, history*, errorlog
-//   - judgement of statuses: judge, cell, deadlines, record, registry, silence
+//   - judgement of statuses: judge, deadlines, record, registry, silence
 //   - persistence: store*
-//   - alerts: alert*, notifiers, filter, explain, outbox, wording
+//   - alerts: alerts*, notifiers, filter, explain
 package laneswap
 
 import "sync/atomic"
