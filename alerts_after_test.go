@@ -13,30 +13,6 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-func beats(n int) laneswap.Threshold { return laneswap.Threshold{Beats: n} }
-
-func lasting(d time.Duration) laneswap.Threshold { return laneswap.Threshold{For: d} }
-
-// tellsAtOnce starts a Manager that gathers nothing.
-func tellsAtOnce(t *testing.T, d *desk, opts ...laneswap.Option) *laneswap.Manager {
-	t.Helper()
-	return open(t, d, atOnce(opts...)...)
-}
-
-// says has a service report statuses, ten seconds apart.
-func says(t *testing.T, h *laneswap.Handle, statuses ...laneswap.Status) {
-	t.Helper()
-	for _, s := range statuses {
-		require.NoError(t, h.Report(laneswap.Heartbeat{Status: s}))
-		time.Sleep(10 * time.Second)
-	}
-}
-
-const (
-	bad  = laneswap.StatusError
-	good = laneswap.StatusHealthy
-)
-
 func TestAlertAfter_beatsAreCountedFromTheOneThatTurnsItBad(t *testing.T) {
 	for n := 1; n <= 5; n++ {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {

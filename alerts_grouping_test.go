@@ -12,24 +12,6 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// many registers services without a deadline, which have beaten.
-func many(t *testing.T, m *laneswap.Manager, n int) []*laneswap.Handle {
-	t.Helper()
-	handles := make([]*laneswap.Handle, n)
-	for i := range handles {
-		handles[i] = well(t, m, flapper(i))
-	}
-	return handles
-}
-
-// turn has services report a status at once.
-func turn(t *testing.T, handles []*laneswap.Handle, status laneswap.Status) {
-	t.Helper()
-	for _, h := range handles {
-		require.NoError(t, h.Report(laneswap.Heartbeat{Status: status}))
-	}
-}
-
 func TestGrouping_whatFallsTogetherComesTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()

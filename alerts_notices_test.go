@@ -1,12 +1,10 @@
 package laneswap_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,52 +15,6 @@ import (
 	"github.com/laneswap/laneswap/adapters/storagetest"
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
-
-const kindOutbox laneswap.Kind = "outbox"
-
-// owed is how many notices are stored that are still to be told.
-func owed(t *testing.T, s laneswap.Storage) (n int) {
-	t.Helper()
-	for row, err := range s.Rows(t.Context(), laneswap.RowQuery{Kind: kindOutbox}) {
-		require.NoError(t, err)
-		if row.Open && !bytes.Contains(row.Data, []byte(`"state":"sent"`)) {
-			n++
-		}
-	}
-	return n
-}
-
-// people is a notifier with a name of its own. While it is deaf it takes nothing
-// until it is given up.
-type people struct {
-	recorder
-	name string
-	deaf atomic.Bool
-}
-
-func (p *people) Name() string { return p.name }
-
-func (p *people) Notify(ctx context.Context, n laneswap.Notification) error {
-	if p.deaf.Load() {
-		<-ctx.Done()
-		return ctx.Err()
-	}
-	return p.recorder.Notify(ctx, n)
-}
-
-// ids are the events that were told.
-func (p *people) ids() (ids []string) {
-	for _, ev := range p.events() {
-		ids = append(ids, ev.ID)
-	}
-	return ids
-}
-
-func deafPeople(name string) *people {
-	p := &people{name: name}
-	p.deaf.Store(true)
-	return p
-}
 
 // upsAndDowns has services go bad, worse and good again, and returns the events in
 // their order.

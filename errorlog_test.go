@@ -19,24 +19,6 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-// errorsOf collects the errors that a service has reported.
-func errorsOf(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID, q laneswap.ErrorQuery) (recs []laneswap.ErrorRecord) {
-	t.Helper()
-	for rec, err := range m.Errors(t.Context(), id, q) {
-		require.NoError(t, err)
-		recs = append(recs, rec)
-	}
-	return recs
-}
-
-// report reports an error of a service.
-func report(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID, rep laneswap.ErrorReport) laneswap.ErrorRecord {
-	t.Helper()
-	rec, err := m.ReportError(t.Context(), id, rep)
-	require.NoError(t, err)
-	return rec
-}
-
 // numbered reports n errors, some of them in one millisecond, and returns them
 // newest first.
 func numbered(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID, n int) (recs []laneswap.ErrorRecord) {

@@ -2,6 +2,8 @@ package laneswap_test
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -63,48 +65,186 @@ func kindsOf(t *testing.T, m *laneswap.Manager) (kinds []laneswap.EventKind) {
 	return kinds
 }
 
-// recorder is a notifier that remembers.
-type recorder struct {
-	mu    sync.Mutex
-	notes []laneswap.Notification
-}
+func beats(n int) laneswap.Threshold { return laneswap.Threshold{Beats: n} }
 
-func (r *recorder) Notify(_ context.Context, n laneswap.Notification) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.notes = append(r.notes, n)
-	return nil
-}
+func lasting(d time.Duration) laneswap.Threshold { return laneswap.Threshold{For: d} }
 
-func (r *recorder) texts() (texts []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, n := range r.notes {
-		texts = append(texts, n.Text)
+// says has a service report statuses, ten seconds apart.
+func says(t *testing.T, h *laneswap.Handle, statuses ...laneswap.Status) {
+	t.Helper()
+	for _, s := range statuses {
+		require.NoError(t, h.Report(laneswap.Heartbeat{Status: s}))
+		time.Sleep(10 * time.Second)
 	}
-	return texts
 }
 
-// events are those that were told, in whatever messages.
-func (r *recorder) events() (evs []laneswap.Event) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, n := range r.notes {
-		for _, item := range n.Items {
-			evs = append(append(evs, item.Earlier...), item.Event)
+const (
+	bad  = laneswap.StatusError
+	good = laneswap.StatusHealthy
+)
+
+// many registers services without a deadline, which have beaten.
+func many(t *testing.T, m *laneswap.Manager, n int) []*laneswap.Handle {
+	t.Helper()
+	handles := make([]*laneswap.Handle, n)
+	for i := range handles {
+		handles[i] = well(t, m, flapper(i))
+	}
+	return handles
+}
+
+// turn has services report a status at once.
+func turn(t *testing.T, handles []*laneswap.Handle, status laneswap.Status) {
+	t.Helper()
+	for _, h := range handles {
+		require.NoError(t, h.Report(laneswap.Heartbeat{Status: status}))
+	}
+}
+
+// errorsOf collects the errors that a service has reported.
+func errorsOf(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID, q laneswap.ErrorQuery) (recs []laneswap.ErrorRecord) {
+	t.Helper()
+	for rec, err := range m.Errors(t.Context(), id, q) {
+		require.NoError(t, err)
+		recs = append(recs, rec)
+	}
+	return recs
+}
+
+// report reports an error of a service.
+func report(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID, rep laneswap.ErrorReport) laneswap.ErrorRecord {
+	t.Helper()
+	rec, err := m.ReportError(t.Context(), id, rep)
+	require.NoError(t, err)
+	return rec
+}
+
+// well registers a service without a deadline, which has beaten.
+func well(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID) *laneswap.Handle {
+	t.Helper()
+	h := register(t, m, laneswap.Registration{ID: id, NoDeadline: true})
+	h.Beat()
+	return h
+}
+
+// historyOf asks for the history of a service.
+func historyOf(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID, q laneswap.HistoryQuery) laneswap.History {
+	t.Helper()
+	h, err := m.History(t.Context(), id, q)
+	require.NoError(t, err)
+	return h
+}
+
+// trouble has a service be good and bad in turns, an hour each.
+func trouble(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID, times int) {
+	t.Helper()
+	require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: id, NoDeadline: true}, laneswap.Heartbeat{}))
+	for n := range times {
+		time.Sleep(time.Hour)
+		_, err := m.Report(t.Context(), id, laneswap.Heartbeat{Status: []laneswap.Status{laneswap.StatusError, laneswap.StatusHealthy}[n%2], Message: fmt.Sprint("turn ", n)})
+		require.NoError(t, err)
+	}
+}
+
+// logbook is a writer that remembers, for several loggers at once.
+type logbook struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *logbook) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logbook) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// mustHandle is the handle of a service that is there.
+func mustHandle(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID) *laneswap.Handle {
+	t.Helper()
+	h, err := m.Handle(id)
+	require.NoError(t, err)
+	return h
+}
+
+// live has services beat every second for a while.
+func live(handles []*laneswap.Handle, d time.Duration) {
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Second) {
+		for _, h := range handles {
+			h.Beat()
 		}
 	}
-	return evs
 }
 
-func (r *recorder) kinds() (kinds []laneswap.EventKind) {
-	for _, ev := range r.events() {
-		kinds = append(kinds, ev.Kind)
+func flapper(n int) laneswap.ServiceID { return laneswap.ServiceID(fmt.Sprint("svc", n)) }
+
+// kill ends a run as kill -9 does, where its storage is dead already.
+func (r *run) kill() { r.crash(newSevered(nil)) }
+
+// run is one life of a Manager on a storage.
+type run struct {
+	*laneswap.Manager
+	stopped bool
+}
+
+// launch starts a Manager on a storage. The test ends it by stop or crash.
+func launch(t *testing.T, s laneswap.Storage, opts ...laneswap.Option) *run {
+	t.Helper()
+	r := &run{Manager: laneswap.NewManager(append(atOnce(laneswap.WithStorage(s)), opts...)...)}
+	require.NoError(t, r.Start(t.Context()))
+	t.Cleanup(func() {
+		if !r.stopped {
+			_ = r.Stop(context.Background())
+		}
+	})
+	return r
+}
+
+func (r *run) stop(t *testing.T) {
+	t.Helper()
+	r.stopped = true
+	require.NoError(t, r.Stop(context.Background()))
+}
+
+// crash ends a run as kill -9 does: nothing is stored any more.
+func (r *run) crash(s *severed) {
+	close(s.cut)
+	r.stopped = true
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = r.Stop(ctx)
+}
+
+// lastOf is the latest event that is kept.
+func lastOf(t *testing.T, m *laneswap.Manager) laneswap.Event {
+	t.Helper()
+	evs := eventsOf(t, m, laneswap.EventQuery{})
+	require.NotEmpty(t, evs)
+	return evs[len(evs)-1]
+}
+
+func count(kinds []laneswap.EventKind, kind laneswap.EventKind) (n int) {
+	for _, k := range kinds {
+		if k == kind {
+			n++
+		}
 	}
-	return kinds
+	return n
 }
 
-const window = laneswap.DefaultStaleThreshold
-
-// nap is enough for the loop to pass a deadline that is reached now.
-const nap = time.Millisecond
+// flip makes n events of a registered service.
+func flip(t *testing.T, h *laneswap.Handle, n int) {
+	t.Helper()
+	for i := range n {
+		status := laneswap.StatusHealthy
+		if i%2 == 1 {
+			status = laneswap.StatusError
+		}
+		require.NoError(t, h.Report(laneswap.Heartbeat{Status: status}))
+	}
+}

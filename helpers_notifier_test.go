@@ -6,13 +6,13 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/laneswap/laneswap"
-	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
 // desk is a notifier whose answers a test decides. It remembers every call, and
@@ -224,19 +224,96 @@ func (d *desk) status(t *testing.T, m *laneswap.Manager) laneswap.NotifierStatus
 	return laneswap.NotifierStatus{}
 }
 
-// pass lets virtual time pass, and what is due then happen.
-func pass(d time.Duration) { time.Sleep(d + nap) }
-
 // errAway is what a receiver answers that cannot be reached.
 var errAway = errors.New("no answer")
 
-// exactStore is an empty storage.
-func exactStore() laneswap.Storage { return memorystore.New() }
-
-// well registers a service without a deadline, which has beaten.
-func well(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID) *laneswap.Handle {
+// tellsAtOnce starts a Manager that gathers nothing.
+func tellsAtOnce(t *testing.T, d *desk, opts ...laneswap.Option) *laneswap.Manager {
 	t.Helper()
-	h := register(t, m, laneswap.Registration{ID: id, NoDeadline: true})
-	h.Beat()
-	return h
+	return open(t, d, atOnce(opts...)...)
+}
+
+// people is a notifier with a name of its own. While it is deaf it takes nothing
+// until it is given up.
+type people struct {
+	recorder
+	name string
+	deaf atomic.Bool
+}
+
+func (p *people) Name() string { return p.name }
+
+func (p *people) Notify(ctx context.Context, n laneswap.Notification) error {
+	if p.deaf.Load() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return p.recorder.Notify(ctx, n)
+}
+
+// ids are the events that were told.
+func (p *people) ids() (ids []string) {
+	for _, ev := range p.events() {
+		ids = append(ids, ev.ID)
+	}
+	return ids
+}
+
+func deafPeople(name string) *people {
+	p := &people{name: name}
+	p.deaf.Store(true)
+	return p
+}
+
+// recorder is a notifier that remembers.
+type recorder struct {
+	mu    sync.Mutex
+	notes []laneswap.Notification
+}
+
+func (r *recorder) Notify(_ context.Context, n laneswap.Notification) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.notes = append(r.notes, n)
+	return nil
+}
+
+func (r *recorder) texts() (texts []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, n := range r.notes {
+		texts = append(texts, n.Text)
+	}
+	return texts
+}
+
+// events are those that were told, in whatever messages.
+func (r *recorder) events() (evs []laneswap.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, n := range r.notes {
+		for _, item := range n.Items {
+			evs = append(append(evs, item.Earlier...), item.Event)
+		}
+	}
+	return evs
+}
+
+func (r *recorder) kinds() (kinds []laneswap.EventKind) {
+	for _, ev := range r.events() {
+		kinds = append(kinds, ev.Kind)
+	}
+	return kinds
+}
+
+// of are those of some events of a service that were told, each once, in the order
+// in which they were told first.
+func (r *recorder) of(id laneswap.ServiceID, among []string) (told []string) {
+	for _, event := range r.events() {
+		ev := event.ID + event.At.String()
+		if event.Service == id && slices.Contains(among, ev) && !slices.Contains(told, ev) {
+			told = append(told, ev)
+		}
+	}
+	return told
 }

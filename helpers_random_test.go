@@ -342,18 +342,6 @@ func (p *drama) check(o outcome) {
 	}
 }
 
-// of are those of some events of a service that were told, each once, in the order
-// in which they were told first.
-func (r *recorder) of(id laneswap.ServiceID, among []string) (told []string) {
-	for _, event := range r.events() {
-		ev := event.ID + event.At.String()
-		if event.Service == id && slices.Contains(among, ev) && !slices.Contains(told, ev) {
-			told = append(told, ev)
-		}
-	}
-	return told
-}
-
 // same compares with the outcome of the scenario without a fault.
 func (o outcome) same(t *testing.T, want outcome) {
 	require.Equal(t, want.bare().Services, o.bare().Services)

@@ -15,25 +15,6 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-// historyOf asks for the history of a service.
-func historyOf(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID, q laneswap.HistoryQuery) laneswap.History {
-	t.Helper()
-	h, err := m.History(t.Context(), id, q)
-	require.NoError(t, err)
-	return h
-}
-
-// trouble has a service be good and bad in turns, an hour each.
-func trouble(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID, times int) {
-	t.Helper()
-	require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: id, NoDeadline: true}, laneswap.Heartbeat{}))
-	for n := range times {
-		time.Sleep(time.Hour)
-		_, err := m.Report(t.Context(), id, laneswap.Heartbeat{Status: []laneswap.Status{laneswap.StatusError, laneswap.StatusHealthy}[n%2], Message: fmt.Sprint("turn ", n)})
-		require.NoError(t, err)
-	}
-}
-
 func TestHistory_isTheSameWithAndWithoutAStorage(t *testing.T) {
 	t.Parallel()
 	for seed := range 4 {

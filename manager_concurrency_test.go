@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -17,32 +16,6 @@ import (
 	"github.com/laneswap/laneswap/adapters/storagetest"
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
-
-// logbook is a writer that remembers, for several loggers at once.
-type logbook struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *logbook) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logbook) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
-// mustHandle is the handle of a service that is there.
-func mustHandle(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID) *laneswap.Handle {
-	t.Helper()
-	h, err := m.Handle(id)
-	require.NoError(t, err)
-	return h
-}
 
 // within runs f in a bubble and requires that it ends in time.
 func within(t *testing.T, most time.Duration, f func()) {

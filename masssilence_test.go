@@ -25,15 +25,6 @@ func beating(t *testing.T, m *laneswap.Manager, prefix string, n int) []*laneswa
 	return handles
 }
 
-// live has services beat every second for a while.
-func live(handles []*laneswap.Handle, d time.Duration) {
-	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Second) {
-		for _, h := range handles {
-			h.Beat()
-		}
-	}
-}
-
 func TestMassSilence_isOneMessageWithWhatTheSelfCheckFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()

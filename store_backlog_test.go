@@ -36,8 +36,6 @@ func flapping(t *testing.T, m *laneswap.Manager, services, times int) {
 	}
 }
 
-func flapper(n int) laneswap.ServiceID { return laneswap.ServiceID(fmt.Sprint("svc", n)) }
-
 // away starts a Manager with some services whose storage then leaves.
 func away(t *testing.T, services int, opts ...laneswap.Option) (*memorystore.Store, *storagetest.Faulty, *severed, *run) {
 	t.Helper()

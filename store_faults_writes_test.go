@@ -19,74 +19,6 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-// puppet is a storage whose methods a test replaces while it is used.
-type puppet struct {
-	laneswap.Storage
-
-	mu     sync.Mutex // guards what is below; nil is the method of Storage
-	commit func(ctx context.Context, b laneswap.Batch) error
-	prune  func(ctx context.Context) (int, error)
-	load   func(ctx context.Context) iter.Seq2[laneswap.Row, error]
-	rows   func(ctx context.Context, q laneswap.RowQuery) iter.Seq2[laneswap.Row, error]
-}
-
-// pull replaces methods.
-func (p *puppet) pull(replace func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	replace()
-}
-
-// heal gives all methods back.
-func (p *puppet) heal() {
-	p.pull(func() { p.commit, p.prune, p.load, p.rows = nil, nil, nil, nil })
-}
-
-func (p *puppet) Commit(ctx context.Context, b laneswap.Batch) error {
-	p.mu.Lock()
-	f := p.commit
-	p.mu.Unlock()
-	if f != nil {
-		return f(ctx, b)
-	}
-	return p.Storage.Commit(ctx, b)
-}
-
-func (p *puppet) Prune(ctx context.Context, k laneswap.Kind, before time.Time, limit int) (int, error) {
-	p.mu.Lock()
-	f := p.prune
-	p.mu.Unlock()
-	if f != nil {
-		return f(ctx)
-	}
-	return p.Storage.Prune(ctx, k, before, limit)
-}
-
-func (p *puppet) Load(ctx context.Context) iter.Seq2[laneswap.Row, error] {
-	p.mu.Lock()
-	f := p.load
-	p.mu.Unlock()
-	if f != nil {
-		return f(ctx)
-	}
-	return p.Storage.Load(ctx)
-}
-
-func (p *puppet) Rows(ctx context.Context, q laneswap.RowQuery) iter.Seq2[laneswap.Row, error] {
-	p.mu.Lock()
-	f := p.rows
-	p.mu.Unlock()
-	if f != nil {
-		return f(ctx, q)
-	}
-	return p.Storage.Rows(ctx, q)
-}
-
-// failing is a Load that yields nothing but an error.
-func failing(context.Context) iter.Seq2[laneswap.Row, error] {
-	return func(yield func(laneswap.Row, error) bool) { yield(laneswap.Row{}, errCut) }
-}
-
 // events are how many events a batch inserts.
 func events(b laneswap.Batch) (n int) {
 	for _, row := range b.Insert {
@@ -96,9 +28,6 @@ func events(b laneswap.Batch) (n int) {
 	}
 	return n
 }
-
-// kill ends a run as kill -9 does, where its storage is dead already.
-func (r *run) kill() { r.crash(newSevered(nil)) }
 
 // stubborn is a storage that answers ErrExists to everything while it is in the
 // mood.

@@ -15,17 +15,6 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-const (
-	kindAlive   laneswap.Kind = "alive"
-	kindAbsence laneswap.Kind = "absence"
-)
-
-// plant puts rows into a storage, whatever they say.
-func plant(t *testing.T, s laneswap.Storage, rows ...laneswap.Row) {
-	t.Helper()
-	require.NoError(t, s.Commit(t.Context(), laneswap.Batch{Epoch: 1, Put: rows}))
-}
-
 func aliveRow(data string) laneswap.Row {
 	return laneswap.Row{Kind: kindAlive, ID: "alive", At: time.Now().UTC(), Open: true, Data: []byte(data)}
 }

@@ -17,16 +17,6 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-// seeded is a storage that an earlier run has left.
-func seeded(t *testing.T, fill func(m *laneswap.Manager)) *memorystore.Store {
-	t.Helper()
-	disk := memorystore.New()
-	m := launch(t, disk)
-	fill(m.Manager)
-	m.stop(t)
-	return disk
-}
-
 func TestLoading_startComesUpWithoutTheStorageAndMergesLater(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]storagetest.Fault{

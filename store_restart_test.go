@@ -16,68 +16,6 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-// run is one life of a Manager on a storage.
-type run struct {
-	*laneswap.Manager
-	stopped bool
-}
-
-// launch starts a Manager on a storage. The test ends it by stop or crash.
-func launch(t *testing.T, s laneswap.Storage, opts ...laneswap.Option) *run {
-	t.Helper()
-	r := &run{Manager: laneswap.NewManager(append(atOnce(laneswap.WithStorage(s)), opts...)...)}
-	require.NoError(t, r.Start(t.Context()))
-	t.Cleanup(func() {
-		if !r.stopped {
-			_ = r.Stop(context.Background())
-		}
-	})
-	return r
-}
-
-func (r *run) stop(t *testing.T) {
-	t.Helper()
-	r.stopped = true
-	require.NoError(t, r.Stop(context.Background()))
-}
-
-// severed is a storage that a crash cuts off: what comes after is not stored.
-type severed struct {
-	laneswap.Storage
-	cut chan struct{}
-}
-
-func newSevered(s laneswap.Storage) *severed { return &severed{s, make(chan struct{})} }
-
-var errCut = errors.New("the process is dead")
-
-func (s *severed) Commit(ctx context.Context, b laneswap.Batch) error {
-	select {
-	case <-s.cut:
-		return errCut
-	default:
-		return s.Storage.Commit(ctx, b)
-	}
-}
-
-func (s *severed) Prune(ctx context.Context, k laneswap.Kind, before time.Time, limit int) (int, error) {
-	select {
-	case <-s.cut:
-		return 0, errCut
-	default:
-		return s.Storage.Prune(ctx, k, before, limit)
-	}
-}
-
-// crash ends a run as kill -9 does: nothing is stored any more.
-func (r *run) crash(s *severed) {
-	close(s.cut)
-	r.stopped = true
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	_ = r.Stop(ctx)
-}
-
 func TestStorage_restartKeepsWhatWasAcknowledged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -155,16 +93,6 @@ func TestStorage_stopStoresEverythingAndNumbersGoOn(t *testing.T) {
 		require.Equal(t, []string{"hello"}, said)
 		m.stop(t)
 	})
-}
-
-// rows counts what is stored.
-func rows(t *testing.T, s laneswap.Storage, kind laneswap.Kind) (n int) {
-	t.Helper()
-	for _, err := range s.Rows(t.Context(), laneswap.RowQuery{Kind: kind}) {
-		require.NoError(t, err)
-		n++
-	}
-	return n
 }
 
 func TestStorage_restartsCallNobodyStaleWhoBeats(t *testing.T) {

@@ -2,7 +2,6 @@ package laneswap_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -16,12 +15,6 @@ import (
 	"github.com/laneswap/laneswap/adapters/storagetest"
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
-
-// holds reports whether a row holds an event of a kind, whatever else it says.
-func holds(row laneswap.Row, kind laneswap.EventKind) bool {
-	var stored struct{ Event laneswap.Event }
-	return json.Unmarshal(row.Data, &stored) == nil && stored.Event.Kind == kind
-}
 
 // taken is a storage in which the ids of some rows are taken by something else.
 type taken struct {
@@ -79,14 +72,6 @@ func TestStorage_takenIDHoldsUpNothingElse(t *testing.T) {
 		require.Equal(t, laneswap.EventRecovered, lastOf(t, m.Manager).Kind)
 		m.stop(t)
 	})
-}
-
-// lastOf is the latest event that is kept.
-func lastOf(t *testing.T, m *laneswap.Manager) laneswap.Event {
-	t.Helper()
-	evs := eventsOf(t, m, laneswap.EventQuery{})
-	require.NotEmpty(t, evs)
-	return evs[len(evs)-1]
 }
 
 // fenced is a storage that a newer writer takes over.
@@ -266,13 +251,4 @@ func TestReport_waitsFiveSecondsOnceForAStorageThatHangs(t *testing.T) {
 		require.NoError(t, m.Sync(t.Context()))
 		m.stop(t)
 	})
-}
-
-func count(kinds []laneswap.EventKind, kind laneswap.EventKind) (n int) {
-	for _, k := range kinds {
-		if k == kind {
-			n++
-		}
-	}
-	return n
 }

@@ -11,18 +11,6 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// flip makes n events of a registered service.
-func flip(t *testing.T, h *laneswap.Handle, n int) {
-	t.Helper()
-	for i := range n {
-		status := laneswap.StatusHealthy
-		if i%2 == 1 {
-			status = laneswap.StatusError
-		}
-		require.NoError(t, h.Report(laneswap.Heartbeat{Status: status}))
-	}
-}
-
 func TestWatch_replaysThenFollowsWithoutAGap(t *testing.T) {
 	t.Parallel()
 	m := laneswap.NewManager()
