@@ -124,12 +124,10 @@ func (d *moody) check(t *testing.T, m *laneswap.Manager, services []laneswap.Ser
 }
 
 func TestOrder_isKeptOfEachServiceWhateverTheReceiverDoes(t *testing.T) {
-	seeds := uint64(30)
-	if raceEnabled || testing.Short() {
-		seeds = 10
-	}
-	for seed := range seeds {
+	t.Parallel()
+	for seed := range scaled[uint64](5, 15, 150) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, 4))
 				d := newMoody(seed, []float64{0.2, 0.5, 0.9}[seed%3])
@@ -211,7 +209,8 @@ func poisonous(n laneswap.Notification) error {
 
 // One message that a receiver breaks on must not silence the others.
 func TestPoison_doesNotHoldUpOthersForLong(t *testing.T) {
-	for range 20 {
+	t.Parallel()
+	for range scaled(1, 3, 20) { // goroutines of one instant run in any order
 		synctest.Test(t, func(t *testing.T) {
 			d := newDesk()
 			m := tellsAtOnce(t, d)

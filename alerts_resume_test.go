@@ -175,11 +175,11 @@ func TestReminders_whatComesDuringOneIsGathered(t *testing.T) {
 // something that was heard.
 func TestLoading_downtimeIsAnAbsenceThoughBeatsComeDuringTheTakeUp(t *testing.T) {
 	t.Parallel()
-	for try := range 3 {
+	for try := range scaled(1, 1, 3) {
 		synctest.Test(t, func(t *testing.T) {
 			disk := seeded(t, func(m *laneswap.Manager) {
-				require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "daily", Interval: 24 * time.Hour, StaleAfter: 25 * time.Hour}, laneswap.Heartbeat{}))
-				time.Sleep(23 * time.Hour)
+				require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "job", Interval: 3 * time.Hour, StaleAfter: 4 * time.Hour}, laneswap.Heartbeat{}))
+				time.Sleep(2 * time.Hour)
 			})
 			at := time.Now().UTC()
 			var owed []laneswap.Row // what is owed to a notifier that is not there
@@ -205,10 +205,10 @@ func TestLoading_downtimeIsAnAbsenceThoughBeatsComeDuringTheTakeUp(t *testing.T)
 			for m.Ready(t.Context()) != nil {
 				chatty.Beat()
 			}
-			h, err := m.History(t.Context(), "daily", laneswap.HistoryQuery{From: at.Add(-time.Hour)})
+			h, err := m.History(t.Context(), "job", laneswap.HistoryQuery{From: at.Add(-time.Hour)})
 			require.NoError(t, err)
 			time.Sleep(10 * time.Minute)
-			require.NotEqual(t, laneswap.StatusStale, statusOf(t, m.Manager, "daily").Status, "try %d: its heartbeat was expected while LaneSwap was down; absent %v", try, h.Absent)
+			require.NotEqual(t, laneswap.StatusStale, statusOf(t, m.Manager, "job").Status, "try %d: its heartbeat was expected while LaneSwap was down; absent %v", try, h.Absent)
 			require.GreaterOrEqual(t, h.Absent, 4*time.Hour, "try %d", try)
 			m.stop(t)
 		})

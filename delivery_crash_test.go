@@ -220,7 +220,7 @@ func TestKilled_atAnyCommitLosesNoNotice(t *testing.T) {
 	t.Parallel()
 	all := perish(t, false, 0)
 	require.Greater(t, all, 40)
-	for n := 1; n <= all; n += stride(1) {
+	for n := 1; n <= all; n += scaled(13, 1, 1) {
 		for _, applied := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d, applied %v", n, applied), func(t *testing.T) { perish(t, applied, n) })
 		}
@@ -229,8 +229,8 @@ func TestKilled_atAnyCommitLosesNoNotice(t *testing.T) {
 
 func TestKilled_twiceLosesNoNotice(t *testing.T) {
 	t.Parallel()
-	for n := 3; n <= 50; n += stride(7) {
-		for second := 1; second <= 20; second += stride(3) {
+	for n := 3; n <= 50; n += scaled(47, 7, 3) {
+		for second := 1; second <= 20; second += scaled(9, 6, 1) {
 			t.Run(fmt.Sprint(n, " ", second), func(t *testing.T) { perish(t, n%2 == 0, n, second) })
 		}
 	}

@@ -154,12 +154,9 @@ func (g *saga) check() {
 
 func TestLives_nobodyIsLeftWithAnAlarmAndNothingIsLost(t *testing.T) {
 	t.Parallel()
-	seeds := uint64(24)
-	if raceEnabled || testing.Short() {
-		seeds = 5
-	}
-	for seed := range seeds {
+	for seed := range scaled[uint64](2, 8, 100) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, 44))
 				g := &saga{t: t, random: random, disk: memorystore.New(), d: newMoody(seed, []float64{0, 0.3, 0.8}[seed%3])}

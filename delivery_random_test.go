@@ -3,7 +3,6 @@ package laneswap_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -19,25 +18,14 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-var calmSeed = flag.Int64("calm.seed", 0, "of the random lives")
-var calmRuns = flag.Int("calm.runs", 20, "how many")
-var calmLate = flag.Bool("calm.late", false, "the notifier is added after Start")
-
 // However services change, receivers fail and LaneSwap is killed: once all is calm,
 // people know how things stand.
 func TestNotices_peopleKnowHowThingsStandOnceAllIsCalm(t *testing.T) {
-	first := *calmSeed
-	if first == 0 {
-		first = 1
-	}
-	runs := *calmRuns
-	if raceEnabled {
-		runs = min(runs, 5)
-	}
-	for i := range runs {
-		seed := first + int64(i)
+	t.Parallel()
+	for seed := range scaled[uint64](2, 8, 100) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { randomLife(t, rand.New(rand.NewPCG(uint64(seed), 7))) })
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { randomLife(t, rand.New(rand.NewPCG(seed, 7))) })
 		})
 	}
 }
@@ -105,7 +93,7 @@ func randomLife(t *testing.T, r *rand.Rand) {
 			faulty.Inject(storagetest.Fault{Op: storagetest.Commit, At: 5 + r.IntN(50), Times: 1 + r.IntN(4), How: how, Err: errCut})
 		}
 		s = newSevered(faulty)
-		if r.IntN(3) == 0 && *calmLate {
+		if r.IntN(3) == 0 {
 			m = launch(t, s, opts...)
 			time.Sleep(time.Duration(r.IntN(3)) * time.Second / 2)
 			require.NoError(t, m.AddNotifier(n))

@@ -375,11 +375,7 @@ func (w *world) history(id laneswap.ServiceID, from, to int64) laneswap.History 
 
 func TestHistory_agreesWithTheTruthOfRandomLives(t *testing.T) {
 	t.Parallel()
-	seeds := 8
-	if raceEnabled {
-		seeds = 2
-	}
-	for seed := range seeds {
+	for seed := range scaled(1, 3, 16) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { liveAndCompare(t, uint64(seed)) })

@@ -1,7 +1,6 @@
 package laneswap_test
 
 import (
-	"flag"
 	"testing"
 	"time"
 
@@ -10,8 +9,6 @@ import (
 	"github.com/laneswap/laneswap"
 	"github.com/laneswap/laneswap/internal/simulation"
 )
-
-var simulations = flag.Uint64("simulations", 4000, "how many random histories to judge")
 
 // play runs a scenario and returns what the oracle says of it.
 func play(s simulation.Scenario) error {
@@ -41,11 +38,7 @@ func windowOf(reg laneswap.Registration) time.Duration {
 // its window, whatever happened to the monitor; and real silence is found.
 func TestSimulation_noFalseAlarmAndNoBlindness(t *testing.T) {
 	t.Parallel()
-	n := *simulations
-	if raceEnabled {
-		n /= 20 // nothing in it is concurrent
-	}
-	for seed := range n {
+	for seed := range scaled[uint64](200, 1000, 20_000) {
 		s := simulation.Random(seed)
 		if err := play(s); err != nil {
 			small := simulation.Shrink(s, func(s simulation.Scenario) bool { return play(s) != nil })

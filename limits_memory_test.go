@@ -18,9 +18,7 @@ import (
 )
 
 func TestBacklog_isBoundedThoughNoticesAreTold(t *testing.T) {
-	if raceEnabled {
-		t.Skip("a hundred thousand rows take too long")
-	}
+	skipHeavy(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const services = 5
@@ -38,9 +36,7 @@ func TestBacklog_isBoundedThoughNoticesAreTold(t *testing.T) {
 }
 
 func TestBacklog_isBoundedThoughServicesComeAndGo(t *testing.T) {
-	if raceEnabled {
-		t.Skip("a hundred thousand rows take too long")
-	}
+	skipHeavy(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, faulty, _, m := away(t, 1)
@@ -72,9 +68,7 @@ func TestBacklog_isBoundedThoughServicesComeAndGo(t *testing.T) {
 }
 
 func TestBacklog_ofASlowStorageSaysWhatIsLost(t *testing.T) {
-	if raceEnabled {
-		t.Skip("a hundred thousand rows take too long")
-	}
+	skipHeavy(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const services = 5
@@ -143,9 +137,7 @@ func TestAbsence_shortPausesThatHideNoHeartbeatMakeNoRows(t *testing.T) {
 // A storage that needs a time for each thing of a batch never finishes one with
 // all services in it.
 func TestStorage_manySightingsAreStoredInParts(t *testing.T) {
-	if raceEnabled {
-		t.Skip("so many services take too long")
-	}
+	skipHeavy(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const services, perThing = 20_000, 600 * time.Microsecond // 12 s in all: one commit may have 10

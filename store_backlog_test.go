@@ -55,9 +55,7 @@ func away(t *testing.T, services int, opts ...laneswap.Option) (*memorystore.Sto
 const fullTimes = 11_000
 
 func TestBacklog_fullOneKeepsTheFirstAndTheLatestAndSaysWhatIsLost(t *testing.T) {
-	if raceEnabled {
-		t.Skip("a hundred thousand rows take too long")
-	}
+	skipHeavy(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const services = 5

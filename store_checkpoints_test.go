@@ -37,7 +37,7 @@ func TestStorage_checkpointsGoOnWhileThereIsAlwaysSomethingToStore(t *testing.T)
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
 		m := launch(t, sluggish(disk, 5*time.Millisecond))
-		busily(t, m.Manager, 5*time.Minute)
+		busily(t, m.Manager, scaled(time.Minute, 2*time.Minute, 5*time.Minute))
 		behind := time.Since(aliveOf(t, disk).At)
 		require.LessOrEqual(t, behind, 3*time.Second, "one alive row a second says until when we listened")
 		m.stop(t)
@@ -53,7 +53,7 @@ func TestStorage_aKillUnderLoadKeepsUptimeAndLastSeen(t *testing.T) {
 		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "job", Interval: 2 * time.Minute, StaleAfter: 3 * time.Minute}, laneswap.Heartbeat{}))
 		h := mustHandle(t, m.Manager, "job")
 		begun := time.Now()
-		for range 5 {
+		for range scaled(1, 2, 5) {
 			busily(t, m.Manager, 2*time.Minute)
 			h.Beat()
 		}
@@ -159,9 +159,7 @@ func TestStorage_aFencedWriterPrunesNothing(t *testing.T) {
 // would fill the backlog, errors would be refused and transitions thinned out.
 func TestStorage_checkpointsOfManyServicesFillNoBacklog(t *testing.T) {
 	t.Parallel()
-	if raceEnabled {
-		t.Skip("it is their number that matters")
-	}
+	skipHeavy(t) // it is their number that matters
 	synctest.Test(t, func(t *testing.T) {
 		const services = 50_001
 		disk := memorystore.New()
@@ -192,7 +190,7 @@ func TestStorage_checkpointsOfManyServicesFillNoBacklog(t *testing.T) {
 func TestStorage_checkpointsDoNotDelayWhatIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const services = 10_000
+		services := scaled(1_000, 10_000, 10_000)
 		disk := memorystore.New()
 		told := &recorder{}
 		m := launch(t, sluggish(disk, 300*time.Millisecond), laneswap.WithNotifier(told))
@@ -221,7 +219,7 @@ func TestStorage_checkpointsDoNotDelayWhatIsWaitedFor(t *testing.T) {
 // The alive row says that all was heard until then but our absences, which go first.
 func TestStorage_aPauseIsStoredBeforeTheAliveRowBehindIt(t *testing.T) {
 	t.Parallel()
-	for range 20 {
+	for range scaled(2, 5, 20) { // goroutines of one instant run in any order
 		synctest.Test(t, func(t *testing.T) {
 			disk := memorystore.New()
 			p := &puppet{Storage: disk}

@@ -1,6 +1,7 @@
 package laneswap_test
 
 import (
+	"maps"
 	"slices"
 	"syscall"
 	"testing"
@@ -63,21 +64,16 @@ var mishaps = map[string]storagetest.Fault{
 }
 
 // stride is how many calls lie between two that are tried.
-func stride(n int) int {
-	if raceEnabled {
-		return 13 * n
-	}
-	return n
-}
+func stride(n int) int { return n * scaled(26, len(mishaps), 1) }
 
 func TestFaults_oneAtEachCallLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
 	r := rehearse(t)
-	for name, fault := range mishaps {
+	for i, name := range slices.Sorted(maps.Keys(mishaps)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			exact := 0
-			for n := 1; n <= r.calls; n += stride(1) {
+			fault, exact := mishaps[name], 0
+			for n := 1 + i%stride(1); n <= r.calls; n += stride(1) { // together they try each call
 				synctest.Test(t, func(t *testing.T) {
 					t.Helper()
 					disk := memorystore.New()
@@ -108,10 +104,11 @@ func TestFaults_oneAtEachCallLosesNothingAcknowledged(t *testing.T) {
 func TestFaults_aMinuteOfThemLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
 	r := rehearse(t)
-	for name, fault := range mishaps {
+	for i, name := range slices.Sorted(maps.Keys(mishaps)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for n := 1; n <= r.calls; n += stride(4) {
+			fault := mishaps[name]
+			for n := 1 + 4*i; n <= r.calls; n += stride(4) {
 				synctest.Test(t, func(t *testing.T) {
 					t.Helper()
 					disk := memorystore.New()

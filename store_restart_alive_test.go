@@ -17,7 +17,7 @@ import (
 // heard: an hourly job would be called stale.
 func TestStorage_crashWhileTheBacklogIsStoredCallsNobodyStale(t *testing.T) {
 	t.Parallel()
-	for commits := range 12 {
+	for commits := 0; commits < 12; commits += scaled(6, 3, 1) {
 		synctest.Test(t, func(t *testing.T) {
 			disk := memorystore.New()
 			faulty := storagetest.NewFaulty(disk)
