@@ -24,6 +24,7 @@ func fallen(t *testing.T, m *laneswap.Manager, d *desk, after laneswap.Threshold
 }
 
 func TestRecoverAfter_beatsAreCountedFromTheOneThatTurnsItGood(t *testing.T) {
+	t.Parallel()
 	for n := 2; n <= 5; n++ {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -86,6 +87,7 @@ func TestRecoverAfter_beatsOfHandlesAreFastAgainOnceItIsReached(t *testing.T) {
 }
 
 func TestRecoverAfter_aTimeIsKeptToTheMoment(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -99,6 +101,7 @@ func TestRecoverAfter_aTimeIsKeptToTheMoment(t *testing.T) {
 }
 
 func TestRecoverAfter_badAgainBeforeItWasConfirmed(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -124,6 +127,7 @@ func TestRecoverAfter_badAgainBeforeItWasConfirmed(t *testing.T) {
 
 // What comes between the good beats must not stop the count for a day.
 func TestRecoverAfter_goesOnThoughTheServiceDoesNotKnowForAMoment(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -135,6 +139,7 @@ func TestRecoverAfter_goesOnThoughTheServiceDoesNotKnowForAMoment(t *testing.T) 
 }
 
 func TestRecoverAfter_goesOnThoughLaneSwapCouldNotHear(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -157,6 +162,7 @@ func TestRecoverAfter_goesOnThoughLaneSwapCouldNotHear(t *testing.T) {
 }
 
 func TestRecoverAfter_aGoodbyeIsTheLastWord(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -169,6 +175,7 @@ func TestRecoverAfter_aGoodbyeIsTheLastWord(t *testing.T) {
 }
 
 func TestRecoverAfter_removedWhileHeldIsToldThatItRecovered(t *testing.T) {
+	t.Parallel()
 	for name, threshold := range map[string]laneswap.Threshold{"beats": beats(10), "time": lasting(time.Hour)} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -186,6 +193,7 @@ func TestRecoverAfter_removedWhileHeldIsToldThatItRecovered(t *testing.T) {
 }
 
 func TestRecoverAfter_registeredAnewWithoutIsToldAtOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -222,6 +230,7 @@ func restarted(t *testing.T, crash bool, threshold laneswap.Registration, before
 }
 
 func TestThreshold_restartWhileHeldKeepsIt(t *testing.T) {
+	t.Parallel()
 	for _, crash := range []bool{true, false} {
 		for _, c := range []struct {
 			name          string
@@ -254,6 +263,7 @@ func TestThreshold_restartWhileHeldKeepsIt(t *testing.T) {
 
 // What was reached, and could not be delivered, need not be reached again.
 func TestThreshold_reachedBeforeACrashIsToldAfterIt(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
 		d.says(always(errAway))
@@ -273,6 +283,7 @@ func TestThreshold_reachedBeforeACrashIsToldAfterIt(t *testing.T) {
 
 // A time counts from when the service turned bad, also over a restart and a change.
 func TestThreshold_aTimeCountsFromTheTurnOverARestart(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
 		m := launch(t, disk, laneswap.WithNotifier(d))
@@ -294,6 +305,7 @@ func TestThreshold_aTimeCountsFromTheTurnOverARestart(t *testing.T) {
 }
 
 func TestRecoverAfter_aThresholdReachedWhileTheNotifierIsBusyIsTold(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -315,6 +327,7 @@ func TestRecoverAfter_aThresholdReachedWhileTheNotifierIsBusyIsTold(t *testing.T
 
 // A pager closes what carries the incident that it has opened.
 func TestRecoverAfter_theEndNamesTheIncidentOfTheAlarm(t *testing.T) {
+	t.Parallel()
 	for _, restart := range []bool{false, true} {
 		for _, then := range []laneswap.Status{good, laneswap.StatusCritical, laneswap.StatusUnknown} {
 			t.Run(fmt.Sprint(restart, then), func(t *testing.T) {
@@ -357,6 +370,7 @@ func TestRecoverAfter_theEndNamesTheIncidentOfTheAlarm(t *testing.T) {
 }
 
 func TestRecoverAfter_holdsForANotifierThatIsNotToldOfAlarms(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := laneswap.NewManager(atOnce(laneswap.WithNotifier(laneswap.Only(d, laneswap.OnStatuses(good))))...)

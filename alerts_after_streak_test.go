@@ -14,6 +14,7 @@ import (
 // What silence counted for is not forgotten when the service is heard again, and is
 // still bad.
 func TestAlertAfter_silenceAndBadHeartbeatsCountTogether(t *testing.T) {
+	t.Parallel()
 	for name, restart := range map[string]bool{"in one life": false, "over a restart": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -40,6 +41,7 @@ func TestAlertAfter_silenceAndBadHeartbeatsCountTogether(t *testing.T) {
 
 // A bad service that falls silent and is heard again has missed heartbeats as well.
 func TestAlertAfter_silenceInBetweenCounts(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -57,6 +59,7 @@ func TestAlertAfter_silenceInBetweenCounts(t *testing.T) {
 
 // A heartbeat that says unknown is none that says that the service is bad, or good.
 func TestAlertAfter_heartbeatsThatSayUnknownDoNotCount(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -75,6 +78,7 @@ func TestAlertAfter_heartbeatsThatSayUnknownDoNotCount(t *testing.T) {
 
 // Who registers while it is silent with a shorter interval is waited for so long.
 func TestAlertAfter_silenceCountsInTheIntervalThatIsRegistered(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)

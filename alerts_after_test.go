@@ -14,6 +14,7 @@ import (
 )
 
 func TestAlertAfter_beatsAreCountedFromTheOneThatTurnsItBad(t *testing.T) {
+	t.Parallel()
 	for n := 1; n <= 5; n++ {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -46,6 +47,7 @@ func TestAlertAfter_beatsAreCountedFromTheOneThatTurnsItBad(t *testing.T) {
 }
 
 func TestAlertAfter_whatIsGoodAgainBeforeIsNotTold(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -69,6 +71,7 @@ func TestAlertAfter_whatIsGoodAgainBeforeIsNotTold(t *testing.T) {
 }
 
 func TestAlertAfter_changesWithinABadTimeAreToldTogether(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -92,6 +95,7 @@ func TestAlertAfter_changesWithinABadTimeAreToldTogether(t *testing.T) {
 }
 
 func TestAlertAfter_aTimeIsKeptToTheMoment(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -123,6 +127,7 @@ func TestAlertAfter_aTimeIsKeptToTheMoment(t *testing.T) {
 
 // A silent service sends no heartbeats: each interval that passes counts as one.
 func TestAlertAfter_silenceCountsByIntervals(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		reg  laneswap.Registration
@@ -162,6 +167,7 @@ func TestAlertAfter_silenceCountsByIntervals(t *testing.T) {
 }
 
 func TestAlertAfter_badBeatsAndThenSilenceCountTogether(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -183,6 +189,7 @@ func TestAlertAfter_badBeatsAndThenSilenceCountTogether(t *testing.T) {
 }
 
 func TestAlertAfter_aServiceOfWhichNoMoreComesIsToldAtOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -194,6 +201,7 @@ func TestAlertAfter_aServiceOfWhichNoMoreComesIsToldAtOnce(t *testing.T) {
 }
 
 func TestAlertAfter_isOfEachServiceByItself(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -212,6 +220,8 @@ func TestAlertAfter_isOfEachServiceByItself(t *testing.T) {
 }
 
 func TestAlertAfter_removedWhileHeldIsNotTold(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
 	for name, threshold := range map[string]laneswap.Threshold{"beats": beats(3), "time": lasting(time.Hour)} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -237,6 +247,7 @@ func TestAlertAfter_removedWhileHeldIsNotTold(t *testing.T) {
 
 // Who registers with a lower threshold is not held by the one of before.
 func TestAlertAfter_registeredAnewWithOtherThresholds(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		before, after laneswap.Threshold
 		beats         int
@@ -268,6 +279,7 @@ func TestAlertAfter_registeredAnewWithOtherThresholds(t *testing.T) {
 
 // That LaneSwap could not hear is no heartbeat.
 func TestAlertAfter_unheardDoesNotReachIt(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -291,6 +303,8 @@ func TestAlertAfter_unheardDoesNotReachIt(t *testing.T) {
 
 // One night of a job is a day.
 func TestAlertAfter_beatsMayBeNightsApart(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -311,6 +325,7 @@ func TestAlertAfter_beatsMayBeNightsApart(t *testing.T) {
 }
 
 func TestAlertAfter_statusesEventsHistoryAndWatchesAreNeverDelayed(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := launch(t, memorystore.New(), laneswap.WithNotifier(d))
@@ -344,6 +359,7 @@ func TestAlertAfter_statusesEventsHistoryAndWatchesAreNeverDelayed(t *testing.T)
 }
 
 func TestAlertAfter_aThresholdReachedWhileTheNotifierIsBusyIsTold(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		reg  laneswap.Registration
@@ -379,6 +395,7 @@ func TestAlertAfter_aThresholdReachedWhileTheNotifierIsBusyIsTold(t *testing.T) 
 }
 
 func TestAlertAfter_theTraceSaysThatATransitionReachedTheThreshold(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -399,6 +416,7 @@ func TestAlertAfter_theTraceSaysThatATransitionReachedTheThreshold(t *testing.T)
 }
 
 func TestAlertAfter_whatGetsBetterBelowTheFilterIsToldAsItIs(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := laneswap.NewManager(atOnce(laneswap.WithNotifier(laneswap.Only(d, laneswap.MinLevel(laneswap.LevelError))))...)

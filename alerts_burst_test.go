@@ -57,6 +57,8 @@ func counted(t *testing.T, notes []laneswap.Notification, to laneswap.Status) {
 }
 
 func TestStorm_aCrowdFallsSilentAndIsBackInFewMessages(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
 	for _, spread := range []time.Duration{time.Second, 30 * time.Second} {
 		for _, away := range []time.Duration{3 * time.Minute, time.Hour} {
 			for _, stored := range []bool{false, true} {
@@ -90,6 +92,7 @@ func TestStorm_aCrowdFallsSilentAndIsBackInFewMessages(t *testing.T) {
 
 // The receiver is away when it happens, as it is when it is our own network.
 func TestStorm_comesInFewMessagesThoughTheReceiverWasAway(t *testing.T) {
+	t.Parallel()
 	for name, err := range map[string]error{"error": errAway, "delay": laneswap.RetryAfter(errAway, 20*time.Second)} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -118,6 +121,7 @@ func TestStorm_comesInFewMessagesThoughTheReceiverWasAway(t *testing.T) {
 
 // A restart in the middle of it makes no thousand messages.
 func TestStorm_comesInFewMessagesThoughLaneSwapWasRestarted(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
 		s := newSevered(disk)
@@ -151,6 +155,7 @@ func heapOf(f func()) int {
 }
 
 func TestStorm_ofTransitionsLosesNone(t *testing.T) {
+	skipShort(t)
 	const perSecond, seconds = 500, 10
 	for _, services := range []int{1, 10, 400} {
 		for _, receiver := range []string{"fine", "slow", "away for ten minutes"} {

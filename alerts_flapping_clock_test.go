@@ -20,6 +20,7 @@ import (
 
 // LaneSwap's own alarms end as well: the storage is back.
 func TestRoutes_ownAlarmsAreEndedInSpiteOfTheFilter(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		faulty := storagetest.NewFaulty(memorystore.New())
 		d := newDesk()
@@ -42,6 +43,7 @@ func TestRoutes_ownAlarmsAreEndedInSpiteOfTheFilter(t *testing.T) {
 // A clock that was set back while LaneSwap was down must not hold back what waits
 // because its service flaps.
 func TestFlapping_isToldThoughTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
 	disk := memorystore.New()
 	d := newDesk()
 	synctest.Test(t, func(t *testing.T) {
@@ -64,6 +66,7 @@ func TestFlapping_isToldThoughTheClockWasSetBack(t *testing.T) {
 
 // What is owed is delivered though the clock was set forward or back by years.
 func TestNotices_outliveAClockThatIsWrong(t *testing.T) {
+	t.Parallel()
 	for _, from := range []time.Duration{0, 200 * time.Hour, 20000 * time.Hour} {
 		for _, to := range []time.Duration{0, 200 * time.Hour, 20000 * time.Hour} {
 			disk, d := memorystore.New(), newDesk()
@@ -92,6 +95,8 @@ func TestNotices_outliveAClockThatIsWrong(t *testing.T) {
 
 // What nobody fetches is given up after a day, also by a LaneSwap that runs for a year.
 func TestNotices_ofANotifierThatIsGoneAreGivenUpWhileRunning(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
 		d.says(always(errAway))
@@ -100,7 +105,7 @@ func TestNotices_ofANotifierThatIsGoneAreGivenUpWhileRunning(t *testing.T) {
 		says(t, well(t, m.Manager, "svc"), bad)
 		m.crash(s)
 		m = launch(t, disk)
-		time.Sleep(49 * time.Hour)
+		time.Sleep(25 * time.Hour)
 		require.Zero(t, owed(t, disk))
 		m.stop(t)
 	})
@@ -109,6 +114,7 @@ func TestNotices_ofANotifierThatIsGoneAreGivenUpWhileRunning(t *testing.T) {
 // A panic is for the log: what it holds may be a secret, and a stack is for nobody
 // else.
 func TestNotifiers_showNoStackOfAPanic(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		d.says(func(laneswap.Notification) error {
@@ -129,6 +135,7 @@ func TestNotifiers_showNoStackOfAPanic(t *testing.T) {
 
 // A recovery that waits together with the next alarm is in the text.
 func TestSaying_aRecoveryBetweenTwoAlarmsIsInTheText(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -148,6 +155,7 @@ func TestSaying_aRecoveryBetweenTwoAlarmsIsInTheText(t *testing.T) {
 
 // The notices of a kill between the event and the rest wait for their thresholds.
 func TestThreshold_countsForWhatIsOwedAgainAfterAKill(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
 		torn := &tornStore{Storage: disk}
@@ -188,6 +196,7 @@ func (s *tornStore) Commit(ctx context.Context, b laneswap.Batch) error {
 
 // Rows that say nonsense cost neither the start nor what is owed besides.
 func TestNotices_rowsThatAreNonsenseHarmNobody(t *testing.T) {
+	t.Parallel()
 	for name, spoil := range map[string]func(row map[string]any){
 		"no service":       func(row map[string]any) { row["event"].(map[string]any)["service"] = "" },
 		"unknown state":    func(row map[string]any) { row["state"] = "telegraphed" },

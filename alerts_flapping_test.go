@@ -36,6 +36,7 @@ func sorts(calls []visit) (single, flaps []visit) {
 }
 
 func TestFlapping_isSaidOnceAndThenEveryQuarterOfAnHour(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -74,6 +75,7 @@ func TestFlapping_isSaidOnceAndThenEveryQuarterOfAnHour(t *testing.T) {
 }
 
 func TestFlapping_endsWhenThereAreFewChangesAgain(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -91,6 +93,7 @@ func TestFlapping_endsWhenThereAreFewChangesAgain(t *testing.T) {
 
 // While it flaps no change is told in between, whatever the notifier does.
 func TestFlapping_isSaidOnceThoughTheNotifierIsSlow(t *testing.T) {
+	t.Parallel()
 	for _, slow := range []time.Duration{0, 2 * time.Second, 20 * time.Second} {
 		t.Run(slow.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -112,6 +115,7 @@ func TestFlapping_isSaidOnceThoughTheNotifierIsSlow(t *testing.T) {
 }
 
 func TestFlapping_isSaidOnceThoughTheNotifierFailsAtFirst(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -132,6 +136,7 @@ func TestFlapping_isSaidOnceThoughTheNotifierFailsAtFirst(t *testing.T) {
 }
 
 func TestFlapping_limitZeroTellsEveryChange(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d, laneswap.WithFlapLimit(0))
@@ -144,6 +149,7 @@ func TestFlapping_limitZeroTellsEveryChange(t *testing.T) {
 }
 
 func TestFlapping_limitsAreKeptExactly(t *testing.T) {
+	t.Parallel()
 	for _, limit := range []int{1, 3, 9} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -168,6 +174,7 @@ func TestFlapping_limitsAreKeptExactly(t *testing.T) {
 }
 
 func TestFlapping_oneDoesNotQuietAnother(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -184,6 +191,7 @@ func TestFlapping_oneDoesNotQuietAnother(t *testing.T) {
 
 // A restart in the middle knows that it was said.
 func TestFlapping_isNotSaidAnewAfterARestart(t *testing.T) {
+	t.Parallel()
 	for _, crash := range []bool{true, false} {
 		t.Run(fmt.Sprint("crash ", crash), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -219,6 +227,7 @@ func TestFlapping_isNotSaidAnewAfterARestart(t *testing.T) {
 
 // It was said, and nothing waits: also that a restart knows.
 func TestFlapping_isNotSaidAnewAfterARestartThatNothingWaitedFor(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
 		m := launch(t, disk, laneswap.WithNotifier(d), laneswap.WithGroupWait(5*time.Second), laneswap.WithFlapLimit(5))
@@ -241,6 +250,7 @@ func TestFlapping_isNotSaidAnewAfterARestartThatNothingWaitedFor(t *testing.T) {
 
 // Services with thresholds flap as well.
 func TestFlapping_isSaidOfServicesWithThresholds(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -261,6 +271,7 @@ func TestFlapping_isSaidOfServicesWithThresholds(t *testing.T) {
 }
 
 func TestFlapping_traceSaysWhatWaits(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -284,6 +295,7 @@ func TestFlapping_traceSaysWhatWaits(t *testing.T) {
 
 // What follows of a service that flaps is told later: that it was removed as well.
 func TestFlapping_removedWhileItFlapsIsSaid(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -304,6 +316,7 @@ func TestFlapping_removedWhileItFlapsIsSaid(t *testing.T) {
 // No more than ten changes of a service are remembered, and more than those are not
 // told as ten.
 func TestFlapping_saysTrueNumbers(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -323,6 +336,7 @@ func TestFlapping_saysTrueNumbers(t *testing.T) {
 }
 
 func TestFlapping_saysTrueNumbersAfterARestart(t *testing.T) {
+	t.Parallel()
 	for changes, text := range map[int]string{7: "7 changes in 30 minutes", 30: "10 changes or more in 30 minutes"} {
 		synctest.Test(t, func(t *testing.T) {
 			disk, d := memorystore.New(), newDesk()
@@ -339,6 +353,7 @@ func TestFlapping_saysTrueNumbersAfterARestart(t *testing.T) {
 }
 
 func TestFlapping_restartWithoutALimitSaysNothingOfIt(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
 		m := launch(t, disk, laneswap.WithNotifier(d), laneswap.WithFlapLimit(3))
@@ -356,6 +371,7 @@ func TestFlapping_restartWithoutALimitSaysNothingOfIt(t *testing.T) {
 
 // How it is now stands together, and what is said of the messages at the end.
 func TestFlapping_textIsReadable(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)

@@ -13,6 +13,7 @@ import (
 )
 
 func TestGrouping_whatFallsTogetherComesTogether(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -33,6 +34,7 @@ func TestGrouping_whatFallsTogetherComesTogether(t *testing.T) {
 }
 
 func TestGrouping_zeroTurnsItOff(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d, laneswap.WithGroupWait(0))
@@ -48,6 +50,7 @@ func TestGrouping_zeroTurnsItOff(t *testing.T) {
 }
 
 func TestGrouping_tenAreTenMessagesAndElevenADigest(t *testing.T) {
+	t.Parallel()
 	for services, messages := range map[int]int{1: 1, 2: 2, 9: 9, 10: 10, 11: 1, 12: 1, 60: 1, 200: 1} {
 		t.Run(fmt.Sprint(services), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -84,6 +87,7 @@ func TestGrouping_tenAreTenMessagesAndElevenADigest(t *testing.T) {
 }
 
 func TestGrouping_titlesCountWhatHappened(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -103,6 +107,7 @@ func TestGrouping_titlesCountWhatHappened(t *testing.T) {
 
 // After a digest more is gathered, for longer, as long as many come.
 func TestGrouping_digestsFollowEachOtherWhileAStormLasts(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -133,6 +138,7 @@ func TestGrouping_digestsFollowEachOtherWhileAStormLasts(t *testing.T) {
 
 // Two in the shade of a storm are a digest: it is not over.
 func TestGrouping_fewAfterADigestAreTogetherToo(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -151,6 +157,7 @@ func TestGrouping_fewAfterADigestAreTogetherToo(t *testing.T) {
 }
 
 func TestGrouping_anAlarmIsNeverHeldUpByAStormForLongerThanItsWait(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -177,6 +184,7 @@ func TestGrouping_anAlarmIsNeverHeldUpByAStormForLongerThanItsWait(t *testing.T)
 }
 
 func TestGrouping_stopTellsWhatWaitsForCompany(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d, laneswap.WithGroupWait(time.Minute))

@@ -18,6 +18,7 @@ import (
 // What came while a message was under way is told by Stop as well, or Stop says
 // that it was not.
 func TestStop_tellsWhatCameWhileAMessageWasUnderWay(t *testing.T) {
+	t.Parallel()
 	for _, patience := range []time.Duration{4 * time.Second, 10 * time.Second} {
 		for _, flapping := range []bool{false, true} {
 			t.Run(fmt.Sprint(patience, flapping), func(t *testing.T) {
@@ -58,6 +59,7 @@ func TestStop_tellsWhatCameWhileAMessageWasUnderWay(t *testing.T) {
 // The change with which it begins to flap comes while a message of it is under way:
 // that it flaps was not said by that message.
 func TestFlapping_isSaidThoughItBeganWhileAMessageWasUnderWay(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -84,6 +86,8 @@ func TestFlapping_isSaidThoughItBeganWhileAMessageWasUnderWay(t *testing.T) {
 // filter says, and though it could not be heard and LaneSwap was restarted in
 // between.
 func TestRoutes_recoveryOfWhatWasAnnouncedIsToldAfterItCouldNotBeHeard(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
 		only := laneswap.Only(d, laneswap.MinLevel(laneswap.LevelWarning))
@@ -113,6 +117,8 @@ func TestRoutes_recoveryOfWhatWasAnnouncedIsToldAfterItCouldNotBeHeard(t *testin
 
 // A job that fails each night is told of, though LaneSwap is restarted each day.
 func TestThreshold_restartsDoNotHideWhatStaysBad(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
 	for _, crash := range []bool{true, false} {
 		t.Run(fmt.Sprint("reported, crash ", crash), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -166,6 +172,7 @@ func TestThreshold_restartsDoNotHideWhatStaysBad(t *testing.T) {
 // That a digest failed once, long ago, is forgotten: the next storm does not fall
 // apart because one attempt fails.
 func TestStorm_doesNotFallApartForTroubleOfLongAgo(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -206,6 +213,7 @@ func TestStorm_doesNotFallApartForTroubleOfLongAgo(t *testing.T) {
 
 // A typed nil is what many a program returns by mistake.
 func TestNotifier_errorsThatAreTypedNilsDoNotEndTheProgram(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		d.says(func(laneswap.Notification) error {
@@ -224,6 +232,7 @@ func TestNotifier_errorsThatAreTypedNilsDoNotEndTheProgram(t *testing.T) {
 // What lets a notice go stores it, and so does the worker that sends it at once:
 // where the two change places it is told again after a restart.
 func TestOrder_whatWasSentIsStoredAsSentHoweverFast(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, rec := memorystore.New(), &people{name: "team"}
 		m := launch(t, disk, atOnce(laneswap.WithNotifier(laneswap.Immediately(rec)))...)

@@ -148,6 +148,7 @@ func TestNotices_waitForANotifierThatComesBackWithinADay(t *testing.T) {
 }
 
 func TestNotices_areGivenUpWhenTheirNotifierIsGoneForADay(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()

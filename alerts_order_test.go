@@ -231,6 +231,7 @@ func TestPoison_doesNotHoldUpOthersForLong(t *testing.T) {
 }
 
 func TestPoison_inADigestDoesNotHoldUpTheOthersForLong(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -246,6 +247,7 @@ func TestPoison_inADigestDoesNotHoldUpTheOthersForLong(t *testing.T) {
 
 // A receiver that is away for everybody is not asked once for each service.
 func TestPoison_isNotSuspectedWhereTheReceiverIsAway(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -263,6 +265,7 @@ func TestPoison_isNotSuspectedWhereTheReceiverIsAway(t *testing.T) {
 
 // A notifier that hangs or panics delays nobody else.
 func TestOrder_othersDoNotWaitForOneThatHangs(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		hanging, panicking, d := newDesk(), newDesk(), newDesk()
 		hanging.name, panicking.name = "hanging", "panicking"

@@ -19,6 +19,7 @@ import (
 // Of a service that says itself that it does not know how it is nobody is reminded
 // until it is bad again.
 func TestReminders_noneWhileTheServiceReportsUnknown(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d, laneswap.WithRemindEvery(time.Hour))
@@ -36,6 +37,7 @@ func TestReminders_noneWhileTheServiceReportsUnknown(t *testing.T) {
 }
 
 func TestReminders_noneAfterARestartOfAServiceThatCouldNotBeHeard(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
 		life := func() *run {
@@ -61,6 +63,7 @@ func TestReminders_noneAfterARestartOfAServiceThatCouldNotBeHeard(t *testing.T) 
 
 // What a service says before the storage is read is younger than what is stored.
 func TestReminders_afterALateLoadSayHowItIs(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
 		m := launch(t, disk, laneswap.WithNotifier(d))
@@ -86,6 +89,8 @@ func TestReminders_afterALateLoadSayHowItIs(t *testing.T) {
 // A recovery that waits for its threshold may be given up for want of room: nobody is
 // reminded of what is over.
 func TestReminders_endWithARecoveryThatIsGivenUp(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d, laneswap.WithEventBuffer(1), laneswap.WithRemindEvery(time.Hour))

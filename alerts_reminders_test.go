@@ -27,6 +27,7 @@ func reminded(t *testing.T, n laneswap.Notification, service laneswap.ServiceID,
 }
 
 func TestReminders_areOffUnlessAskedFor(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -37,6 +38,7 @@ func TestReminders_areOffUnlessAskedFor(t *testing.T) {
 }
 
 func TestReminders_comeFromTheLastDeliveredNotice(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d, laneswap.WithRemindEvery(time.Hour))
@@ -72,6 +74,7 @@ func TestReminders_comeFromTheLastDeliveredNotice(t *testing.T) {
 }
 
 func TestReminders_thatFailAreTriedAgainAndCountFromWhenTheyArrive(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d, laneswap.WithRemindEvery(time.Hour))
@@ -110,6 +113,7 @@ func TestReminders_thatFailAreTriedAgainAndCountFromWhenTheyArrive(t *testing.T)
 }
 
 func TestReminders_ofMoreThanTenAreADigest(t *testing.T) {
+	t.Parallel()
 	for _, services := range []int{10, 11, 300} {
 		t.Run(fmt.Sprint(services), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -139,6 +143,7 @@ func TestReminders_ofMoreThanTenAreADigest(t *testing.T) {
 }
 
 func TestReminders_areNotGivenOfWhatWasFilteredOrIsHeld(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		loud, all := newDesk(), newDesk()
 		loud.name = "loud"
@@ -158,6 +163,7 @@ func TestReminders_areNotGivenOfWhatWasFilteredOrIsHeld(t *testing.T) {
 // A reminder says how the service is, not how it was when the filter last let
 // something pass.
 func TestReminders_sayNothingThatIsNoLongerTrue(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := laneswap.NewManager(laneswap.WithNotifier(laneswap.Only(d, laneswap.OnStatuses(laneswap.StatusWarning))), laneswap.WithRemindEvery(time.Hour))
@@ -176,6 +182,7 @@ func TestReminders_sayNothingThatIsNoLongerTrue(t *testing.T) {
 }
 
 func TestReminders_stopWhileARecoveryIsOwed(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d, laneswap.WithRemindEvery(10*time.Minute))
@@ -247,6 +254,7 @@ func TestReminders_countTrueHoursOverAChangeOfTheClocks(t *testing.T) {
 }
 
 func TestReminders_goOnAcrossRestarts(t *testing.T) {
+	t.Parallel()
 	for _, crash := range []bool{true, false} {
 		t.Run(fmt.Sprint("crash ", crash), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -314,6 +322,7 @@ func TestReminders_goOnAcrossRestarts(t *testing.T) {
 // A service that is bad for hours and then silent is silent for less time than
 // it is bad.
 func TestReminders_sayHowLongItIsSilent(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d, laneswap.WithRemindEvery(time.Hour))
@@ -333,6 +342,7 @@ func TestReminders_sayHowLongItIsSilent(t *testing.T) {
 
 // The same name means that a receiver may drop it as seen.
 func TestReminders_eachDigestHasANameOfItsOwn(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d, laneswap.WithRemindEvery(time.Hour))

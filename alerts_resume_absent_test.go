@@ -17,6 +17,7 @@ import (
 // A recovery that waited for its threshold is told, or given up, when the service
 // was removed while the notifier was not there.
 func TestAddNotifier_recoveryThatIsHeldOfAServiceThatIsGone(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
 		s := newSevered(disk)
@@ -38,6 +39,7 @@ func TestAddNotifier_recoveryThatIsHeldOfAServiceThatIsGone(t *testing.T) {
 // A recovery that waited for its threshold is not told of a service that has turned
 // bad again meanwhile.
 func TestAddNotifier_recoveryThatIsHeldOfAServiceThatIsBadAgain(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
 		s := newSevered(disk)
@@ -61,6 +63,7 @@ func TestAddNotifier_recoveryThatIsHeldOfAServiceThatIsBadAgain(t *testing.T) {
 
 // However much happened while the notifier was not there, it is told that it is over.
 func TestAddNotifier_isToldThatItIsOverAfterManyChanges(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
 		s := newSevered(disk)
@@ -84,6 +87,7 @@ func TestAddNotifier_isToldThatItIsOverAfterManyChanges(t *testing.T) {
 // The same of a service that was removed while the notifier was not there: nobody is
 // left with an alarm.
 func TestAddNotifier_isToldThatItIsOverOfAServiceThatIsGone(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
 		s := newSevered(disk)
@@ -103,6 +107,7 @@ func TestAddNotifier_isToldThatItIsOverOfAServiceThatIsGone(t *testing.T) {
 
 // A verdict about a typed nil is one too.
 func TestNotifier_verdictsAboutTypedNilsDoNotEndTheProgram(t *testing.T) {
+	t.Parallel()
 	for name, wrap := range map[string]func(error) error{
 		"later": func(err error) error { return laneswap.RetryAfter(err, time.Second) }, "refused": laneswap.Refused, "permanent": laneswap.Permanent,
 	} {
@@ -125,6 +130,8 @@ func TestNotifier_verdictsAboutTypedNilsDoNotEndTheProgram(t *testing.T) {
 
 // A logger that blocks does not end the watching, whatever is given up.
 func TestNotices_aLoggerThatBlocksStopsNobody(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
 		d.says(always(errAway))

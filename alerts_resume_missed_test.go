@@ -19,7 +19,9 @@ func loud(d *desk) laneswap.Notifier { return laneswap.Only(d, laneswap.MinLevel
 // One start without its notifier, by a slip in the settings, does not cost people the
 // end of an incident, however long that lasts.
 func TestTakeUp_oneStartWithoutTheNotifierLosesNoEnd(t *testing.T) {
-	for name, without := range map[string]time.Duration{"a moment": time.Second, "two days": 48 * time.Hour} {
+	skipShort(t)
+	t.Parallel()
+	for name, without := range map[string]time.Duration{"a moment": time.Second, "a day": 25 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				disk, d := memorystore.New(), newDesk()
@@ -45,6 +47,8 @@ func TestTakeUp_oneStartWithoutTheNotifierLosesNoEnd(t *testing.T) {
 }
 
 func TestAddNotifier_afterStartHearsTheEndOfALongIncident(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
 		m := launch(t, disk)
@@ -66,6 +70,8 @@ func TestAddNotifier_afterStartHearsTheEndOfALongIncident(t *testing.T) {
 // however old it is, and what it was told is remembered no longer than that once it
 // is over.
 func TestTakeUp_notifierThatIsGoneIsOwedNothingAfterADay(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
 		m := launch(t, disk, laneswap.WithNotifier(d))
@@ -93,6 +99,8 @@ func TestTakeUp_notifierThatIsGoneIsOwedNothingAfterADay(t *testing.T) {
 // A notifier that was away hears of the end of what it was told, however much has
 // happened since, and once.
 func TestTakeUp_endWhileTheNotifierWasAwayIsToldWhateverHappenedSince(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
 	type life func(t *testing.T, m *laneswap.Manager)
 	ends := map[string]life{
 		"and then many events of others": func(t *testing.T, m *laneswap.Manager) {

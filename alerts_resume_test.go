@@ -19,6 +19,7 @@ import (
 // A receiver that takes no digests is not asked again and again when it is to be
 // reminded of many services.
 func TestReminders_digestOfThemThatIsRefusedFallsApart(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		count := 0
@@ -58,6 +59,7 @@ func notesOf(calls []visit) (notes []laneswap.Notification) {
 // A notifier that is added once the Manager runs is told what it is owed all the
 // same, also what waits for a threshold.
 func TestAddNotifier_afterStartGoesOnWithWhatIsHeld(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
 		s := newSevered(disk)
@@ -78,6 +80,7 @@ func TestAddNotifier_afterStartGoesOnWithWhatIsHeld(t *testing.T) {
 // A notifier that was not there when a service recovered is not reminded of it for
 // ever.
 func TestAddNotifier_afterStartIsNotRemindedOfWhatIsOver(t *testing.T) {
+	t.Parallel()
 	for name, late := range map[string]bool{"added after the recovery": true, "added before it": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -110,6 +113,7 @@ func TestAddNotifier_afterStartIsNotRemindedOfWhatIsOver(t *testing.T) {
 
 // The same where the last thing that was said is that it flaps.
 func TestReminders_endWhereTheNotifierWasAwayAndTheServiceFlapped(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
 		s := newSevered(disk)
@@ -133,6 +137,7 @@ func TestReminders_endWhereTheNotifierWasAwayAndTheServiceFlapped(t *testing.T) 
 
 // After a restart a reminder says how the service is, not what it was once told.
 func TestReminders_afterARestartSayNothingThatIsNoLongerTrue(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
 		only := laneswap.Only(d, laneswap.OnStatuses(laneswap.StatusWarning))
@@ -152,6 +157,7 @@ func TestReminders_afterARestartSayNothingThatIsNoLongerTrue(t *testing.T) {
 // What happens while a reminder is under way is gathered, and held back where the
 // service flaps, as at any other time.
 func TestReminders_whatComesDuringOneIsGathered(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d, laneswap.WithRemindEvery(time.Hour))

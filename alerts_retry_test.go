@@ -16,6 +16,7 @@ import (
 )
 
 func TestRetry_pausesGrowToFiveMinutes(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		d.says(always(errAway))
@@ -51,6 +52,8 @@ func TestRetry_pausesGrowToFiveMinutes(t *testing.T) {
 }
 
 func TestRetry_isGivenUpAfterADayAndThatIsSeen(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
 	for name, storage := range map[string]laneswap.Storage{"memory": nil, "stored": memorystore.New()} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -97,6 +100,7 @@ func TestRetry_isGivenUpAfterADayAndThatIsSeen(t *testing.T) {
 }
 
 func TestRetryAfter_isObeyedAndNotCounted(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -136,6 +140,7 @@ func TestRetryAfter_isObeyedAndNotCounted(t *testing.T) {
 
 // A receiver that says "at once" again and again must not be asked in a circle.
 func TestRetryAfter_nothingIsNotAtOnce(t *testing.T) {
+	t.Parallel()
 	for _, after := range []time.Duration{0, -time.Hour, 1} {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDesk()
@@ -150,6 +155,7 @@ func TestRetryAfter_nothingIsNotAtOnce(t *testing.T) {
 
 // Who answers every time that it may be asked at once is overloaded.
 func TestRetryAfter_nextToNothingAgainAndAgainIsAPauseThatGrows(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -171,6 +177,7 @@ func TestRetryAfter_nextToNothingAgainAndAgainIsAPauseThatGrows(t *testing.T) {
 // A time out of all proportion, milliseconds taken for seconds, must not be all the
 // time for which a notice is owed.
 func TestRetryAfter_aLongOneDoesNotUseUpTheDay(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -184,6 +191,7 @@ func TestRetryAfter_aLongOneDoesNotUseUpTheDay(t *testing.T) {
 }
 
 func TestRetryAfter_aTestIsSentAgainWhileSomebodyWaitsForIt(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -220,6 +228,7 @@ func TestRetryAfter_aTestIsSentAgainWhileSomebodyWaitsForIt(t *testing.T) {
 }
 
 func TestRetryAfter_overADayEndsWithTheDay(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -234,6 +243,7 @@ func TestRetryAfter_overADayEndsWithTheDay(t *testing.T) {
 }
 
 func TestPermanent_disablesUntilATestMessageGetsThrough(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d, logged := newDesk(), &logbook{}
 		m := tellsAtOnce(t, d, laneswap.WithLogger(slog.New(slog.NewTextHandler(logged, nil))))
@@ -268,6 +278,7 @@ func TestPermanent_disablesUntilATestMessageGetsThrough(t *testing.T) {
 }
 
 func TestPermanent_endsWithARestart(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
 		d.says(always(laneswap.Permanent(errAway)))
@@ -286,6 +297,7 @@ func TestPermanent_endsWithARestart(t *testing.T) {
 }
 
 func TestPermanent_whatItIsOwedIsGivenUpAfterADay(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -301,6 +313,7 @@ func TestPermanent_whatItIsOwedIsGivenUpAfterADay(t *testing.T) {
 }
 
 func TestRefused_endsOneMessageOnly(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d, logged := newDesk(), &logbook{}
 		m := tellsAtOnce(t, d, laneswap.WithLogger(slog.New(slog.NewTextHandler(logged, nil))))
@@ -328,6 +341,7 @@ func TestRefused_endsOneMessageOnly(t *testing.T) {
 }
 
 func TestRefused_ofADigestOnlyThePoisonIsGivenUp(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -380,6 +394,7 @@ func TestRetry_notifierErrorsAreReadThroughWrapping(t *testing.T) {
 
 // 413, say, for all that happened while the receiver was away.
 func TestRefused_howItIsNowIsTriedWithoutWhatWasBefore(t *testing.T) {
+	t.Parallel()
 	for _, most := range []int{0, 1, 1000} {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDesk()
@@ -413,6 +428,7 @@ func TestRefused_howItIsNowIsTriedWithoutWhatWasBefore(t *testing.T) {
 }
 
 func TestRetry_whatANotifierIsOwedThatHangsForEverIsGivenUpAfterADay(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d, logged := newDesk(), &logbook{}
 		end := make(chan struct{})
@@ -435,6 +451,7 @@ func TestRetry_whatANotifierIsOwedThatHangsForEverIsGivenUpAfterADay(t *testing.
 }
 
 func TestRefused_isAnAnswerOfAReceiverThatIsThereAgain(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		d.says(always(errAway))
@@ -450,6 +467,7 @@ func TestRefused_isAnAnswerOfAReceiverThatIsThereAgain(t *testing.T) {
 }
 
 func TestRefused_aDigestThatIsTooLongIsAFewMessages(t *testing.T) {
+	t.Parallel()
 	for _, silent := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDesk()

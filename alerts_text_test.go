@@ -11,6 +11,7 @@ import (
 )
 
 func TestSaying_silenceTellsTheLastMessageAndSinceWhen(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -43,6 +44,7 @@ func TestSaying_silenceTellsTheLastMessageAndSinceWhen(t *testing.T) {
 }
 
 func TestSaying_worseAndBetterSayFromWhatToWhat(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -68,6 +70,7 @@ func TestSaying_worseAndBetterSayFromWhatToWhat(t *testing.T) {
 }
 
 func TestSaying_recoveryTellsHowLongAndWhy(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -92,6 +95,7 @@ func TestSaying_recoveryTellsHowLongAndWhy(t *testing.T) {
 }
 
 func TestSaying_aBadStateAndItsRecoveryThatBothWaitAreOneMessage(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -115,6 +119,7 @@ func TestSaying_aBadStateAndItsRecoveryThatBothWaitAreOneMessage(t *testing.T) {
 }
 
 func TestSaying_severalChangesBecomeOneWithTheEarlierInOrder(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -138,6 +143,7 @@ func TestSaying_severalChangesBecomeOneWithTheEarlierInOrder(t *testing.T) {
 }
 
 func TestSaying_removedWhileBadIsSaid(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -159,6 +165,7 @@ func TestSaying_removedWhileBadIsSaid(t *testing.T) {
 // Two things that LaneSwap has to say of itself at the same time are both in the
 // text: adapters may show nothing else.
 func TestSaying_everythingThatLaneSwapSaysOfItselfIsInTheText(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d, laneswap.WithStorage(exactStore()), laneswap.WithRemark("the file was set aside"), laneswap.WithRemark("two rows could not be read"))
@@ -176,6 +183,7 @@ func TestSaying_everythingThatLaneSwapSaysOfItselfIsInTheText(t *testing.T) {
 }
 
 func TestSaying_messagesAreNamedTheSameOnEachTry(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		d.says(always(errAway))
@@ -202,6 +210,7 @@ func TestSaying_messagesAreNamedTheSameOnEachTry(t *testing.T) {
 }
 
 func TestSaying_importedIDsAreCleanedInTexts(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"", "fine"} {
 		synctest.Test(t, func(t *testing.T) {
 			doc := heard("evil\nSubject: \x1b[31mowned\u202e", "error", 10*time.Second)
@@ -229,6 +238,7 @@ func TestSaying_importedIDsAreCleanedInTexts(t *testing.T) {
 
 // The incident began with silence, which ended with a heartbeat that says it is bad.
 func TestSaying_whoIsHeardIsNotSilent(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d, laneswap.WithRemindEvery(10*time.Minute))
@@ -250,6 +260,7 @@ func TestSaying_whoIsHeardIsNotSilent(t *testing.T) {
 
 // How bad it was is said of the incident that is told, not of one before it.
 func TestSaying_worstIsOfTheIncident(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -268,6 +279,7 @@ func TestSaying_worstIsOfTheIncident(t *testing.T) {
 // Who was told of an alarm reads when it was over, also where another incident began
 // before that was told.
 func TestSaying_theEndOfWhatWasToldIsInTheText(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		then []laneswap.Status
 		text string
@@ -296,6 +308,7 @@ func TestSaying_theEndOfWhatWasToldIsInTheText(t *testing.T) {
 }
 
 func TestSaying_goodbyeIsNotAgain(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		statuses []laneswap.Status
 		text     string
@@ -320,6 +333,7 @@ func TestSaying_goodbyeIsNotAgain(t *testing.T) {
 
 // Nothing is known because LaneSwap could not hear, whatever was wrong before.
 func TestSaying_unheardSaysWhyWithinAnIncident(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -341,6 +355,7 @@ func TestSaying_unheardSaysWhyWithinAnIncident(t *testing.T) {
 }
 
 func TestSaying_recoveryOfOneThatWasTakenOverSaysHowItWas(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := launch(t, deployment(t, heard("svc", "error", 10*time.Second)), laneswap.WithNotifier(d))

@@ -182,6 +182,7 @@ func TestInterceptor_mayCallTheManager(t *testing.T) {
 }
 
 func TestHeartbeats_keepWhatWasSaidAndCountWhatIsEqual(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		h := register(t, m, laneswap.Registration{ID: "svc"})

@@ -32,6 +32,7 @@ func TestCell_isOneCacheLineOfItsOwn(t *testing.T) {
 // wake in the same instants as the watching loop. Virtual time makes the truth
 // exact: every gap above the window is one incident, and nothing else is.
 func TestHandle_millionBeatsAroundDeadlinesGiveExactlyTheTrueVerdicts(t *testing.T) {
+	t.Parallel()
 	const (
 		goroutines = 8
 		services   = 4

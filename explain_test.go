@@ -17,6 +17,7 @@ import (
 )
 
 func TestExplain_unknownEventsAreNotFound(t *testing.T) {
+	t.Parallel()
 	for name, opts := range map[string][]laneswap.Option{"memory": nil, "stored": {laneswap.WithStorage(memorystore.New())}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -41,6 +42,7 @@ func TestExplain_unknownEventsAreNotFound(t *testing.T) {
 }
 
 func TestExplain_eventsOfWhichNobodyIsToldHaveNoNotices(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -93,6 +95,7 @@ func fates(t *testing.T, m *laneswap.Manager, d *desk) map[string][]string {
 }
 
 func TestExplain_isTheSameWithAStorageAndAfterARestart(t *testing.T) {
+	t.Parallel()
 	for _, crash := range []bool{true, false} {
 		t.Run(fmt.Sprint("crash ", crash), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -137,6 +140,7 @@ func TestExplain_isTheSameWithAStorageAndAfterARestart(t *testing.T) {
 
 // Without a storage what was decided is kept as well, as far as it fits.
 func TestExplain_withoutAStorageTellsTheSame(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -152,6 +156,7 @@ func TestExplain_withoutAStorageTellsTheSame(t *testing.T) {
 }
 
 func TestExplain_saysWhyItTookLong(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		n := 0
@@ -180,6 +185,7 @@ func TestExplain_saysWhyItTookLong(t *testing.T) {
 
 // Nobody changes what is kept by changing what he was given.
 func TestExplain_answersAreCopies(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := tellsAtOnce(t, d)
@@ -196,6 +202,7 @@ func TestExplain_answersAreCopies(t *testing.T) {
 
 // The storage may be slow, away or broken when somebody asks.
 func TestExplain_doesNotNeedTheStorageForWhatIsOwed(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		faulty, d := storagetest.NewFaulty(memorystore.New()), newDesk()
 		d.says(always(errAway))
@@ -221,9 +228,7 @@ func TestExplain_doesNotNeedTheStorageForWhatIsOwed(t *testing.T) {
 }
 
 func TestExplain_memoryIsBoundedWithoutAStorage(t *testing.T) {
-	if raceEnabled {
-		t.Skip("its memory is not that of others")
-	}
+	skipHeavy(t)
 	synctest.Test(t, func(t *testing.T) { // not parallel: it measures the heap
 		d := newDesk()
 		long := laneswap.Where(strings.Repeat("long ", 2000), func(laneswap.Event) bool { return false })
@@ -258,6 +263,7 @@ func TestExplain_memoryIsBoundedWithoutAStorage(t *testing.T) {
 }
 
 func TestExplain_countsTheTriesOfEachNotice(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		d.says(always(errAway))

@@ -50,6 +50,7 @@ var passages = []struct {
 }
 
 func TestRoutes_eachFilterSelects(t *testing.T) {
+	t.Parallel()
 	for _, p := range passages {
 		t.Run(p.name, func(t *testing.T) {
 			require.Equal(t, p.text, p.filter.String())
@@ -88,6 +89,7 @@ func trimmed(s string) string {
 }
 
 func TestRoutes_severalFiltersAndNestedOnesMustAllSelect(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		inner := laneswap.Only(d, laneswap.Tagged("money"))
@@ -146,6 +148,7 @@ func TestRoutes_whatCannotBeUsedIsRefused(t *testing.T) {
 
 // Nobody is left with an alarm, and nobody hears of the end of what nobody told.
 func TestRoutes_recoveryFollowsWhatWasAnnounced(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := routed(t, d, laneswap.MinLevel(laneswap.LevelError))
@@ -173,6 +176,7 @@ func TestRoutes_recoveryFollowsWhatWasAnnounced(t *testing.T) {
 
 // A notice that is owed counts as announced, also when it could not be sent yet.
 func TestRoutes_recoveryOfWhatIsOnlyOwedIsToldWithIt(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		d.says(always(errAway))
@@ -190,6 +194,7 @@ func TestRoutes_recoveryOfWhatIsOnlyOwedIsToldWithIt(t *testing.T) {
 
 // Two notifiers of which each has routes of its own.
 func TestRoutes_areOfEachNotifier(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		web, db := newDesk(), newDesk()
 		web.name, db.name = "web", "db"
@@ -213,6 +218,7 @@ func TestRoutes_areOfEachNotifier(t *testing.T) {
 
 // An event of LaneSwap itself has no service, no tag and no status.
 func TestRoutes_ofWhatLaneSwapSaysOfItself(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		filter laneswap.Filter
 		told   bool

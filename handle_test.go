@@ -14,6 +14,7 @@ import (
 )
 
 func TestHandle_ofAForgottenServiceDoesNotOverruleANewRegistration(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		old := register(t, m, laneswap.Registration{ID: "x", Name: "old", ForgetAfter: time.Minute})
@@ -29,6 +30,7 @@ func TestHandle_ofAForgottenServiceDoesNotOverruleANewRegistration(t *testing.T)
 }
 
 func TestHandle_isDeadWhenTheHeirOfItsServiceWasRemoved(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		first := register(t, m, laneswap.Registration{ID: "x", ForgetAfter: time.Minute, Metadata: map[string]any{"k": "v"}})
@@ -49,6 +51,7 @@ func TestHandle_isDeadWhenTheHeirOfItsServiceWasRemoved(t *testing.T) {
 // The fast path must not acknowledge a beat before the silence that it ends was
 // judged: a stale verdict would follow a younger beat.
 func TestHandle_beatThatIsInterruptedHidesNoSilenceFromAYoungerOne(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := laneswap.NewManager() // not started: nobody has judged
 		h := register(t, m, laneswap.Registration{ID: "x"})
@@ -68,6 +71,7 @@ func TestHandle_beatThatIsInterruptedHidesNoSilenceFromAYoungerOne(t *testing.T)
 // Random verbs in any order: after each, every service that owes a heartbeat is
 // looked at in time, and the counts are right; at the end all silence is found.
 func TestManager_anyOrderOfVerbsKeepsTheBooksRight(t *testing.T) {
+	t.Parallel()
 	statuses := []laneswap.Status{"", "healthy", "warning", "error", "busy", "shutdown", "unknown", "idle"}
 	for seed := range uint64(100) {
 		synctest.Test(t, func(t *testing.T) {

@@ -32,6 +32,14 @@ func skipHeavy(t *testing.T) {
 	}
 }
 
+// skipShort skips a test of virtual days, which takes seconds, with -short.
+func skipShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("virtual days take seconds")
+	}
+}
+
 // window is the silence after which a service without thresholds is stale.
 const window = laneswap.DefaultStaleThreshold
 

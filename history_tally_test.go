@@ -62,6 +62,7 @@ func withAndWithout(t *testing.T, random *rand.Rand) {
 }
 
 func TestHistory_isTheSameBeforeAndAfterARestart(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	for _, crash := range []bool{false, true} {
 		t.Run(fmt.Sprint("crash ", crash), func(t *testing.T) {

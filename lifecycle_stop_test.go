@@ -19,6 +19,7 @@ import (
 // Verdicts, removals and Stop in the same instant: what happened before Stop
 // returned was told to everybody, and nothing happens after.
 func TestStop_isABarrier(t *testing.T) {
+	t.Parallel()
 	for round := range 10 {
 		synctest.Test(t, func(t *testing.T) {
 			rec := &recorder{}
@@ -84,6 +85,7 @@ func TestStop_inAnInterceptorLeavesAnnounceWithNothing(t *testing.T) {
 }
 
 func TestStop_saysHowManyNoticesWereNotDelivered(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := laneswap.NewManager(laneswap.WithNotifier(laneswap.NotifierFunc(func(ctx context.Context, _ laneswap.Notification) error {
 			select {
@@ -106,6 +108,7 @@ func TestStop_saysHowManyNoticesWereNotDelivered(t *testing.T) {
 }
 
 func TestStop_takesAtMostTenSeconds(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		defer close(release)
@@ -122,6 +125,7 @@ func TestStop_takesAtMostTenSeconds(t *testing.T) {
 }
 
 func TestStop_leavesReadsWithoutADeadline(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := laneswap.NewManager()
 		register(t, m, laneswap.Registration{ID: "x", Interval: time.Minute}).Beat()
@@ -144,6 +148,7 @@ func (h *hooked) Enabled(context.Context, slog.Level) bool  { return true }
 func (h *hooked) Handle(context.Context, slog.Record) error { h.do(); return nil }
 
 func TestLogger_mayAskTheManagerAndMayBlock(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := &hooked{}
 		m := laneswap.NewManager(laneswap.WithLogger(slog.New(h)))
@@ -171,6 +176,7 @@ func TestLogger_mayAskTheManagerAndMayBlock(t *testing.T) {
 
 // A logger that blocks over what LaneSwap says of its storage stops no watching either.
 func TestStop_isBoundedThoughTheLoggerBlocksWhileTheStorageLeaves(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		var armed atomic.Bool
@@ -223,6 +229,7 @@ func TestStop_isBoundedThoughTheLoggerBlocksWhileTheStorageLeaves(t *testing.T) 
 
 // Whoever waits for a storage that hangs gives up after Stop, and says nothing of it.
 func TestStop_noEventComesAfterIt(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p, release := &puppet{Storage: memorystore.New()}, make(chan struct{})
 		m := launch(t, p)

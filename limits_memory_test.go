@@ -89,9 +89,7 @@ func TestBacklog_ofASlowStorageSaysWhatIsLost(t *testing.T) {
 }
 
 func TestLoading_holdsLittleOfAServiceThatRegistersAgainAndAgain(t *testing.T) {
-	if raceEnabled {
-		t.Skip("its memory is not that of others")
-	}
+	skipHeavy(t)
 	synctest.Test(t, func(t *testing.T) { // not parallel: it measures the heap
 		const services, times, text = 20, 150, 7000
 		m := launch(t, &puppet{Storage: memorystore.New(), load: failing})
@@ -187,6 +185,7 @@ func TestStorage_manySightingsAreStoredInParts(t *testing.T) {
 
 // Pauses in which nothing was lost are as many as a machine is busy.
 func TestHistory_shortPausesHideNoLongOne(t *testing.T) {
+	t.Parallel()
 	for _, stored := range []bool{true, false} {
 		t.Run(fmt.Sprint("stored ", stored), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

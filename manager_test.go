@@ -13,6 +13,7 @@ import (
 )
 
 func TestManager_worksInMemoryBeforeStart(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := laneswap.NewManager()
 		h := register(t, m, laneswap.Registration{ID: "svc"})
@@ -78,6 +79,7 @@ func TestManager_stopBeforeStartIsFine(t *testing.T) {
 }
 
 func TestManager_judgesNobodyAfterStop(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := laneswap.NewManager()
 		require.NoError(t, m.Start(t.Context()))
@@ -90,6 +92,7 @@ func TestManager_judgesNobodyAfterStop(t *testing.T) {
 }
 
 func TestManager_runStartsWaitsAndStops(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rec := &recorder{}
 		m := laneswap.NewManager(atOnce(laneswap.WithNotifier(rec))...)
@@ -127,6 +130,7 @@ func TestManager_badOptionIsNamedByStartAndVerbs(t *testing.T) {
 }
 
 func TestManager_lateIsShownAndNeverAnEvent(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		h := register(t, m, laneswap.Registration{ID: "svc", Interval: 20 * time.Second})
@@ -144,6 +148,7 @@ func TestManager_lateIsShownAndNeverAnEvent(t *testing.T) {
 }
 
 func TestManager_serviceWithoutDeadlineOrAfterItsGoodbyeIsNeverLate(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		register(t, m, laneswap.Registration{ID: "free", Interval: time.Second, NoDeadline: true}).Beat()
@@ -156,6 +161,7 @@ func TestManager_serviceWithoutDeadlineOrAfterItsGoodbyeIsNeverLate(t *testing.T
 }
 
 func TestManager_beatAtTheDeadlineKeepsTheServiceAlive(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		h := register(t, m, laneswap.Registration{ID: "svc"})
@@ -168,6 +174,7 @@ func TestManager_beatAtTheDeadlineKeepsTheServiceAlive(t *testing.T) {
 }
 
 func TestManager_neverBeatingServiceGoesStaleFromItsRegistration(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		at := time.Now()
@@ -186,6 +193,7 @@ func TestManager_neverBeatingServiceGoesStaleFromItsRegistration(t *testing.T) {
 }
 
 func TestManager_staleIsMadeWithinMillisecondsOfItsDeadline(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t, laneswap.WithCheckInterval(time.Hour))
 		w, err := m.Watch(t.Context(), laneswap.WatchQuery{})
@@ -262,6 +270,7 @@ func only(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID) (kinds []lan
 }
 
 func TestManager_thousandSilentServicesGiveAThousandEventsInTime(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rec := &recorder{}
 		m := started(t, laneswap.WithNotifier(rec))

@@ -26,6 +26,7 @@ func beating(t *testing.T, m *laneswap.Manager, prefix string, n int) []*laneswa
 }
 
 func TestMassSilence_isOneMessageWithWhatTheSelfCheckFound(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		asked := 0
@@ -55,6 +56,7 @@ func TestMassSilence_isOneMessageWithWhatTheSelfCheckFound(t *testing.T) {
 }
 
 func TestMassSilence_needsHalfAndThree(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		silent, alive int
 		mass          bool
@@ -83,6 +85,7 @@ func TestMassSilence_needsHalfAndThree(t *testing.T) {
 }
 
 func TestMassSilence_isNotWhatComesOverMoreThanAMinute(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -100,6 +103,7 @@ func TestMassSilence_isNotWhatComesOverMoreThanAMinute(t *testing.T) {
 // Who fell silent is who was alive: a service that never beat was not, and one that
 // falls silent twice is one service.
 func TestMassSilence_countsServicesThatLived(t *testing.T) {
+	t.Parallel()
 	t.Run("never beat", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDesk()
@@ -148,6 +152,7 @@ func TestMassSilence_countsServicesThatLived(t *testing.T) {
 }
 
 func TestMassSilence_othersAreToldApart(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -174,6 +179,7 @@ func TestMassSilence_othersAreToldApart(t *testing.T) {
 
 // The third of three says so, even where the others were told before it.
 func TestMassSilence_isSaidOfTheLastOneAlone(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -191,6 +197,7 @@ func TestMassSilence_isSaidOfTheLastOneAlone(t *testing.T) {
 }
 
 func TestMassSilence_selfChecksMayHangPanicAndSayNothing(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		defer time.Sleep(2 * time.Hour) // they end
@@ -234,6 +241,7 @@ func TestMassSilence_selfChecksMayHangPanicAndSayNothing(t *testing.T) {
 }
 
 func TestMassSilence_serversOfTwoNotifiersShareTheFinding(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d, other := newDesk(), newDesk()
 		other.name = "other"
@@ -249,6 +257,7 @@ func TestMassSilence_serversOfTwoNotifiersShareTheFinding(t *testing.T) {
 // When it is our own network, the receiver cannot be reached either. What comes
 // through in the end still says that it may have been us.
 func TestMassSilence_isSaidThoughTheReceiverCouldNotBeReached(t *testing.T) {
+	t.Parallel()
 	for _, services := range []int{4, 30} {
 		t.Run(fmt.Sprint(services), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -270,6 +279,7 @@ func TestMassSilence_isSaidThoughTheReceiverCouldNotBeReached(t *testing.T) {
 }
 
 func TestMassSilence_recoveriesAreFewMessages(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -294,6 +304,7 @@ func TestMassSilence_recoveriesAreFewMessages(t *testing.T) {
 // Who is silent and back before it is told is told as one thing, with all the
 // others.
 func TestMassSilence_aShortOneTellsOfBoth(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		m := open(t, d)
@@ -320,6 +331,7 @@ func TestMassSilence_aShortOneTellsOfBoth(t *testing.T) {
 // Those that fell silent an hour apart did not fall at once, though the receiver
 // hears of all of them together.
 func TestMassSilence_namesThoseThatFellTogether(t *testing.T) {
+	t.Parallel()
 	for _, late := range []int{1, 2, 20} {
 		t.Run(fmt.Sprint(late, " later"), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -350,6 +362,7 @@ func TestMassSilence_namesThoseThatFellTogether(t *testing.T) {
 
 // A message that is tried alone, because a digest failed, says it only of its own.
 func TestMassSilence_isNotSaidOfOneThatFellLaterAndIsTriedAlone(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		d.says(always(errAway))

@@ -17,6 +17,7 @@ import (
 )
 
 func TestNotifier_isToldInOrderAndNeverOfAFirstGoodBeat(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rec := &recorder{}
 		m := started(t, laneswap.WithNotifier(rec))
@@ -41,6 +42,7 @@ func TestNotifier_isToldInOrderAndNeverOfAFirstGoodBeat(t *testing.T) {
 }
 
 func TestNotifier_thatBlocksTouchesNeitherBeatsNorOthers(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		var logged bytes.Buffer
@@ -66,6 +68,7 @@ func TestNotifier_thatBlocksTouchesNeitherBeatsNorOthers(t *testing.T) {
 
 // What a notifier panics with may be the error of a request, with the URL in it.
 func TestNotifier_thatPanicsWithAnErrorHasItsTextInNoLog(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var logged bytes.Buffer
 		cause := &url.Error{Op: "Post", URL: "https://hooks.example/canary", Err: errors.New("away")}
@@ -81,6 +84,7 @@ func TestNotifier_thatPanicsWithAnErrorHasItsTextInNoLog(t *testing.T) {
 }
 
 func TestNotifier_addedToARunningManagerHearsWhatFollows(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		h := register(t, m, laneswap.Registration{ID: "svc"})
@@ -95,6 +99,7 @@ func TestNotifier_addedToARunningManagerHearsWhatFollows(t *testing.T) {
 }
 
 func TestNotifier_stopDeliversWhatIsOwedWithinItsBound(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rec := &recorder{}
 		slow := laneswap.NotifierFunc(func(ctx context.Context, n laneswap.Notification) error {
@@ -110,6 +115,7 @@ func TestNotifier_stopDeliversWhatIsOwedWithinItsBound(t *testing.T) {
 }
 
 func TestNotifier_thatIgnoresItsContextDoesNotHoldUpStop(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		defer close(release)
@@ -128,6 +134,7 @@ func TestNotifier_thatIgnoresItsContextDoesNotHoldUpStop(t *testing.T) {
 }
 
 func TestNotifier_contextEndsAfterHalfAMinute(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rec := &recorder{}
 		var waited time.Duration
@@ -150,6 +157,7 @@ func TestNotifier_contextEndsAfterHalfAMinute(t *testing.T) {
 
 // Silence before Start is not held against anybody: nobody was watching.
 func TestManager_startIsAnAbsence(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := laneswap.NewManager()
 		register(t, m, laneswap.Registration{ID: "svc"}).Beat()
@@ -169,6 +177,7 @@ type nameless struct{ laneswap.NotifierFunc }
 func (nameless) Name() string { panic("no name") }
 
 func TestNotifier_mayMisbehaveInEveryWay(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		told, calls := 0, 0
 		m := started(t, laneswap.WithNotifier(nameless{func(_ context.Context, n laneswap.Notification) error {
@@ -187,6 +196,7 @@ func TestNotifier_mayMisbehaveInEveryWay(t *testing.T) {
 }
 
 func TestNotifier_isNotToldOfAnUnknownThatTheServiceReports(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rec := &recorder{}
 		m := started(t, laneswap.WithNotifier(rec))

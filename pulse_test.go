@@ -15,6 +15,7 @@ import (
 )
 
 func TestPulse_beatsUntilTheContextEndsAndSaysGoodbye(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		for id, every := range map[laneswap.ServiceID]laneswap.Registration{
@@ -37,6 +38,7 @@ func TestPulse_beatsUntilTheContextEndsAndSaysGoodbye(t *testing.T) {
 }
 
 func TestPulse_registersAgainWhatWasRemoved(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -58,6 +60,7 @@ func TestPulse_registersAgainWhatWasRemoved(t *testing.T) {
 }
 
 func TestPulse_returnsWhatCannotGetBetter(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := laneswap.NewManager()
 		require.NoError(t, m.Start(t.Context()))
@@ -71,6 +74,7 @@ func TestPulse_returnsWhatCannotGetBetter(t *testing.T) {
 }
 
 func TestWatchdog_beatsOnlyWhileTheLoopTicks(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -94,6 +98,7 @@ func TestWatchdog_beatsOnlyWhileTheLoopTicks(t *testing.T) {
 }
 
 func TestWrap_reportsBusyThenTheOutcomeAndHowLongItTook(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		register(t, m, laneswap.Registration{ID: "job"})
@@ -199,6 +204,7 @@ func (hanging) Beat(ctx context.Context, _ laneswap.ServiceID, _ laneswap.Heartb
 }
 
 func TestWrap_isNotHeldUpByAMonitorThatHangs(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		var began time.Duration
@@ -223,6 +229,7 @@ func TestWrap_survivesANilPointerAsError(t *testing.T) {
 }
 
 func TestWatchdog_followsALoopThatIsALittleUneven(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		ctx, cancel := context.WithCancel(t.Context())

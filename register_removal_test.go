@@ -72,6 +72,7 @@ func TestRemove_theNextServiceOfTheIDShowsNothingOfIt(t *testing.T) {
 
 // The errors of one service may be more than one commit deletes.
 func TestRemove_oneThatIsCutBetweenTwoCommitsTakesItsErrorsAlong(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
 		p := &puppet{Storage: disk}

@@ -45,6 +45,7 @@ func TestRegister_withoutIDMakesOneUp(t *testing.T) {
 }
 
 func TestRegister_restartTakesOverTheDeadServiceOfItsName(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		reg := laneswap.Registration{Name: "worker", Interval: 10 * time.Second}
@@ -70,6 +71,7 @@ func TestRegister_restartTakesOverTheDeadServiceOfItsName(t *testing.T) {
 }
 
 func TestRegister_takeOverThatCameToNothingFreesTheServiceAgain(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		reg := laneswap.Registration{Name: "worker"}
@@ -85,6 +87,7 @@ func TestRegister_takeOverThatCameToNothingFreesTheServiceAgain(t *testing.T) {
 }
 
 func TestRegister_takesOverNeitherTwoNorChosenIDs(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		register(t, m, laneswap.Registration{ID: "chosen", Name: "one"})
@@ -102,6 +105,7 @@ func TestRegister_takesOverNeitherTwoNorChosenIDs(t *testing.T) {
 }
 
 func TestRegister_afterAGoodbyeExpectsABeat(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		h := register(t, m, laneswap.Registration{ID: "svc"})
@@ -122,6 +126,7 @@ func TestRegister_afterAGoodbyeExpectsABeat(t *testing.T) {
 }
 
 func TestRegister_changedWindowMovesTheDeadline(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		h := register(t, m, laneswap.Registration{ID: "svc", StaleAfter: time.Hour})
@@ -137,6 +142,8 @@ func TestRegister_changedWindowMovesTheDeadline(t *testing.T) {
 }
 
 func TestRegister_forgetsMadeUpIDsAfterADayAndChosenOnesNever(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		made, err := m.Register(t.Context(), laneswap.Registration{Name: "made"})
@@ -252,6 +259,7 @@ func TestValidateServiceID_table(t *testing.T) {
 }
 
 func TestRemove_endsTheIncidentAndTheHandle(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rec := &recorder{}
 		m := started(t, laneswap.WithNotifier(rec))
@@ -284,6 +292,7 @@ func TestRemove_endsTheIncidentAndTheHandle(t *testing.T) {
 }
 
 func TestHandle_ofAForgottenServiceRegistersAgainOnItsNextBeat(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		h := register(t, m, laneswap.Registration{ID: "svc", Name: "Service", Tags: []string{"x"}, ForgetAfter: time.Minute})
@@ -303,6 +312,7 @@ func TestHandle_ofAForgottenServiceRegistersAgainOnItsNextBeat(t *testing.T) {
 }
 
 func TestRegister_newDeadlineIsNotHeldAgainstSilenceThatWasAllowed(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ before, after laneswap.Registration }{
 		"first deadline": {laneswap.Registration{NoDeadline: true}, laneswap.Registration{Interval: 30 * time.Second}},
 		"shorter window": {laneswap.Registration{Interval: time.Hour}, laneswap.Registration{Interval: time.Minute}},
@@ -328,6 +338,7 @@ func TestRegister_newDeadlineIsNotHeldAgainstSilenceThatWasAllowed(t *testing.T)
 }
 
 func TestRegister_shorterWindowGainsNobodyTime(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		register(t, m, laneswap.Registration{ID: "svc", StaleAfter: time.Hour}).Beat()
@@ -339,6 +350,7 @@ func TestRegister_shorterWindowGainsNobodyTime(t *testing.T) {
 }
 
 func TestRegister_staleServiceThatIsBackIsNotForgottenUnderItsFeet(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		reg := laneswap.Registration{ID: "job", Interval: 10 * time.Minute, ForgetAfter: time.Hour}
@@ -352,6 +364,8 @@ func TestRegister_staleServiceThatIsBackIsNotForgottenUnderItsFeet(t *testing.T)
 }
 
 func TestRegister_uuidOfAnEarlierRunStillCountsAsMadeUp(t *testing.T) {
+	skipShort(t)
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		first, second := started(t), started(t) // the server restarts with an empty memory
 		st, err := first.Register(t.Context(), laneswap.Registration{Name: "job"})
@@ -368,6 +382,7 @@ func TestRegister_uuidOfAnEarlierRunStillCountsAsMadeUp(t *testing.T) {
 }
 
 func TestRegister_idOfAProcessThatIsBackIsNotTakenOver(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		a, err := m.Register(t.Context(), laneswap.Registration{Name: "job"})
@@ -382,6 +397,7 @@ func TestRegister_idOfAProcessThatIsBackIsNotTakenOver(t *testing.T) {
 }
 
 func TestRegister_madeUpServiceWithFinalWordsIsTakenOverAndForgotten(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		failing := laneswap.Heartbeat{Status: laneswap.StatusError, Final: true}

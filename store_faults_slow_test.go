@@ -84,7 +84,7 @@ func TestStorage_aSlowOneTakesABacklogInParts(t *testing.T) {
 // is found then of each service is as it was at some moment, and in itself right.
 func TestStorage_aKillBetweenPartsLeavesWholeChanges(t *testing.T) {
 	t.Parallel()
-	for after := 15 * time.Second; after < 2*time.Minute; after += 7300 * time.Millisecond {
+	for after := 15 * time.Second; after < 2*time.Minute; after += scaled[time.Duration](4, 2, 1) * 7300 * time.Millisecond {
 		synctest.Test(t, func(t *testing.T) {
 			disk := memorystore.New()
 			m := overtaxed(t, disk, 400)

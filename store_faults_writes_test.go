@@ -179,6 +179,7 @@ func TestStorage_anEventAndWhatItOwesAreInOneCommit(t *testing.T) {
 
 // A storage that yields few rows a second is slow, and has not stalled.
 func TestLoading_aSlowStorageIsReadInTheEnd(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const services = 900
 		disk := seeded(t, func(m *laneswap.Manager) {

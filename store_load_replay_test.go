@@ -338,6 +338,7 @@ func TestNotices_areStoredBeforeTheStateThatMadeThem(t *testing.T) {
 // What was told while the storage was away is not told again where the commit that was
 // to store it was torn behind the row that says so.
 func TestRedo_whatWasToldWhileTheStorageWasAwayIsNotToldAgain(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	size, known := 1, 0
 	for keep := 0; keep <= size; keep++ {

@@ -260,6 +260,7 @@ func (p skittish) Commit(ctx context.Context, b laneswap.Batch) error {
 
 // What is held of a service is bounded, and its registration is the last to go.
 func TestLoading_keepsTheRegistrationOfABusyService(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := seeded(t, func(m *laneswap.Manager) {
 			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", Interval: 10 * time.Second}, laneswap.Heartbeat{}))
@@ -284,6 +285,7 @@ func TestLoading_keepsTheRegistrationOfABusyService(t *testing.T) {
 }
 
 func TestLoading_keepsARegistrationWithMuchMetadata(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := seeded(t, func(m *laneswap.Manager) {
 			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", Interval: 10 * time.Second}, laneswap.Heartbeat{}))
@@ -302,6 +304,7 @@ func TestLoading_keepsARegistrationWithMuchMetadata(t *testing.T) {
 }
 
 func TestLoading_heartbeatsHeardWhileLoadingSurviveACleanStop(t *testing.T) {
+	t.Parallel()
 	for _, known := range []bool{false, true} {
 		t.Run(fmt.Sprint("known ", known), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -177,6 +177,7 @@ func restartThrice(t *testing.T, pause, interval time.Duration) {
 }
 
 func TestStorage_dailyJobMissedWhileDownIsUnknownOnce(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
@@ -286,6 +287,7 @@ func TestStorage_awayLaterIsSaidAndCostsNothing(t *testing.T) {
 
 // A reader whose context ended says nothing of the storage.
 func TestStorage_whoHangsUpHidesNoEventsFromOthers(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := seeded(t, func(m *laneswap.Manager) { flip(t, register(t, m, laneswap.Registration{ID: "svc"}), 10) })
 		faulty := storagetest.NewFaulty(disk)

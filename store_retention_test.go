@@ -306,6 +306,7 @@ func TestRetention_isADayToTenYears(t *testing.T) {
 }
 
 func TestRetention_aLiveServiceKeepsItsDaysOnly(t *testing.T) {
+	skipShort(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()

@@ -97,6 +97,7 @@ func TestWatch_forWhatIsGoneOrYetToComeIsRefused(t *testing.T) {
 }
 
 func TestWatch_endsWithItsContextAndQuietlyWithClose(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := laneswap.NewManager()
 		ctx, cancel := context.WithCancel(t.Context())

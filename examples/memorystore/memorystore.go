@@ -181,7 +181,7 @@ func (s *Store) Prune(ctx context.Context, k laneswap.Kind, before time.Time, li
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	pruned := 0
-	for _, row := range s.chosen(laneswap.RowQuery{Kind: k}) {
+	for _, row := range s.chosen(laneswap.RowQuery{Kind: k, To: before}) {
 		if pruned >= limit || !row.At.Before(before) {
 			break
 		}
