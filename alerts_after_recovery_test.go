@@ -23,7 +23,7 @@ func fallen(t *testing.T, m *laneswap.Manager, d *desk, after laneswap.Threshold
 	return h
 }
 
-func TestRecoverAfter_beatsAreCountedFromTheOneThatTurnsItGood(t *testing.T) {
+func TestRecoverAfter_countsFromTheFirstGoodBeat(t *testing.T) {
 	t.Parallel()
 	for n := 2; n <= 5; n++ {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -56,7 +56,7 @@ func TestRecoverAfter_beatsAreCountedFromTheOneThatTurnsItGood(t *testing.T) {
 
 // An agent sends empty beats through a handle, which cost nothing: while some are
 // counted they cost a lock, and after that nothing again.
-func TestRecoverAfter_beatsOfHandlesAreFastAgainOnceItIsReached(t *testing.T) {
+func TestRecoverAfter_handlesAllocateNothingOnceReached(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
@@ -126,7 +126,7 @@ func TestRecoverAfter_badAgainBeforeItWasConfirmed(t *testing.T) {
 }
 
 // What comes between the good beats must not stop the count for a day.
-func TestRecoverAfter_goesOnThoughTheServiceDoesNotKnowForAMoment(t *testing.T) {
+func TestRecoverAfter_goesOnThroughAReportedUnknown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -138,7 +138,7 @@ func TestRecoverAfter_goesOnThoughTheServiceDoesNotKnowForAMoment(t *testing.T) 
 	})
 }
 
-func TestRecoverAfter_goesOnThoughLaneSwapCouldNotHear(t *testing.T) {
+func TestRecoverAfter_goesOnThroughAnAbsence(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -161,7 +161,7 @@ func TestRecoverAfter_goesOnThoughLaneSwapCouldNotHear(t *testing.T) {
 	})
 }
 
-func TestRecoverAfter_aGoodbyeIsTheLastWord(t *testing.T) {
+func TestRecoverAfter_shutdownConfirmsAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -174,7 +174,7 @@ func TestRecoverAfter_aGoodbyeIsTheLastWord(t *testing.T) {
 	})
 }
 
-func TestRecoverAfter_removedWhileHeldIsToldThatItRecovered(t *testing.T) {
+func TestRecoverAfter_removedWhileDelayedIsARecovery(t *testing.T) {
 	t.Parallel()
 	for name, threshold := range map[string]laneswap.Threshold{"beats": beats(10), "time": lasting(time.Hour)} {
 		t.Run(name, func(t *testing.T) {
@@ -192,7 +192,7 @@ func TestRecoverAfter_removedWhileHeldIsToldThatItRecovered(t *testing.T) {
 	}
 }
 
-func TestRecoverAfter_registeredAnewWithoutIsToldAtOnce(t *testing.T) {
+func TestRecoverAfter_registeredWithoutItSendsAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -229,7 +229,7 @@ func restarted(t *testing.T, crash bool, threshold laneswap.Registration, before
 	return d
 }
 
-func TestThreshold_restartWhileHeldKeepsIt(t *testing.T) {
+func TestThreshold_delaySurvivesARestart(t *testing.T) {
 	t.Parallel()
 	for _, crash := range []bool{true, false} {
 		for _, c := range []struct {
@@ -262,7 +262,7 @@ func TestThreshold_restartWhileHeldKeepsIt(t *testing.T) {
 }
 
 // What was reached, and could not be delivered, need not be reached again.
-func TestThreshold_reachedBeforeACrashIsToldAfterIt(t *testing.T) {
+func TestThreshold_reachedBeforeACrashIsSentAfterIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
@@ -304,7 +304,7 @@ func TestThreshold_aTimeCountsFromTheTurnOverARestart(t *testing.T) {
 	})
 }
 
-func TestRecoverAfter_aThresholdReachedWhileTheNotifierIsBusyIsTold(t *testing.T) {
+func TestRecoverAfter_reachedWhileTheNotifierIsBusy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -326,7 +326,7 @@ func TestRecoverAfter_aThresholdReachedWhileTheNotifierIsBusyIsTold(t *testing.T
 }
 
 // A pager closes what carries the incident that it has opened.
-func TestRecoverAfter_theEndNamesTheIncidentOfTheAlarm(t *testing.T) {
+func TestRecoverAfter_recoveryHasTheIncidentOfTheAlarm(t *testing.T) {
 	t.Parallel()
 	for _, restart := range []bool{false, true} {
 		for _, then := range []laneswap.Status{good, laneswap.StatusCritical, laneswap.StatusUnknown} {
@@ -369,7 +369,7 @@ func TestRecoverAfter_theEndNamesTheIncidentOfTheAlarm(t *testing.T) {
 	}
 }
 
-func TestRecoverAfter_holdsForANotifierThatIsNotToldOfAlarms(t *testing.T) {
+func TestRecoverAfter_delaysWithoutAnAlarm(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()

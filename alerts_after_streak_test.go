@@ -13,7 +13,7 @@ import (
 
 // What silence counted for is not forgotten when the service is heard again, and is
 // still bad.
-func TestAlertAfter_silenceAndBadHeartbeatsCountTogether(t *testing.T) {
+func TestAlertAfter_silenceAndBadBeatsCountTogether(t *testing.T) {
 	t.Parallel()
 	for name, restart := range map[string]bool{"in one life": false, "over a restart": true} {
 		t.Run(name, func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestAlertAfter_heartbeatsThatSayUnknownDoNotCount(t *testing.T) {
 }
 
 // Who registers while it is silent with a shorter interval is waited for so long.
-func TestAlertAfter_silenceCountsInTheIntervalThatIsRegistered(t *testing.T) {
+func TestAlertAfter_silenceCountsRegisteredIntervals(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()

@@ -13,7 +13,7 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-func TestAlertAfter_beatsAreCountedFromTheOneThatTurnsItBad(t *testing.T) {
+func TestAlertAfter_countsFromTheFirstBadBeat(t *testing.T) {
 	t.Parallel()
 	for n := 1; n <= 5; n++ {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -46,7 +46,7 @@ func TestAlertAfter_beatsAreCountedFromTheOneThatTurnsItBad(t *testing.T) {
 	}
 }
 
-func TestAlertAfter_whatIsGoodAgainBeforeIsNotTold(t *testing.T) {
+func TestAlertAfter_earlyRecoverySendsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -70,7 +70,7 @@ func TestAlertAfter_whatIsGoodAgainBeforeIsNotTold(t *testing.T) {
 	})
 }
 
-func TestAlertAfter_changesWithinABadTimeAreToldTogether(t *testing.T) {
+func TestAlertAfter_changesOfABadTimeAreSentTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -166,7 +166,7 @@ func TestAlertAfter_silenceCountsByIntervals(t *testing.T) {
 	}
 }
 
-func TestAlertAfter_badBeatsAndThenSilenceCountTogether(t *testing.T) {
+func TestAlertAfter_badBeatsThenSilenceCountTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -188,7 +188,7 @@ func TestAlertAfter_badBeatsAndThenSilenceCountTogether(t *testing.T) {
 	})
 }
 
-func TestAlertAfter_aServiceOfWhichNoMoreComesIsToldAtOnce(t *testing.T) {
+func TestAlertAfter_lastHeartbeatIsAlertedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -219,7 +219,7 @@ func TestAlertAfter_isOfEachServiceByItself(t *testing.T) {
 	})
 }
 
-func TestAlertAfter_removedWhileHeldIsNotTold(t *testing.T) {
+func TestAlertAfter_removedWhileDelayedIsNotSent(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	for name, threshold := range map[string]laneswap.Threshold{"beats": beats(3), "time": lasting(time.Hour)} {
@@ -278,7 +278,7 @@ func TestAlertAfter_registeredAnewWithOtherThresholds(t *testing.T) {
 }
 
 // That LaneSwap could not hear is no heartbeat.
-func TestAlertAfter_unheardDoesNotReachIt(t *testing.T) {
+func TestAlertAfter_unknownDoesNotReachIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -302,7 +302,7 @@ func TestAlertAfter_unheardDoesNotReachIt(t *testing.T) {
 }
 
 // One night of a job is a day.
-func TestAlertAfter_beatsMayBeNightsApart(t *testing.T) {
+func TestAlertAfter_beatsMayBeDaysApart(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -324,7 +324,7 @@ func TestAlertAfter_beatsMayBeNightsApart(t *testing.T) {
 	})
 }
 
-func TestAlertAfter_statusesEventsHistoryAndWatchesAreNeverDelayed(t *testing.T) {
+func TestAlertAfter_delaysNothingButNotices(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -358,7 +358,7 @@ func TestAlertAfter_statusesEventsHistoryAndWatchesAreNeverDelayed(t *testing.T)
 	})
 }
 
-func TestAlertAfter_aThresholdReachedWhileTheNotifierIsBusyIsTold(t *testing.T) {
+func TestAlertAfter_reachedWhileTheNotifierIsBusy(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name string
@@ -394,7 +394,7 @@ func TestAlertAfter_aThresholdReachedWhileTheNotifierIsBusyIsTold(t *testing.T) 
 	}
 }
 
-func TestAlertAfter_theTraceSaysThatATransitionReachedTheThreshold(t *testing.T) {
+func TestAlertAfter_traceSaysWhenItWasReached(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -415,7 +415,7 @@ func TestAlertAfter_theTraceSaysThatATransitionReachedTheThreshold(t *testing.T)
 	})
 }
 
-func TestAlertAfter_whatGetsBetterBelowTheFilterIsToldAsItIs(t *testing.T) {
+func TestAlertAfter_betterBelowTheFilterIsSentAsItIs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()

@@ -56,7 +56,7 @@ func counted(t *testing.T, notes []laneswap.Notification, to laneswap.Status) {
 	require.Equal(t, crowd, items, "each in one message")
 }
 
-func TestStorm_aCrowdFallsSilentAndIsBackInFewMessages(t *testing.T) {
+func TestBurst_silenceAndReturnAreFewMessages(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	for _, spread := range []time.Duration{time.Second, 30 * time.Second} {
@@ -91,7 +91,7 @@ func TestStorm_aCrowdFallsSilentAndIsBackInFewMessages(t *testing.T) {
 }
 
 // The receiver is away when it happens, as it is when it is our own network.
-func TestStorm_comesInFewMessagesThoughTheReceiverWasAway(t *testing.T) {
+func TestBurst_isFewMessagesAfterAReceiverOutage(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{"error": errAway, "delay": laneswap.RetryAfter(errAway, 20*time.Second)} {
 		t.Run(name, func(t *testing.T) {
@@ -120,7 +120,7 @@ func TestStorm_comesInFewMessagesThoughTheReceiverWasAway(t *testing.T) {
 }
 
 // A restart in the middle of it makes no thousand messages.
-func TestStorm_comesInFewMessagesThoughLaneSwapWasRestarted(t *testing.T) {
+func TestBurst_isFewMessagesAfterARestart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
@@ -154,7 +154,7 @@ func heapOf(f func()) int {
 	return heap() - before
 }
 
-func TestStorm_ofTransitionsLosesNone(t *testing.T) {
+func TestBurst_ofTransitionsLosesNone(t *testing.T) {
 	skipShort(t)
 	const perSecond, seconds = 500, 10
 	for _, services := range []int{1, 10, 400} {
@@ -210,7 +210,7 @@ func TestStorm_ofTransitionsLosesNone(t *testing.T) {
 
 // What waits for one that takes nothing is bounded: the oldest are given up, and
 // that is seen.
-func TestStorm_whatWaitsIsBounded(t *testing.T) {
+func TestBurst_queueIsBounded(t *testing.T) {
 	skipHeavy(t)
 	for name, c := range map[string]struct {
 		answer error
@@ -268,7 +268,7 @@ func TestStorm_whatWaitsIsBounded(t *testing.T) {
 	}
 }
 
-func TestStorm_whatWaitsIsBoundedThoughItIsShort(t *testing.T) {
+func TestBurst_queueOfShortMessagesIsBounded(t *testing.T) {
 	skipHeavy(t)
 	synctest.Test(t, func(t *testing.T) {
 		const most = 64 << 20

@@ -65,7 +65,7 @@ func TestFlapping_isToldThoughTheClockWasSetBack(t *testing.T) {
 }
 
 // What is owed is delivered though the clock was set forward or back by years.
-func TestNotices_outliveAClockThatIsWrong(t *testing.T) {
+func TestNotices_surviveAWrongClock(t *testing.T) {
 	t.Parallel()
 	for _, from := range []time.Duration{0, 200 * time.Hour, 20000 * time.Hour} {
 		for _, to := range []time.Duration{0, 200 * time.Hour, 20000 * time.Hour} {
@@ -94,7 +94,7 @@ func TestNotices_outliveAClockThatIsWrong(t *testing.T) {
 }
 
 // What nobody fetches is given up after a day, also by a LaneSwap that runs for a year.
-func TestNotices_ofANotifierThatIsGoneAreGivenUpWhileRunning(t *testing.T) {
+func TestNotices_ofAMissingNotifierExpireWhileRunning(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -134,7 +134,7 @@ func TestNotifiers_showNoStackOfAPanic(t *testing.T) {
 }
 
 // A recovery that waits together with the next alarm is in the text.
-func TestSaying_aRecoveryBetweenTwoAlarmsIsInTheText(t *testing.T) {
+func TestAlertText_namesARecoveryBetweenTwoAlarms(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -154,7 +154,7 @@ func TestSaying_aRecoveryBetweenTwoAlarmsIsInTheText(t *testing.T) {
 }
 
 // The notices of a kill between the event and the rest wait for their thresholds.
-func TestThreshold_countsForWhatIsOwedAgainAfterAKill(t *testing.T) {
+func TestThreshold_countsForNoticesRestoredAfterAKill(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
@@ -195,7 +195,7 @@ func (s *tornStore) Commit(ctx context.Context, b laneswap.Batch) error {
 }
 
 // Rows that say nonsense cost neither the start nor what is owed besides.
-func TestNotices_rowsThatAreNonsenseHarmNobody(t *testing.T) {
+func TestNotices_invalidRowsDoNoHarm(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(row map[string]any){
 		"no service":       func(row map[string]any) { row["event"].(map[string]any)["service"] = "" },

@@ -35,7 +35,7 @@ func sorts(calls []visit) (single, flaps []visit) {
 	return single, flaps
 }
 
-func TestFlapping_isSaidOnceAndThenEveryQuarterOfAnHour(t *testing.T) {
+func TestFlapping_isReportedOnceAndEvery15Minutes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -92,7 +92,7 @@ func TestFlapping_endsWhenThereAreFewChangesAgain(t *testing.T) {
 }
 
 // While it flaps no change is told in between, whatever the notifier does.
-func TestFlapping_isSaidOnceThoughTheNotifierIsSlow(t *testing.T) {
+func TestFlapping_isReportedOnceToASlowNotifier(t *testing.T) {
 	t.Parallel()
 	for _, slow := range []time.Duration{0, 2 * time.Second, 20 * time.Second} {
 		t.Run(slow.String(), func(t *testing.T) {
@@ -114,7 +114,7 @@ func TestFlapping_isSaidOnceThoughTheNotifierIsSlow(t *testing.T) {
 	}
 }
 
-func TestFlapping_isSaidOnceThoughTheNotifierFailsAtFirst(t *testing.T) {
+func TestFlapping_isReportedOnceAfterFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -173,7 +173,7 @@ func TestFlapping_limitsAreKeptExactly(t *testing.T) {
 	}
 }
 
-func TestFlapping_oneDoesNotQuietAnother(t *testing.T) {
+func TestFlapping_isPerService(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -190,7 +190,7 @@ func TestFlapping_oneDoesNotQuietAnother(t *testing.T) {
 }
 
 // A restart in the middle knows that it was said.
-func TestFlapping_isNotSaidAnewAfterARestart(t *testing.T) {
+func TestFlapping_isNotRepeatedAfterARestart(t *testing.T) {
 	t.Parallel()
 	for _, crash := range []bool{true, false} {
 		t.Run(fmt.Sprint("crash ", crash), func(t *testing.T) {
@@ -226,7 +226,7 @@ func TestFlapping_isNotSaidAnewAfterARestart(t *testing.T) {
 }
 
 // It was said, and nothing waits: also that a restart knows.
-func TestFlapping_isNotSaidAnewAfterARestartThatNothingWaitedFor(t *testing.T) {
+func TestFlapping_isNotRepeatedAfterAnIdleRestart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
@@ -249,7 +249,7 @@ func TestFlapping_isNotSaidAnewAfterARestartThatNothingWaitedFor(t *testing.T) {
 }
 
 // Services with thresholds flap as well.
-func TestFlapping_isSaidOfServicesWithThresholds(t *testing.T) {
+func TestFlapping_isReportedWithThresholds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -294,7 +294,7 @@ func TestFlapping_traceSaysWhatWaits(t *testing.T) {
 }
 
 // What follows of a service that flaps is told later: that it was removed as well.
-func TestFlapping_removedWhileItFlapsIsSaid(t *testing.T) {
+func TestFlapping_removalIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()

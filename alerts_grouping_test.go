@@ -12,7 +12,7 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-func TestGrouping_whatFallsTogetherComesTogether(t *testing.T) {
+func TestGrouping_simultaneousNoticesAreOneDigest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -106,7 +106,7 @@ func TestGrouping_titlesCountWhatHappened(t *testing.T) {
 }
 
 // After a digest more is gathered, for longer, as long as many come.
-func TestGrouping_digestsFollowEachOtherWhileAStormLasts(t *testing.T) {
+func TestGrouping_digestsFollowEachOtherInABurst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -156,7 +156,7 @@ func TestGrouping_fewAfterADigestAreTogetherToo(t *testing.T) {
 	})
 }
 
-func TestGrouping_anAlarmIsNeverHeldUpByAStormForLongerThanItsWait(t *testing.T) {
+func TestGrouping_burstDelaysNoAlarmBeyondTheWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -183,7 +183,7 @@ func TestGrouping_anAlarmIsNeverHeldUpByAStormForLongerThanItsWait(t *testing.T)
 	})
 }
 
-func TestGrouping_stopTellsWhatWaitsForCompany(t *testing.T) {
+func TestGrouping_stopSendsWhatWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()

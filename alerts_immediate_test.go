@@ -11,7 +11,7 @@ import (
 )
 
 // A log is not to wait for company, and wants to see all of it.
-func TestImmediately_tellsEachServiceByItselfAndInFull(t *testing.T) {
+func TestImmediately_sendsEachServiceByItself(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log, people := &recorder{}, &recorder{}

@@ -17,7 +17,7 @@ import (
 
 // What came while a message was under way is told by Stop as well, or Stop says
 // that it was not.
-func TestStop_tellsWhatCameWhileAMessageWasUnderWay(t *testing.T) {
+func TestStop_sendsWhatCameDuringADelivery(t *testing.T) {
 	t.Parallel()
 	for _, patience := range []time.Duration{4 * time.Second, 10 * time.Second} {
 		for _, flapping := range []bool{false, true} {
@@ -58,7 +58,7 @@ func TestStop_tellsWhatCameWhileAMessageWasUnderWay(t *testing.T) {
 
 // The change with which it begins to flap comes while a message of it is under way:
 // that it flaps was not said by that message.
-func TestFlapping_isSaidThoughItBeganWhileAMessageWasUnderWay(t *testing.T) {
+func TestFlapping_beginningDuringADeliveryIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -85,7 +85,7 @@ func TestFlapping_isSaidThoughItBeganWhileAMessageWasUnderWay(t *testing.T) {
 // Who was told that a service is bad is told that it is good again, whatever its
 // filter says, and though it could not be heard and LaneSwap was restarted in
 // between.
-func TestRoutes_recoveryOfWhatWasAnnouncedIsToldAfterItCouldNotBeHeard(t *testing.T) {
+func TestRoutes_recoveryIsSentAfterAnUnknown(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -171,7 +171,7 @@ func TestThreshold_restartsDoNotHideWhatStaysBad(t *testing.T) {
 
 // That a digest failed once, long ago, is forgotten: the next storm does not fall
 // apart because one attempt fails.
-func TestStorm_doesNotFallApartForTroubleOfLongAgo(t *testing.T) {
+func TestBurst_oldFailureDoesNotSplitDigests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -212,7 +212,7 @@ func TestStorm_doesNotFallApartForTroubleOfLongAgo(t *testing.T) {
 }
 
 // A typed nil is what many a program returns by mistake.
-func TestNotifier_errorsThatAreTypedNilsDoNotEndTheProgram(t *testing.T) {
+func TestNotifier_typedNilErrorDoesNotPanic(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -231,7 +231,7 @@ func TestNotifier_errorsThatAreTypedNilsDoNotEndTheProgram(t *testing.T) {
 
 // What lets a notice go stores it, and so does the worker that sends it at once:
 // where the two change places it is told again after a restart.
-func TestOrder_whatWasSentIsStoredAsSentHoweverFast(t *testing.T) {
+func TestOrder_fastDeliveryIsStoredAsSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, rec := memorystore.New(), &people{name: "team"}

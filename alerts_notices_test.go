@@ -38,7 +38,7 @@ func upsAndDowns(t *testing.T, m *laneswap.Manager, ids ...laneswap.ServiceID) (
 	return events
 }
 
-func TestNotices_owedOnesArriveAfterACrash(t *testing.T) {
+func TestNotices_pendingOnesArriveAfterACrash(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
@@ -72,7 +72,7 @@ func TestNotices_owedOnesArriveAfterACrash(t *testing.T) {
 	})
 }
 
-func TestNotices_toldOnesAreNotToldAgain(t *testing.T) {
+func TestNotices_sentOnesAreNotSentAgain(t *testing.T) {
 	t.Parallel()
 	for _, crash := range []bool{false, true} {
 		t.Run(fmt.Sprint("crash ", crash), func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestNotices_stopKeepsThoseThatWereNotDelivered(t *testing.T) {
 	})
 }
 
-func TestNotices_waitForANotifierThatComesBackWithinADay(t *testing.T) {
+func TestNotices_waitADayForTheirNotifier(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
@@ -147,7 +147,7 @@ func TestNotices_waitForANotifierThatComesBackWithinADay(t *testing.T) {
 	})
 }
 
-func TestNotices_areGivenUpWhenTheirNotifierIsGoneForADay(t *testing.T) {
+func TestNotices_expireWhenTheirNotifierIsGoneForADay(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -188,7 +188,7 @@ func TestNotices_twoNotifiersOfOneTypeGetTheirOwn(t *testing.T) {
 	})
 }
 
-func TestNotices_thatWaitWhileTheStorageIsReadAreToldOnce(t *testing.T) {
+func TestNotices_pendingWhileLoadingAreSentOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
@@ -214,7 +214,7 @@ func TestNotices_thatWaitWhileTheStorageIsReadAreToldOnce(t *testing.T) {
 	})
 }
 
-func TestNotices_areToldWhileTheStorageIsAwayAndNotForgotten(t *testing.T) {
+func TestNotices_areSentAndKeptWhileTheStorageIsAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()

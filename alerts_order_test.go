@@ -123,7 +123,7 @@ func (d *moody) check(t *testing.T, m *laneswap.Manager, services []laneswap.Ser
 	}
 }
 
-func TestOrder_isKeptOfEachServiceWhateverTheReceiverDoes(t *testing.T) {
+func TestOrder_isKeptPerServiceThroughRandomFailures(t *testing.T) {
 	t.Parallel()
 	for seed := range scaled[uint64](5, 15, 150) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -208,7 +208,7 @@ func poisonous(n laneswap.Notification) error {
 }
 
 // One message that a receiver breaks on must not silence the others.
-func TestPoison_doesNotHoldUpOthersForLong(t *testing.T) {
+func TestFailingMessage_doesNotBlockOthersForLong(t *testing.T) {
 	t.Parallel()
 	for range scaled(1, 3, 20) { // goroutines of one instant run in any order
 		synctest.Test(t, func(t *testing.T) {
@@ -230,7 +230,7 @@ func TestPoison_doesNotHoldUpOthersForLong(t *testing.T) {
 	}
 }
 
-func TestPoison_inADigestDoesNotHoldUpTheOthersForLong(t *testing.T) {
+func TestFailingMessage_inADigestDoesNotBlockTheOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -246,7 +246,7 @@ func TestPoison_inADigestDoesNotHoldUpTheOthersForLong(t *testing.T) {
 }
 
 // A receiver that is away for everybody is not asked once for each service.
-func TestPoison_isNotSuspectedWhereTheReceiverIsAway(t *testing.T) {
+func TestFailingMessage_isNotAssumedInAnOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -264,7 +264,7 @@ func TestPoison_isNotSuspectedWhereTheReceiverIsAway(t *testing.T) {
 }
 
 // A notifier that hangs or panics delays nobody else.
-func TestOrder_othersDoNotWaitForOneThatHangs(t *testing.T) {
+func TestOrder_hangingOneDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		hanging, panicking, d := newDesk(), newDesk(), newDesk()

@@ -36,7 +36,7 @@ func TestReminders_noneWhileTheServiceReportsUnknown(t *testing.T) {
 	})
 }
 
-func TestReminders_noneAfterARestartOfAServiceThatCouldNotBeHeard(t *testing.T) {
+func TestReminders_noneAfterARestartOfAnUnknownService(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
@@ -88,7 +88,7 @@ func TestReminders_afterALateLoadSayHowItIs(t *testing.T) {
 
 // A recovery that waits for its threshold may be given up for want of room: nobody is
 // reminded of what is over.
-func TestReminders_endWithARecoveryThatIsGivenUp(t *testing.T) {
+func TestReminders_endWithADroppedRecovery(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -73,7 +73,7 @@ func TestReminders_comeFromTheLastDeliveredNotice(t *testing.T) {
 	})
 }
 
-func TestReminders_thatFailAreTriedAgainAndCountFromWhenTheyArrive(t *testing.T) {
+func TestReminders_failedOnesCountFromTheirDelivery(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -142,7 +142,7 @@ func TestReminders_ofMoreThanTenAreADigest(t *testing.T) {
 	}
 }
 
-func TestReminders_areNotGivenOfWhatWasFilteredOrIsHeld(t *testing.T) {
+func TestReminders_skipFilteredAndDelayedNotices(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		loud, all := newDesk(), newDesk()
@@ -162,7 +162,7 @@ func TestReminders_areNotGivenOfWhatWasFilteredOrIsHeld(t *testing.T) {
 
 // A reminder says how the service is, not how it was when the filter last let
 // something pass.
-func TestReminders_sayNothingThatIsNoLongerTrue(t *testing.T) {
+func TestReminders_showTheCurrentState(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -181,7 +181,7 @@ func TestReminders_sayNothingThatIsNoLongerTrue(t *testing.T) {
 	})
 }
 
-func TestReminders_stopWhileARecoveryIsOwed(t *testing.T) {
+func TestReminders_stopWhileARecoveryIsPending(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()

@@ -16,7 +16,7 @@ import (
 
 // A recovery that waited for its threshold is told, or given up, when the service
 // was removed while the notifier was not there.
-func TestAddNotifier_recoveryThatIsHeldOfAServiceThatIsGone(t *testing.T) {
+func TestAddNotifier_delayedRecoveryOfARemovedService(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
@@ -38,7 +38,7 @@ func TestAddNotifier_recoveryThatIsHeldOfAServiceThatIsGone(t *testing.T) {
 
 // A recovery that waited for its threshold is not told of a service that has turned
 // bad again meanwhile.
-func TestAddNotifier_recoveryThatIsHeldOfAServiceThatIsBadAgain(t *testing.T) {
+func TestAddNotifier_delayedRecoveryOfAServiceBadAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
@@ -62,7 +62,7 @@ func TestAddNotifier_recoveryThatIsHeldOfAServiceThatIsBadAgain(t *testing.T) {
 }
 
 // However much happened while the notifier was not there, it is told that it is over.
-func TestAddNotifier_isToldThatItIsOverAfterManyChanges(t *testing.T) {
+func TestAddNotifier_getsTheRecoveryAfterManyChanges(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
@@ -86,7 +86,7 @@ func TestAddNotifier_isToldThatItIsOverAfterManyChanges(t *testing.T) {
 
 // The same of a service that was removed while the notifier was not there: nobody is
 // left with an alarm.
-func TestAddNotifier_isToldThatItIsOverOfAServiceThatIsGone(t *testing.T) {
+func TestAddNotifier_getsTheEndOfARemovedService(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
@@ -106,7 +106,7 @@ func TestAddNotifier_isToldThatItIsOverOfAServiceThatIsGone(t *testing.T) {
 }
 
 // A verdict about a typed nil is one too.
-func TestNotifier_verdictsAboutTypedNilsDoNotEndTheProgram(t *testing.T) {
+func TestNotifier_verdictOnTypedNilDoesNotPanic(t *testing.T) {
 	t.Parallel()
 	for name, wrap := range map[string]func(error) error{
 		"later": func(err error) error { return laneswap.RetryAfter(err, time.Second) }, "refused": laneswap.Refused, "permanent": laneswap.Permanent,
@@ -129,7 +129,7 @@ func TestNotifier_verdictsAboutTypedNilsDoNotEndTheProgram(t *testing.T) {
 }
 
 // A logger that blocks does not end the watching, whatever is given up.
-func TestNotices_aLoggerThatBlocksStopsNobody(t *testing.T) {
+func TestNotices_blockingLoggerStopsNothing(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -18,7 +18,7 @@ func loud(d *desk) laneswap.Notifier { return laneswap.Only(d, laneswap.MinLevel
 
 // One start without its notifier, by a slip in the settings, does not cost people the
 // end of an incident, however long that lasts.
-func TestTakeUp_oneStartWithoutTheNotifierLosesNoEnd(t *testing.T) {
+func TestRestore_startWithoutTheNotifierLosesNoRecovery(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	for name, without := range map[string]time.Duration{"a moment": time.Second, "a day": 25 * time.Hour} {
@@ -46,7 +46,7 @@ func TestTakeUp_oneStartWithoutTheNotifierLosesNoEnd(t *testing.T) {
 	}
 }
 
-func TestAddNotifier_afterStartHearsTheEndOfALongIncident(t *testing.T) {
+func TestAddNotifier_getsTheEndOfALongIncident(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestAddNotifier_afterStartHearsTheEndOfALongIncident(t *testing.T) {
 // What is owed to a notifier that is not there is given up after a day without it,
 // however old it is, and what it was told is remembered no longer than that once it
 // is over.
-func TestTakeUp_notifierThatIsGoneIsOwedNothingAfterADay(t *testing.T) {
+func TestRestore_noticesOfAMissingNotifierExpire(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -98,7 +98,7 @@ func TestTakeUp_notifierThatIsGoneIsOwedNothingAfterADay(t *testing.T) {
 
 // A notifier that was away hears of the end of what it was told, however much has
 // happened since, and once.
-func TestTakeUp_endWhileTheNotifierWasAwayIsToldWhateverHappenedSince(t *testing.T) {
+func TestRestore_sendsTheRecoveryAMissingNotifierMissed(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	type life func(t *testing.T, m *laneswap.Manager)

@@ -18,7 +18,7 @@ import (
 
 // A receiver that takes no digests is not asked again and again when it is to be
 // reminded of many services.
-func TestReminders_digestOfThemThatIsRefusedFallsApart(t *testing.T) {
+func TestReminders_refusedDigestIsSplit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -58,7 +58,7 @@ func notesOf(calls []visit) (notes []laneswap.Notification) {
 
 // A notifier that is added once the Manager runs is told what it is owed all the
 // same, also what waits for a threshold.
-func TestAddNotifier_afterStartGoesOnWithWhatIsHeld(t *testing.T) {
+func TestAddNotifier_afterStartContinuesDelayedNotices(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
@@ -79,7 +79,7 @@ func TestAddNotifier_afterStartGoesOnWithWhatIsHeld(t *testing.T) {
 
 // A notifier that was not there when a service recovered is not reminded of it for
 // ever.
-func TestAddNotifier_afterStartIsNotRemindedOfWhatIsOver(t *testing.T) {
+func TestAddNotifier_afterStartGetsNoReminderOfTheEnded(t *testing.T) {
 	t.Parallel()
 	for name, late := range map[string]bool{"added after the recovery": true, "added before it": false} {
 		t.Run(name, func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestAddNotifier_afterStartIsNotRemindedOfWhatIsOver(t *testing.T) {
 }
 
 // The same where the last thing that was said is that it flaps.
-func TestReminders_endWhereTheNotifierWasAwayAndTheServiceFlapped(t *testing.T) {
+func TestReminders_endAfterFlappingDuringAnOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
@@ -136,7 +136,7 @@ func TestReminders_endWhereTheNotifierWasAwayAndTheServiceFlapped(t *testing.T) 
 }
 
 // After a restart a reminder says how the service is, not what it was once told.
-func TestReminders_afterARestartSayNothingThatIsNoLongerTrue(t *testing.T) {
+func TestReminders_afterARestartShowTheCurrentState(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk, d := memorystore.New(), newDesk()
@@ -179,7 +179,7 @@ func TestReminders_whatComesDuringOneIsGathered(t *testing.T) {
 
 // A beat that comes while the storage is taken up must not make the downtime
 // something that was heard.
-func TestLoading_downtimeIsAnAbsenceThoughBeatsComeDuringTheTakeUp(t *testing.T) {
+func TestLoading_downtimeIsAnAbsenceDespiteBeats(t *testing.T) {
 	t.Parallel()
 	for try := range scaled(1, 1, 3) {
 		synctest.Test(t, func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-func TestSaying_silenceTellsTheLastMessageAndSinceWhen(t *testing.T) {
+func TestAlertText_silenceNamesLastMessageAndTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -43,7 +43,7 @@ func TestSaying_silenceTellsTheLastMessageAndSinceWhen(t *testing.T) {
 	})
 }
 
-func TestSaying_worseAndBetterSayFromWhatToWhat(t *testing.T) {
+func TestAlertText_worseAndBetterNameBothStatuses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -69,7 +69,7 @@ func TestSaying_worseAndBetterSayFromWhatToWhat(t *testing.T) {
 	})
 }
 
-func TestSaying_recoveryTellsHowLongAndWhy(t *testing.T) {
+func TestAlertText_recoveryNamesDurationAndCause(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -94,7 +94,7 @@ func TestSaying_recoveryTellsHowLongAndWhy(t *testing.T) {
 	})
 }
 
-func TestSaying_aBadStateAndItsRecoveryThatBothWaitAreOneMessage(t *testing.T) {
+func TestAlertText_pendingAlarmAndRecoveryAreOneMessage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -118,7 +118,7 @@ func TestSaying_aBadStateAndItsRecoveryThatBothWaitAreOneMessage(t *testing.T) {
 	})
 }
 
-func TestSaying_severalChangesBecomeOneWithTheEarlierInOrder(t *testing.T) {
+func TestAlertText_listsEarlierChangesInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -142,7 +142,7 @@ func TestSaying_severalChangesBecomeOneWithTheEarlierInOrder(t *testing.T) {
 	})
 }
 
-func TestSaying_removedWhileBadIsSaid(t *testing.T) {
+func TestAlertText_removedWhileBad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -164,7 +164,7 @@ func TestSaying_removedWhileBadIsSaid(t *testing.T) {
 
 // Two things that LaneSwap has to say of itself at the same time are both in the
 // text: adapters may show nothing else.
-func TestSaying_everythingThatLaneSwapSaysOfItselfIsInTheText(t *testing.T) {
+func TestAlertText_containsAllOwnEvents(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -182,7 +182,7 @@ func TestSaying_everythingThatLaneSwapSaysOfItselfIsInTheText(t *testing.T) {
 	})
 }
 
-func TestSaying_messagesAreNamedTheSameOnEachTry(t *testing.T) {
+func TestMessages_keepTheirIDOnEachTry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -209,7 +209,7 @@ func TestSaying_messagesAreNamedTheSameOnEachTry(t *testing.T) {
 	})
 }
 
-func TestSaying_importedIDsAreCleanedInTexts(t *testing.T) {
+func TestAlertText_cleansImportedIDs(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"", "fine"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -237,7 +237,7 @@ func TestSaying_importedIDsAreCleanedInTexts(t *testing.T) {
 }
 
 // The incident began with silence, which ended with a heartbeat that says it is bad.
-func TestSaying_whoIsHeardIsNotSilent(t *testing.T) {
+func TestAlertText_beatingServiceIsNotSilent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -259,7 +259,7 @@ func TestSaying_whoIsHeardIsNotSilent(t *testing.T) {
 }
 
 // How bad it was is said of the incident that is told, not of one before it.
-func TestSaying_worstIsOfTheIncident(t *testing.T) {
+func TestAlertText_worstIsOfTheIncident(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -278,7 +278,7 @@ func TestSaying_worstIsOfTheIncident(t *testing.T) {
 
 // Who was told of an alarm reads when it was over, also where another incident began
 // before that was told.
-func TestSaying_theEndOfWhatWasToldIsInTheText(t *testing.T) {
+func TestAlertText_namesTheEndOfAnAnnouncedIncident(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		then []laneswap.Status
@@ -307,7 +307,7 @@ func TestSaying_theEndOfWhatWasToldIsInTheText(t *testing.T) {
 	}
 }
 
-func TestSaying_goodbyeIsNotAgain(t *testing.T) {
+func TestAlertText_shutdownIsNotAgain(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		statuses []laneswap.Status
@@ -332,7 +332,7 @@ func TestSaying_goodbyeIsNotAgain(t *testing.T) {
 }
 
 // Nothing is known because LaneSwap could not hear, whatever was wrong before.
-func TestSaying_unheardSaysWhyWithinAnIncident(t *testing.T) {
+func TestAlertText_unknownSaysWhyWithinAnIncident(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -354,7 +354,7 @@ func TestSaying_unheardSaysWhyWithinAnIncident(t *testing.T) {
 	})
 }
 
-func TestSaying_recoveryOfOneThatWasTakenOverSaysHowItWas(t *testing.T) {
+func TestAlertText_recoveryAfterATakeoverNamesTheState(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()

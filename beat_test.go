@@ -17,7 +17,7 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-func TestBeat_mergesMetadataAndEmptyBeatClearsTheMessage(t *testing.T) {
+func TestBeat_mergesMetadataAndEmptyClearsTheMessage(t *testing.T) {
 	t.Parallel()
 	m := laneswap.NewManager()
 	h := register(t, m, laneswap.Registration{ID: "svc", Metadata: map[string]any{"a": 1, "b": "x"}})
@@ -92,7 +92,7 @@ func TestBeat_badInputNamesTheFieldAndChangesNothing(t *testing.T) {
 	require.ErrorIs(t, m.Beat(t.Context(), "no/body", laneswap.Heartbeat{}), laneswap.ErrInvalidServiceID)
 }
 
-func TestBeat_removingAndAddingAtTheLimitIsJudgedAfterMerging(t *testing.T) {
+func TestBeat_metadataLimitHoldsAfterMerging(t *testing.T) {
 	t.Parallel()
 	m := laneswap.NewManager(laneswap.WithLimits(laneswap.Limits{MetadataKeys: 2}))
 	register(t, m, laneswap.Registration{ID: "svc", Metadata: map[string]any{"a": 1, "b": 2}})
@@ -137,7 +137,7 @@ func TestInterceptor_mayChangeAndRefuse(t *testing.T) {
 	}
 }
 
-func TestAnnounce_registersTheUnknownAndDoesBothOrNothing(t *testing.T) {
+func TestAnnounce_registersAndBeatsOrDoesNothing(t *testing.T) {
 	t.Parallel()
 	m := laneswap.NewManager(laneswap.WithLimits(laneswap.Limits{Services: 2, MetadataKeys: 2}))
 	st, err := m.Announce(t.Context(), laneswap.Registration{ID: "cron", Interval: time.Minute}, laneswap.Heartbeat{Message: "done"})
@@ -181,7 +181,7 @@ func TestInterceptor_mayCallTheManager(t *testing.T) {
 	require.Equal(t, "beat 2", statusOf(t, m, "svc").Message)
 }
 
-func TestHeartbeats_keepWhatWasSaidAndCountWhatIsEqual(t *testing.T) {
+func TestHeartbeats_keepTextsAndCountEqualOnes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
@@ -407,7 +407,7 @@ func TestAnnounce_findsAlwaysSomethingToBeatFor(t *testing.T) {
 	wg.Wait()
 }
 
-func TestEvents_haveIDsThatNeverRepeatHoweverFastServicesFollowEachOther(t *testing.T) {
+func TestEvents_idsNeverRepeat(t *testing.T) {
 	t.Parallel()
 	m := laneswap.NewManager()
 	for range 20 {

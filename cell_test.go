@@ -31,7 +31,7 @@ func TestCell_isOneCacheLineOfItsOwn(t *testing.T) {
 // Beats, with -long a million, within nanoseconds of the deadline, from 8 goroutines that
 // wake in the same instants as the watching loop. Virtual time makes the truth
 // exact: every gap above the window is one incident, and nothing else is.
-func TestHandle_millionBeatsAroundDeadlinesGiveExactlyTheTrueVerdicts(t *testing.T) {
+func TestHandle_beatsAroundDeadlinesGiveTheTrueVerdicts(t *testing.T) {
 	t.Parallel()
 	const (
 		goroutines = 8

@@ -216,7 +216,7 @@ func perish(t *testing.T, applied bool, at ...int) (commits int) {
 	return commits
 }
 
-func TestKilled_atAnyCommitLosesNoNotice(t *testing.T) {
+func TestCrash_atAnyCommitLosesNoNotice(t *testing.T) {
 	t.Parallel()
 	all := perish(t, false, 0)
 	require.Greater(t, all, 40)
@@ -227,7 +227,7 @@ func TestKilled_atAnyCommitLosesNoNotice(t *testing.T) {
 	}
 }
 
-func TestKilled_twiceLosesNoNotice(t *testing.T) {
+func TestCrash_twiceLosesNoNotice(t *testing.T) {
 	t.Parallel()
 	for n := 3; n <= 50; n += scaled(47, 7, 3) {
 		for second := 1; second <= 20; second += scaled(9, 6, 1) {

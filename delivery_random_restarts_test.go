@@ -152,7 +152,7 @@ func (g *saga) check() {
 	}
 }
 
-func TestLives_nobodyIsLeftWithAnAlarmAndNothingIsLost(t *testing.T) {
+func TestRestarts_randomOnesLoseNoNotice(t *testing.T) {
 	t.Parallel()
 	for seed := range scaled[uint64](2, 8, 100) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -20,7 +20,7 @@ import (
 
 // However services change, receivers fail and LaneSwap is killed: once all is calm,
 // people know how things stand.
-func TestNotices_peopleKnowHowThingsStandOnceAllIsCalm(t *testing.T) {
+func TestNotices_lastOnesAreTrueAfterRandomTrouble(t *testing.T) {
 	t.Parallel()
 	for seed := range scaled[uint64](2, 8, 100) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -275,7 +275,7 @@ func TestErrors_textIsCleanAndChangesNoStatus(t *testing.T) {
 	require.Equal(t, []laneswap.EventKind{laneswap.EventUp}, kindsOf(t, m))
 }
 
-func TestErrors_whatWaitsForTheStorageIsListedOnce(t *testing.T) {
+func TestErrors_backlogIsListedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		faulty := storagetest.NewFaulty(memorystore.New())

@@ -41,7 +41,7 @@ func TestExplain_unknownEventsAreNotFound(t *testing.T) {
 	}
 }
 
-func TestExplain_eventsOfWhichNobodyIsToldHaveNoNotices(t *testing.T) {
+func TestExplain_unsentEventsHaveNoNotices(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -94,7 +94,7 @@ func fates(t *testing.T, m *laneswap.Manager, d *desk) map[string][]string {
 	return fate
 }
 
-func TestExplain_isTheSameWithAStorageAndAfterARestart(t *testing.T) {
+func TestExplain_isTheSameAfterARestart(t *testing.T) {
 	t.Parallel()
 	for _, crash := range []bool{true, false} {
 		t.Run(fmt.Sprint("crash ", crash), func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestExplain_isTheSameWithAStorageAndAfterARestart(t *testing.T) {
 }
 
 // Without a storage what was decided is kept as well, as far as it fits.
-func TestExplain_withoutAStorageTellsTheSame(t *testing.T) {
+func TestExplain_isTheSameWithoutAStorage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -201,7 +201,7 @@ func TestExplain_answersAreCopies(t *testing.T) {
 }
 
 // The storage may be slow, away or broken when somebody asks.
-func TestExplain_doesNotNeedTheStorageForWhatIsOwed(t *testing.T) {
+func TestExplain_readsPendingNoticesWithoutTheStorage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		faulty, d := storagetest.NewFaulty(memorystore.New()), newDesk()

@@ -88,7 +88,7 @@ func trimmed(s string) string {
 	return s[1:]
 }
 
-func TestRoutes_severalFiltersAndNestedOnesMustAllSelect(t *testing.T) {
+func TestRoutes_severalAndNestedFiltersMustAllSelect(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -175,7 +175,7 @@ func TestRoutes_recoveryFollowsWhatWasAnnounced(t *testing.T) {
 }
 
 // A notice that is owed counts as announced, also when it could not be sent yet.
-func TestRoutes_recoveryOfWhatIsOnlyOwedIsToldWithIt(t *testing.T) {
+func TestRoutes_recoveryFollowsAPendingAlarm(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -217,7 +217,7 @@ func TestRoutes_areOfEachNotifier(t *testing.T) {
 }
 
 // An event of LaneSwap itself has no service, no tag and no status.
-func TestRoutes_ofWhatLaneSwapSaysOfItself(t *testing.T) {
+func TestRoutes_ofLaneSwapsOwnEvents(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		filter laneswap.Filter

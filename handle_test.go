@@ -13,7 +13,7 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-func TestHandle_ofAForgottenServiceDoesNotOverruleANewRegistration(t *testing.T) {
+func TestHandle_ofAForgottenServiceKeepsTheNewOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
@@ -29,7 +29,7 @@ func TestHandle_ofAForgottenServiceDoesNotOverruleANewRegistration(t *testing.T)
 	})
 }
 
-func TestHandle_isDeadWhenTheHeirOfItsServiceWasRemoved(t *testing.T) {
+func TestHandle_endsWhenTheSuccessorWasRemoved(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
@@ -50,7 +50,7 @@ func TestHandle_isDeadWhenTheHeirOfItsServiceWasRemoved(t *testing.T) {
 
 // The fast path must not acknowledge a beat before the silence that it ends was
 // judged: a stale verdict would follow a younger beat.
-func TestHandle_beatThatIsInterruptedHidesNoSilenceFromAYoungerOne(t *testing.T) {
+func TestHandle_interruptedBeatHidesNoSilence(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := laneswap.NewManager() // not started: nobody has judged
@@ -70,7 +70,7 @@ func TestHandle_beatThatIsInterruptedHidesNoSilenceFromAYoungerOne(t *testing.T)
 
 // Random verbs in any order: after each, every service that owes a heartbeat is
 // looked at in time, and the counts are right; at the end all silence is found.
-func TestManager_anyOrderOfVerbsKeepsTheBooksRight(t *testing.T) {
+func TestManager_anyOrderOfCallsKeepsStateConsistent(t *testing.T) {
 	t.Parallel()
 	statuses := []laneswap.Status{"", "healthy", "warning", "error", "busy", "shutdown", "unknown", "idle"}
 	for seed := range uint64(100) {

@@ -213,7 +213,7 @@ func TestHistory_refusesWhatIsOutOfRangeAndNamesIt(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-func TestHistory_goesOnWhenARemovedServiceRegistersAgain(t *testing.T) {
+func TestHistory_goesOnWhenARemovedServiceReturns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now().UTC()
@@ -237,7 +237,7 @@ func TestHistory_goesOnWhenARemovedServiceRegistersAgain(t *testing.T) {
 	})
 }
 
-func TestHistory_storageThatCannotBeReadIsSaid(t *testing.T) {
+func TestHistory_unreadableStorageIsAnError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		faulty := storagetest.NewFaulty(memorystore.New())
@@ -264,7 +264,7 @@ func TestHistory_storageThatCannotBeReadIsSaid(t *testing.T) {
 }
 
 // While the storage takes nothing, what waits for it is part of history.
-func TestHistory_holdsWhatWaitsForTheStorage(t *testing.T) {
+func TestHistory_includesTheBacklog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
@@ -290,7 +290,7 @@ func TestHistory_holdsWhatWaitsForTheStorage(t *testing.T) {
 	})
 }
 
-func TestHistory_aPeriodThatEndsAtTheTenthTransitionHasTheSpanBeforeIt(t *testing.T) {
+func TestHistory_periodEndHasTheSpanBeforeIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := launch(t, memorystore.New())
@@ -316,7 +316,7 @@ func TestHistory_aPeriodThatEndsAtTheTenthTransitionHasTheSpanBeforeIt(t *testin
 	})
 }
 
-func TestHistory_removedAndRegisteredInOneMillisecondGoesOn(t *testing.T) {
+func TestHistory_goesOnWhenReplacedInOneMillisecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := launch(t, memorystore.New())
@@ -332,7 +332,7 @@ func TestHistory_removedAndRegisteredInOneMillisecondGoesOn(t *testing.T) {
 	})
 }
 
-func TestHistory_removedWhileDownAndRegisteredInThatMillisecondIsNotDown(t *testing.T) {
+func TestHistory_replacedWhileDownIsNotDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := launch(t, memorystore.New())
@@ -373,7 +373,7 @@ func TestHistory_removalEndsTheIncident(t *testing.T) {
 	})
 }
 
-func TestHistory_aRecoveryAtABoundaryIsInOneOfTheTwoPeriods(t *testing.T) {
+func TestHistory_recoveryAtABoundaryCountsOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := launch(t, memorystore.New())
@@ -426,7 +426,7 @@ func TestHistory_aChangedMustRunDoesNotChangeThePast(t *testing.T) {
 	})
 }
 
-func TestHistory_aGoodbyeThatWasGoodIsNotDownAfterwards(t *testing.T) {
+func TestHistory_goodShutdownIsNotDowntime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := launch(t, memorystore.New())

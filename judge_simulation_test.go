@@ -48,7 +48,7 @@ func TestSimulation_noFalseAlarmAndNoBlindness(t *testing.T) {
 }
 
 // The oracle must be able to say no.
-func TestSimulation_oracleSeesAFalseAlarmAndABlindMonitor(t *testing.T) {
+func TestSimulation_oracleSeesFalseAlarmsAndBlindness(t *testing.T) {
 	t.Parallel()
 	s := simulation.Scenario{Duration: time.Hour, Service: simulation.Service{Every: time.Minute, Dies: 4 * time.Minute}}
 	truth := simulation.Truth{Beats: []time.Duration{time.Minute, 2 * time.Minute}, Heard: []time.Duration{time.Minute, 2 * time.Minute}}

@@ -71,7 +71,7 @@ func up(more ...laneswap.EventKind) []laneswap.EventKind {
 	return append([]laneswap.EventKind{laneswap.EventUp}, more...)
 }
 
-func TestJudge_windowFollowsStaleAfterThenIntervalThenThreshold(t *testing.T) {
+func TestJudge_windowIsStaleAfterOrIntervalOrThreshold(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		reg  laneswap.Registration
@@ -106,7 +106,7 @@ func TestJudge_serviceWithoutDeadlineIsNeverStale(t *testing.T) {
 	require.Equal(t, up(), l.kinds())
 }
 
-func TestJudge_suspendOf8HoursAlarmsNobodyAndHidesNobody(t *testing.T) {
+func TestJudge_suspendOf8HoursAlarmsAndHidesNobody(t *testing.T) {
 	t.Parallel()
 	l := newTimeline(laneswap.Registration{ID: "lives", Interval: 10 * time.Second}, laneswap.Registration{ID: "dies", Interval: 10 * time.Second})
 	l.beat("dies")
@@ -165,7 +165,7 @@ func TestJudge_clockSetByAnHourEitherWayAlarmsNobody(t *testing.T) {
 	}
 }
 
-func TestJudge_recordedTimeNeverGoesBackWhenTheClockDoes(t *testing.T) {
+func TestJudge_recordedTimeNeverGoesBack(t *testing.T) {
 	t.Parallel()
 	l := newTimeline(laneswap.Registration{ID: "svc"})
 	l.beat("svc")
@@ -193,7 +193,7 @@ func TestJudge_unevenReadingOfTheClocksMovesNoDeadline(t *testing.T) {
 	require.Equal(t, time.Unix(0, int64(dawn+time.Minute)).UTC(), l.Events[1].At)
 }
 
-func TestJudge_threeRestartsInARowCannotHideADeadService(t *testing.T) {
+func TestJudge_threeRestartsCannotHideADeadService(t *testing.T) {
 	t.Parallel()
 	l := newTimeline(laneswap.Registration{ID: "lives", Interval: 20 * time.Second}, laneswap.Registration{ID: "dies", Interval: 20 * time.Second})
 	l.beat("dies")
@@ -226,7 +226,7 @@ func TestJudge_staleServiceStaysStaleThroughAnAbsence(t *testing.T) {
 
 // A daily job that was expected while we were away: neither an alarm nor a
 // claim that all is well.
-func TestJudge_dailyJobMissedDuringARestartIsUnknownOnce(t *testing.T) {
+func TestJudge_dailyJobMissedInARestartIsUnknownOnce(t *testing.T) {
 	t.Parallel()
 	l := newTimeline(laneswap.Registration{ID: "nightly", Interval: 24 * time.Hour})
 	l.beat("nightly")
@@ -259,7 +259,7 @@ func TestJudge_unknownDailyJobThatStaysSilentGoesStale(t *testing.T) {
 	require.Equal(t, time.Unix(0, int64(dawn)).UTC(), l.Events[2].SilentSince)
 }
 
-func TestJudge_restartFarFromTheExpectedBeatDelaysNoVerdict(t *testing.T) {
+func TestJudge_restartFarFromTheBeatDelaysNoVerdict(t *testing.T) {
 	t.Parallel()
 	for _, reg := range []laneswap.Registration{
 		{ID: "svc", Interval: 24 * time.Hour},
@@ -279,7 +279,7 @@ func TestJudge_restartFarFromTheExpectedBeatDelaysNoVerdict(t *testing.T) {
 
 // A loop that comes late, but not so late that it counts as an absence, must
 // not overlook a silence because a beat ended it first.
-func TestJudge_beatThatEndsAnUnjudgedSilenceMakesTheIncident(t *testing.T) {
+func TestJudge_beatAfterUnjudgedSilenceMakesTheIncident(t *testing.T) {
 	t.Parallel()
 	for _, hb := range []laneswap.Heartbeat{{}, {Message: "hello"}} {
 		l := newTimeline(laneswap.Registration{ID: "svc", Interval: time.Second, StaleAfter: 2 * time.Second})
@@ -294,7 +294,7 @@ func TestJudge_beatThatEndsAnUnjudgedSilenceMakesTheIncident(t *testing.T) {
 	}
 }
 
-func TestJudge_incidentTellsItsStory(t *testing.T) {
+func TestJudge_incidentHasStartEndDurationAndCause(t *testing.T) {
 	t.Parallel()
 	l := newTimeline(laneswap.Registration{ID: "svc"})
 	say := func(st laneswap.Status, msg string) {
@@ -345,7 +345,7 @@ func TestJudge_goodbyeOfAServiceThatMustRunIsAnIncident(t *testing.T) {
 	require.Equal(t, time.Hour, l.Events[2].Duration)
 }
 
-func TestJudge_thousandServicesSilentWithinAMinuteMakeAThousandEventsInOrder(t *testing.T) {
+func TestJudge_thousandSilentServicesMakeEventsInOrder(t *testing.T) {
 	t.Parallel()
 	var regs []laneswap.Registration
 	for i := range 1000 {
@@ -366,7 +366,7 @@ func TestJudge_thousandServicesSilentWithinAMinuteMakeAThousandEventsInOrder(t *
 	}
 }
 
-func TestJudge_silentSinceIsTheLastHeartbeatAlsoAcrossASuspend(t *testing.T) {
+func TestJudge_silentSinceIsKeptAcrossASuspend(t *testing.T) {
 	t.Parallel()
 	l := newTimeline(laneswap.Registration{ID: "svc"})
 	l.beat("svc")
@@ -378,7 +378,7 @@ func TestJudge_silentSinceIsTheLastHeartbeatAlsoAcrossASuspend(t *testing.T) {
 	require.Equal(t, time.Unix(0, int64(dawn)).UTC(), l.Snapshot("svc", int64(l.mono), int64(l.wall)).LastHeartbeat)
 }
 
-func TestJudge_incidentLastsAsLongAsItDidWhenTheClockIsSetBackInIt(t *testing.T) {
+func TestJudge_clockSetBackKeepsAnIncidentsDuration(t *testing.T) {
 	t.Parallel()
 	l := newTimeline(laneswap.Registration{ID: "svc", NoDeadline: true})
 	l.Beat("svc", laneswap.Heartbeat{Status: laneswap.StatusError}, int64(l.mono), int64(l.wall))
@@ -416,7 +416,7 @@ func TestJudge_deadlineOfAnUnheardServiceIsAhead(t *testing.T) {
 	require.Equal(t, up(laneswap.EventUnheard, laneswap.EventUp), l.kinds())
 }
 
-func TestJudge_finalHeartbeatEndsTheDeadlineUntilTheNextOne(t *testing.T) {
+func TestJudge_finalHeartbeatSuspendsTheDeadline(t *testing.T) {
 	t.Parallel()
 	l := newTimeline(laneswap.Registration{ID: "job"})
 	l.beat("job")

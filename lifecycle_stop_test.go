@@ -72,7 +72,7 @@ func TestStop_isABarrier(t *testing.T) {
 	}
 }
 
-func TestStop_inAnInterceptorLeavesAnnounceWithNothing(t *testing.T) {
+func TestStop_inAnInterceptorLeavesNoAnnouncement(t *testing.T) {
 	t.Parallel()
 	var m *laneswap.Manager
 	m = laneswap.NewManager(laneswap.WithInterceptor(func(ctx context.Context, _ laneswap.ServiceID, hb laneswap.Heartbeat) (laneswap.Heartbeat, error) {
@@ -175,7 +175,7 @@ func TestLogger_mayAskTheManagerAndMayBlock(t *testing.T) {
 }
 
 // A logger that blocks over what LaneSwap says of its storage stops no watching either.
-func TestStop_isBoundedThoughTheLoggerBlocksWhileTheStorageLeaves(t *testing.T) {
+func TestStop_isBoundedWhenTheLoggerBlocks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

@@ -17,7 +17,7 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-func TestBacklog_isBoundedThoughNoticesAreTold(t *testing.T) {
+func TestBacklog_isBoundedWithNotices(t *testing.T) {
 	skipHeavy(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -35,7 +35,7 @@ func TestBacklog_isBoundedThoughNoticesAreTold(t *testing.T) {
 	})
 }
 
-func TestBacklog_isBoundedThoughServicesComeAndGo(t *testing.T) {
+func TestBacklog_isBoundedWhileServicesComeAndGo(t *testing.T) {
 	skipHeavy(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -67,7 +67,7 @@ func TestBacklog_isBoundedThoughServicesComeAndGo(t *testing.T) {
 	})
 }
 
-func TestBacklog_ofASlowStorageSaysWhatIsLost(t *testing.T) {
+func TestBacklog_ofASlowStorageCountsWhatIsLost(t *testing.T) {
 	skipHeavy(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -88,7 +88,7 @@ func TestBacklog_ofASlowStorageSaysWhatIsLost(t *testing.T) {
 	})
 }
 
-func TestLoading_holdsLittleOfAServiceThatRegistersAgainAndAgain(t *testing.T) {
+func TestLoading_repeatedRegistrationsTakeLittleMemory(t *testing.T) {
 	skipHeavy(t)
 	synctest.Test(t, func(t *testing.T) { // not parallel: it measures the heap
 		const services, times, text = 20, 150, 7000
@@ -112,7 +112,7 @@ func TestLoading_holdsLittleOfAServiceThatRegistersAgainAndAgain(t *testing.T) {
 	})
 }
 
-func TestAbsence_shortPausesThatHideNoHeartbeatMakeNoRows(t *testing.T) {
+func TestAbsence_shortPausesMakeNoRows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
@@ -239,7 +239,7 @@ func (s *flappy) Rows(ctx context.Context, q laneswap.RowQuery) iter.Seq2[lanesw
 }
 
 // A service that changes each second has 30 million runs a year.
-func TestHistory_ofManyRunsTakesNoMoreMemoryThanOfFew(t *testing.T) { // not parallel: it looks at the heap
+func TestHistory_ofManySpansTakesNoMoreMemory(t *testing.T) { // not parallel: it looks at the heap
 	synctest.Test(t, func(t *testing.T) {
 		s := &flappy{Store: memorystore.New(), from: time.Now().Add(-24 * time.Hour)}
 		m := launch(t, s)

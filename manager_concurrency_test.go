@@ -44,7 +44,7 @@ func stopIn(t *testing.T, m *laneswap.Manager) (err error) {
 	return err
 }
 
-func TestStop_isBoundedThoughCommitAndPruneIgnoreTheirContexts(t *testing.T) {
+func TestStop_isBoundedWhenCommitAndPruneHang(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p, release := &puppet{Storage: memorystore.New()}, make(chan struct{})
@@ -69,7 +69,7 @@ func deafLoad(release <-chan struct{}) func(context.Context) iter.Seq2[laneswap.
 	}
 }
 
-func TestStop_isBoundedThoughLoadIgnoresItsContext(t *testing.T) {
+func TestStop_isBoundedWhenLoadHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -80,7 +80,7 @@ func TestStop_isBoundedThoughLoadIgnoresItsContext(t *testing.T) {
 	})
 }
 
-func TestStart_endsWithItsContextThoughLoadIgnoresIt(t *testing.T) {
+func TestStart_endsWithItsContextWhenLoadHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -123,7 +123,7 @@ func TestStop_doesNotWaitForAStart(t *testing.T) {
 }
 
 // Not in a bubble, for the same reason.
-func TestLogger_mayAskTheManagerWhileItTakesUpWhatIsStored(t *testing.T) {
+func TestLogger_mayAskTheManagerDuringARestore(t *testing.T) {
 	t.Parallel()
 	disk := memorystore.New()
 	m := launch(t, disk)
@@ -189,7 +189,7 @@ func TestService_doesNotWaitForAStorageThatHangs(t *testing.T) {
 }
 
 // All verbs at once, on a storage that takes and reads by halves.
-func TestManager_everyVerbAtOnceKeepsTheBooksRightWhileTheStorageComesAndGoes(t *testing.T) {
+func TestManager_allCallsAtOnceKeepStateConsistent(t *testing.T) {
 	t.Parallel()
 	rounds := 1500
 	if raceEnabled {

@@ -147,7 +147,7 @@ func TestManager_lateIsShownAndNeverAnEvent(t *testing.T) {
 	})
 }
 
-func TestManager_serviceWithoutDeadlineOrAfterItsGoodbyeIsNeverLate(t *testing.T) {
+func TestManager_noDeadlineOrShutdownIsNeverLate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
@@ -173,7 +173,7 @@ func TestManager_beatAtTheDeadlineKeepsTheServiceAlive(t *testing.T) {
 	})
 }
 
-func TestManager_neverBeatingServiceGoesStaleFromItsRegistration(t *testing.T) {
+func TestManager_serviceThatNeverBeatsGoesStale(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
@@ -192,7 +192,7 @@ func TestManager_neverBeatingServiceGoesStaleFromItsRegistration(t *testing.T) {
 	})
 }
 
-func TestManager_staleIsMadeWithinMillisecondsOfItsDeadline(t *testing.T) {
+func TestManager_staleComesMillisecondsAfterTheDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t, laneswap.WithCheckInterval(time.Hour))
@@ -269,7 +269,7 @@ func only(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID) (kinds []lan
 	return kinds
 }
 
-func TestManager_thousandSilentServicesGiveAThousandEventsInTime(t *testing.T) {
+func TestManager_thousandSilentServicesGiveEventsInTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rec := &recorder{}

@@ -25,7 +25,7 @@ func beating(t *testing.T, m *laneswap.Manager, prefix string, n int) []*laneswa
 	return handles
 }
 
-func TestMassSilence_isOneMessageWithWhatTheSelfCheckFound(t *testing.T) {
+func TestMassSilence_isOneMessageWithTheFinding(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -151,7 +151,7 @@ func TestMassSilence_countsServicesThatLived(t *testing.T) {
 	})
 }
 
-func TestMassSilence_othersAreToldApart(t *testing.T) {
+func TestMassSilence_othersAreSentSeparately(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -178,7 +178,7 @@ func TestMassSilence_othersAreToldApart(t *testing.T) {
 }
 
 // The third of three says so, even where the others were told before it.
-func TestMassSilence_isSaidOfTheLastOneAlone(t *testing.T) {
+func TestMassSilence_isReportedWithTheLastOneAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -196,7 +196,7 @@ func TestMassSilence_isSaidOfTheLastOneAlone(t *testing.T) {
 	})
 }
 
-func TestMassSilence_selfChecksMayHangPanicAndSayNothing(t *testing.T) {
+func TestMassSilence_selfChecksMayHangOrPanic(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -240,7 +240,7 @@ func TestMassSilence_selfChecksMayHangPanicAndSayNothing(t *testing.T) {
 	})
 }
 
-func TestMassSilence_serversOfTwoNotifiersShareTheFinding(t *testing.T) {
+func TestMassSilence_notifiersShareTheFinding(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d, other := newDesk(), newDesk()
@@ -256,7 +256,7 @@ func TestMassSilence_serversOfTwoNotifiersShareTheFinding(t *testing.T) {
 
 // When it is our own network, the receiver cannot be reached either. What comes
 // through in the end still says that it may have been us.
-func TestMassSilence_isSaidThoughTheReceiverCouldNotBeReached(t *testing.T) {
+func TestMassSilence_isReportedAfterAReceiverOutage(t *testing.T) {
 	t.Parallel()
 	for _, services := range []int{4, 30} {
 		t.Run(fmt.Sprint(services), func(t *testing.T) {
@@ -361,7 +361,7 @@ func TestMassSilence_namesThoseThatFellTogether(t *testing.T) {
 }
 
 // A message that is tried alone, because a digest failed, says it only of its own.
-func TestMassSilence_isNotSaidOfOneThatFellLaterAndIsTriedAlone(t *testing.T) {
+func TestMassSilence_excludesALaterOneRetriedAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()

@@ -16,7 +16,7 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-func TestNotifier_isToldInOrderAndNeverOfAFirstGoodBeat(t *testing.T) {
+func TestNotifier_getsEventsInOrderButNoFirstGoodBeat(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rec := &recorder{}
@@ -41,7 +41,7 @@ func TestNotifier_isToldInOrderAndNeverOfAFirstGoodBeat(t *testing.T) {
 	})
 }
 
-func TestNotifier_thatBlocksTouchesNeitherBeatsNorOthers(t *testing.T) {
+func TestNotifier_blockingOneDelaysNothingElse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -67,7 +67,7 @@ func TestNotifier_thatBlocksTouchesNeitherBeatsNorOthers(t *testing.T) {
 }
 
 // What a notifier panics with may be the error of a request, with the URL in it.
-func TestNotifier_thatPanicsWithAnErrorHasItsTextInNoLog(t *testing.T) {
+func TestNotifier_textOfAPanicIsNotLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var logged bytes.Buffer
@@ -83,7 +83,7 @@ func TestNotifier_thatPanicsWithAnErrorHasItsTextInNoLog(t *testing.T) {
 	})
 }
 
-func TestNotifier_addedToARunningManagerHearsWhatFollows(t *testing.T) {
+func TestNotifier_addedWhileRunningGetsWhatFollows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
@@ -98,7 +98,7 @@ func TestNotifier_addedToARunningManagerHearsWhatFollows(t *testing.T) {
 	})
 }
 
-func TestNotifier_stopDeliversWhatIsOwedWithinItsBound(t *testing.T) {
+func TestNotifier_stopDeliversPendingWithinItsBound(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rec := &recorder{}
@@ -114,7 +114,7 @@ func TestNotifier_stopDeliversWhatIsOwedWithinItsBound(t *testing.T) {
 	})
 }
 
-func TestNotifier_thatIgnoresItsContextDoesNotHoldUpStop(t *testing.T) {
+func TestNotifier_ignoringItsContextDoesNotBlockStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -195,7 +195,7 @@ func TestNotifier_mayMisbehaveInEveryWay(t *testing.T) {
 	})
 }
 
-func TestNotifier_isNotToldOfAnUnknownThatTheServiceReports(t *testing.T) {
+func TestNotifier_getsNoReportedUnknown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rec := &recorder{}

@@ -155,7 +155,7 @@ func TestWrap_goroutineThatExitsIsAnError(t *testing.T) {
 	require.Equal(t, laneswap.StatusError, statusOf(t, m, "job").Status)
 }
 
-func TestWrap_canceledIsNoFailureAndItsOutcomeStillArrives(t *testing.T) {
+func TestWrap_canceledIsNoFailureAndIsStillReported(t *testing.T) {
 	t.Parallel()
 	m := laneswap.NewManager()
 	register(t, m, laneswap.Registration{ID: "job"})
@@ -165,7 +165,7 @@ func TestWrap_canceledIsNoFailureAndItsOutcomeStillArrives(t *testing.T) {
 	require.Equal(t, laneswap.StatusIdle, statusOf(t, m, "job").Status)
 }
 
-func TestWrap_failingHeartbeatsChangeNothingForTheFunction(t *testing.T) {
+func TestWrap_failingHeartbeatsDoNotAffectTheFunction(t *testing.T) {
 	t.Parallel()
 	m := laneswap.NewManager()
 	var errs []error
@@ -203,7 +203,7 @@ func (hanging) Beat(ctx context.Context, _ laneswap.ServiceID, _ laneswap.Heartb
 	return ctx.Err()
 }
 
-func TestWrap_isNotHeldUpByAMonitorThatHangs(t *testing.T) {
+func TestWrap_isNotBlockedByAHangingMonitor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()

@@ -13,7 +13,7 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-func TestHistory_aRemovalAtABoundaryEndsTheIncidentInOneOfTheTwoPeriods(t *testing.T) {
+func TestHistory_removalAtABoundaryEndsOneIncident(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := launch(t, memorystore.New())
@@ -34,7 +34,7 @@ func TestHistory_aRemovalAtABoundaryEndsTheIncidentInOneOfTheTwoPeriods(t *testi
 	})
 }
 
-func TestRemove_theNextServiceOfTheIDShowsNothingOfIt(t *testing.T) {
+func TestRemove_nextServiceOfTheIDStartsEmpty(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const kept = 10
@@ -71,7 +71,7 @@ func TestRemove_theNextServiceOfTheIDShowsNothingOfIt(t *testing.T) {
 }
 
 // The errors of one service may be more than one commit deletes.
-func TestRemove_oneThatIsCutBetweenTwoCommitsTakesItsErrorsAlong(t *testing.T) {
+func TestRemove_tornOneDeletesItsErrors(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()

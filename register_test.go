@@ -44,7 +44,7 @@ func TestRegister_withoutIDMakesOneUp(t *testing.T) {
 	require.NotEqual(t, a.ID, b.ID, "the first is not dead: both live")
 }
 
-func TestRegister_restartTakesOverTheDeadServiceOfItsName(t *testing.T) {
+func TestRegister_takesOverTheDeadServiceOfItsName(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
@@ -70,7 +70,7 @@ func TestRegister_restartTakesOverTheDeadServiceOfItsName(t *testing.T) {
 	})
 }
 
-func TestRegister_takeOverThatCameToNothingFreesTheServiceAgain(t *testing.T) {
+func TestRegister_failedTakeoverFreesTheService(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
@@ -141,7 +141,7 @@ func TestRegister_changedWindowMovesTheDeadline(t *testing.T) {
 	})
 }
 
-func TestRegister_forgetsMadeUpIDsAfterADayAndChosenOnesNever(t *testing.T) {
+func TestRegister_forgetsOnlyGeneratedIDsAfterADay(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -192,7 +192,7 @@ func TestRegister_moreThanTheLimitIsRefused(t *testing.T) {
 	register(t, m, laneswap.Registration{ID: "more"})
 }
 
-func TestRegister_badInputNamesTheFieldAndChangesNothing(t *testing.T) {
+func TestRegister_badInputIsNamedAndChangesNothing(t *testing.T) {
 	t.Parallel()
 	m := laneswap.NewManager()
 	register(t, m, laneswap.Registration{ID: "svc", Name: "kept", Metadata: map[string]any{"k": "v"}})
@@ -291,7 +291,7 @@ func TestRemove_endsTheIncidentAndTheHandle(t *testing.T) {
 	})
 }
 
-func TestHandle_ofAForgottenServiceRegistersAgainOnItsNextBeat(t *testing.T) {
+func TestHandle_ofAForgottenServiceRegistersAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
@@ -311,7 +311,7 @@ func TestHandle_ofAForgottenServiceRegistersAgainOnItsNextBeat(t *testing.T) {
 	})
 }
 
-func TestRegister_newDeadlineIsNotHeldAgainstSilenceThatWasAllowed(t *testing.T) {
+func TestRegister_newDeadlineForgivesAllowedSilence(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ before, after laneswap.Registration }{
 		"first deadline": {laneswap.Registration{NoDeadline: true}, laneswap.Registration{Interval: 30 * time.Second}},
@@ -349,7 +349,7 @@ func TestRegister_shorterWindowGainsNobodyTime(t *testing.T) {
 	})
 }
 
-func TestRegister_staleServiceThatIsBackIsNotForgottenUnderItsFeet(t *testing.T) {
+func TestRegister_recoveredServiceIsNotForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
@@ -381,7 +381,7 @@ func TestRegister_uuidOfAnEarlierRunStillCountsAsMadeUp(t *testing.T) {
 	})
 }
 
-func TestRegister_idOfAProcessThatIsBackIsNotTakenOver(t *testing.T) {
+func TestRegister_idOfARecoveredProcessIsNotTakenOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
@@ -396,7 +396,7 @@ func TestRegister_idOfAProcessThatIsBackIsNotTakenOver(t *testing.T) {
 	})
 }
 
-func TestRegister_madeUpServiceWithFinalWordsIsTakenOverAndForgotten(t *testing.T) {
+func TestRegister_stoppedServiceIsTakenOverOrForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)

@@ -54,7 +54,7 @@ func away(t *testing.T, services int, opts ...laneswap.Option) (*memorystore.Sto
 // fullTimes is how often 5 services must change for more than the backlog.
 const fullTimes = 11_000
 
-func TestBacklog_fullOneKeepsTheFirstAndTheLatestAndSaysWhatIsLost(t *testing.T) {
+func TestBacklog_fullKeepsFirstAndLatestCountsTheRest(t *testing.T) {
 	skipHeavy(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -143,7 +143,7 @@ func edges(t *testing.T, disk *memorystore.Store, id laneswap.ServiceID) (first,
 	return first, last
 }
 
-func TestBacklog_crashWhileItIsStoredLeavesNoHalfChange(t *testing.T) {
+func TestBacklog_crashLeavesNoHalfChange(t *testing.T) {
 	t.Parallel()
 	for commits, how := range map[int]storagetest.How{1: storagetest.Refuse, 2: storagetest.Half, 5: storagetest.Refuse, 6: storagetest.Half, 9: storagetest.Half} {
 		t.Run(fmt.Sprint(commits, " commits"), func(t *testing.T) {

@@ -32,7 +32,7 @@ func busily(t *testing.T, m *laneswap.Manager, d time.Duration) {
 }
 
 // One alive row a second says until when we listened, whatever else there is to do.
-func TestStorage_checkpointsGoOnWhileThereIsAlwaysSomethingToStore(t *testing.T) {
+func TestStorage_checkpointsGoOnUnderLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
@@ -44,7 +44,7 @@ func TestStorage_checkpointsGoOnWhileThereIsAlwaysSomethingToStore(t *testing.T)
 	})
 }
 
-func TestStorage_aKillUnderLoadKeepsUptimeAndLastSeen(t *testing.T) {
+func TestStorage_killUnderLoadKeepsUptimeAndLastSeen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
@@ -74,7 +74,7 @@ func TestStorage_aKillUnderLoadKeepsUptimeAndLastSeen(t *testing.T) {
 }
 
 // An hourly job beats in time, while there is always something to store.
-func TestStorage_aKillUnderLoadAlarmsNobody(t *testing.T) {
+func TestStorage_killUnderLoadMakesNobodyStale(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
@@ -109,7 +109,7 @@ func TestStorage_aKillUnderLoadAlarmsNobody(t *testing.T) {
 }
 
 // What a service said together with a change is kept as what it says besides.
-func TestStorage_heartbeatsThatChangeTheStatusSurviveACleanStop(t *testing.T) {
+func TestStorage_changingHeartbeatsSurviveACleanStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
@@ -217,7 +217,7 @@ func TestStorage_checkpointsDoNotDelayWhatIsWaitedFor(t *testing.T) {
 }
 
 // The alive row says that all was heard until then but our absences, which go first.
-func TestStorage_aPauseIsStoredBeforeTheAliveRowBehindIt(t *testing.T) {
+func TestStorage_absenceIsStoredBeforeTheAliveRow(t *testing.T) {
 	t.Parallel()
 	for range scaled(2, 5, 20) { // goroutines of one instant run in any order
 		synctest.Test(t, func(t *testing.T) {

@@ -69,7 +69,7 @@ func TestReport_repeatedOneIsNoMoreDurableThanTheFirst(t *testing.T) {
 	})
 }
 
-func TestLoading_whatWasHeldIsAcknowledgedWhenItIsStoredAndNotBefore(t *testing.T) {
+func TestLoading_pendingIsAcknowledgedOnceStored(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := seeded(t, func(m *laneswap.Manager) {
@@ -156,7 +156,7 @@ func silentMany(t *testing.T, p *puppet, services int, commit func(ctx context.C
 }
 
 // More than one commit is needed, and the machine dies after the first full one.
-func TestNotices_ofAMassSilenceSurviveACrashBetweenItsCommits(t *testing.T) {
+func TestNotices_ofAMassSilenceSurviveACrash(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const services = 1200
@@ -192,7 +192,7 @@ func TestNotices_ofAMassSilenceSurviveACrashBetweenItsCommits(t *testing.T) {
 	})
 }
 
-func TestRedo_ofMoreThanOneCommitKnowsEachNumberHoweverFewEventsAreKept(t *testing.T) {
+func TestReplay_ofSeveralCommitsKnowsEachNumber(t *testing.T) {
 	t.Parallel()
 	services := 2000
 	if raceEnabled {
@@ -222,7 +222,7 @@ func TestRedo_ofMoreThanOneCommitKnowsEachNumberHoweverFewEventsAreKept(t *testi
 
 // A storage without transactions has taken the inserts of a commit, when the
 // process is killed; the beat that made the event came close to the deadline.
-func TestRedo_beatWhoseStateWasNotStoredCountsForTheDeadline(t *testing.T) {
+func TestReplay_beatWithoutStoredStateMovesTheDeadline(t *testing.T) {
 	t.Parallel()
 	for _, first := range []bool{true, false} {
 		t.Run(fmt.Sprint("first beat ", first), func(t *testing.T) {

@@ -48,9 +48,9 @@ func overtaxed(t *testing.T, disk laneswap.Storage, services int) *run {
 	return m
 }
 
-// TestStorage_aSlowOneTakesABacklogInParts has much wait for a storage that is away,
+// TestStorage_slowOneAcceptsABacklogInParts has much wait for a storage that is away,
 // and comes back too slow to take a thousand rows before a commit is given up.
-func TestStorage_aSlowOneTakesABacklogInParts(t *testing.T) {
+func TestStorage_slowOneAcceptsABacklogInParts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const services = 1000
@@ -80,9 +80,9 @@ func TestStorage_aSlowOneTakesABacklogInParts(t *testing.T) {
 	})
 }
 
-// TestStorage_aKillBetweenPartsLeavesWholeChanges kills it while it catches up. What
+// TestStorage_killBetweenPartsLeavesWholeChanges kills it while it catches up. What
 // is found then of each service is as it was at some moment, and in itself right.
-func TestStorage_aKillBetweenPartsLeavesWholeChanges(t *testing.T) {
+func TestStorage_killBetweenPartsLeavesWholeChanges(t *testing.T) {
 	t.Parallel()
 	for after := 15 * time.Second; after < 2*time.Minute; after += scaled[time.Duration](4, 2, 1) * 7300 * time.Millisecond {
 		synctest.Test(t, func(t *testing.T) {
@@ -119,7 +119,7 @@ func TestStorage_aKillBetweenPartsLeavesWholeChanges(t *testing.T) {
 }
 
 // A service that was removed and registered again was seen since.
-func TestStorage_partsLeaveWhatTheWholeLeaves(t *testing.T) {
+func TestStorage_partsLeaveTheSameAsTheWhole(t *testing.T) {
 	b := laneswap.Batch{
 		Epoch: 1, Delete: []laneswap.Key{{Kind: laneswap.KindSeen, ID: "svc"}},
 		Seen: []laneswap.Seen{{Service: "svc", At: time.UnixMilli(1).UTC()}},

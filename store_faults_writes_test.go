@@ -44,7 +44,7 @@ func (s *stubborn) Commit(ctx context.Context, b laneswap.Batch) error {
 	return s.Storage.Commit(ctx, b)
 }
 
-func TestStorage_whatAlwaysExistsIsNotAskedWithoutAPause(t *testing.T) {
+func TestStorage_conflictingRowIsRetriedWithPauses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &stubborn{Storage: memorystore.New()}
@@ -61,7 +61,7 @@ func TestStorage_whatAlwaysExistsIsNotAskedWithoutAPause(t *testing.T) {
 	})
 }
 
-func TestStorage_slowOneThatTakesAllAlarmsOnceAnHourNotAtEachCommit(t *testing.T) {
+func TestStorage_slowOneAlertsOnceAnHour(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
@@ -101,7 +101,7 @@ func (s strict) Commit(ctx context.Context, b laneswap.Batch) error {
 	return s.Storage.Commit(ctx, b)
 }
 
-func TestStorage_oddNamesOfNotifiersHoldUpNobody(t *testing.T) {
+func TestStorage_oddNotifierNamesBlockNothing(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"pager\x00", "\xff\xfe", "", strings.Repeat("long ", 200), "two/words \U0001F4DF"} {
 		t.Run(fmt.Sprintf("%.12q", name), func(t *testing.T) {
@@ -125,7 +125,7 @@ func TestStorage_oddNamesOfNotifiersHoldUpNobody(t *testing.T) {
 	}
 }
 
-func TestStorage_anEventAndWhatItOwesAreInOneCommit(t *testing.T) {
+func TestStorage_anEventAndItsNoticesAreOneCommit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
@@ -178,7 +178,7 @@ func TestStorage_anEventAndWhatItOwesAreInOneCommit(t *testing.T) {
 }
 
 // A storage that yields few rows a second is slow, and has not stalled.
-func TestLoading_aSlowStorageIsReadInTheEnd(t *testing.T) {
+func TestLoading_readsASlowStorage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const services = 900

@@ -56,7 +56,7 @@ func deployment(t *testing.T, docs ...document) *memorystore.Store {
 	return s
 }
 
-func TestImport_takesServicesUpQuietly(t *testing.T) {
+func TestImport_isQuiet(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		docs := []document{
@@ -116,7 +116,7 @@ func TestImport_statusesOfOthersBecomeOurs(t *testing.T) {
 	})
 }
 
-func TestImport_longSilenceIsNeverAlarmedAboutAndForgotten(t *testing.T) {
+func TestImport_longSilentServicesAreForgotten(t *testing.T) {
 	t.Parallel()
 	for _, daily := range []bool{false, true} {
 		t.Run(fmt.Sprint("daily restarts ", daily), func(t *testing.T) {
@@ -270,7 +270,7 @@ func TestImport_missingFieldsAreNoHindrance(t *testing.T) {
 	})
 }
 
-func TestImport_thousandsMakeNoStorm(t *testing.T) {
+func TestImport_thousandsMakeNoAlerts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var docs []document
@@ -317,7 +317,7 @@ func TestImport_historyBeginsWithTheLastHeartbeat(t *testing.T) {
 	})
 }
 
-func TestImport_aServiceThatRegistersWhileTheStorageIsReadIsOne(t *testing.T) {
+func TestImport_registrationWhileLoadingMakesOneService(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := deployment(t, heard("svc", "error", 50*time.Hour), heard("young", "warning", time.Minute))
@@ -418,7 +418,7 @@ func TestImport_textOfOthersIsNotTrusted(t *testing.T) {
 	})
 }
 
-func TestImport_metadataAboveTheLimitCanBeSaidLess(t *testing.T) {
+func TestImport_metadataAboveTheLimitCanBeReduced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		doc := heard("svc", "healthy", 0)
@@ -454,7 +454,7 @@ func (s exacting) Commit(ctx context.Context, b laneswap.Batch) error {
 	return s.Storage.Commit(ctx, b)
 }
 
-func TestImport_longIDsHoldUpNobody(t *testing.T) {
+func TestImport_longIDsBlockNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		served, left := strings.Repeat("ü", 150), strings.Repeat("x", 510)

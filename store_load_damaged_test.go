@@ -30,7 +30,7 @@ func aliveOf(t *testing.T, s laneswap.Storage) (alive laneswap.Row) {
 	return alive
 }
 
-func TestStart_aDamagedAliveRowKeepsNobodyFromBeingWatched(t *testing.T) {
+func TestStart_damagedAliveRowStopsNoWatching(t *testing.T) {
 	t.Parallel()
 	for _, damaged := range []string{`{"v":1,`, ``, `null`, `{"v":1,"next":-1}`, `[]`} {
 		t.Run(damaged, func(t *testing.T) {
@@ -54,7 +54,7 @@ func TestStart_aDamagedAliveRowKeepsNobodyFromBeingWatched(t *testing.T) {
 	}
 }
 
-func TestStart_aServiceThatCannotBeReadIsLeftAsItIs(t *testing.T) {
+func TestStart_unreadableServiceIsLeftAsItIs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
@@ -85,7 +85,7 @@ func TestStart_aServiceThatCannotBeReadIsLeftAsItIs(t *testing.T) {
 	})
 }
 
-func TestLoading_aStorageOfANewerLaneSwapIsNamedAlsoAfterAFailure(t *testing.T) {
+func TestLoading_newerStorageIsNamedAfterAFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
@@ -104,7 +104,7 @@ func TestLoading_aStorageOfANewerLaneSwapIsNamedAlsoAfterAFailure(t *testing.T) 
 }
 
 // The clock was wrong when LaneSwap was killed, and is right again.
-func TestStart_anAliveRowOfTheFutureJudgesNobodyTooEarly(t *testing.T) {
+func TestStart_futureAliveRowJudgesNobodyTooEarly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
@@ -132,7 +132,7 @@ func TestStart_anAliveRowOfTheFutureJudgesNobodyTooEarly(t *testing.T) {
 }
 
 // The jump of the clock was seen as an absence, and that is stored too.
-func TestStart_anAbsenceOfTheFutureJudgesNobodyTooEarly(t *testing.T) {
+func TestStart_futureAbsenceJudgesNobodyTooEarly(t *testing.T) {
 	t.Parallel()
 	for _, ahead := range []time.Duration{time.Hour, 26 * time.Hour} {
 		t.Run(ahead.String(), func(t *testing.T) {
@@ -160,7 +160,7 @@ func TestStart_anAbsenceOfTheFutureJudgesNobodyTooEarly(t *testing.T) {
 	}
 }
 
-func TestStart_aSeenOfTheFutureHidesNoSilenceBehindRestarts(t *testing.T) {
+func TestStart_futureSeenRowHidesNoSilence(t *testing.T) {
 	t.Parallel()
 	for _, ahead := range []time.Duration{0, 365 * 24 * time.Hour} {
 		t.Run(ahead.String(), func(t *testing.T) {
@@ -193,7 +193,7 @@ func TestStart_aSeenOfTheFutureHidesNoSilenceBehindRestarts(t *testing.T) {
 }
 
 // The storage orders by time, and the latest events are not the youngest by it.
-func TestEvents_afterTheClockWasSetBackNoneIsLeftOut(t *testing.T) {
+func TestEvents_clockSetBackLeavesNoneOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()

@@ -19,7 +19,7 @@ func nonsense(kind laneswap.Kind, id, data string) laneswap.Row {
 	return laneswap.Row{Kind: kind, ID: id, Service: "svc", At: time.Now().UTC(), Open: kind == laneswap.KindService, Data: []byte(data)}
 }
 
-func TestStart_aServiceWithAStatusThatIsNoneEndsNobody(t *testing.T) {
+func TestStart_invalidStatusStopsNothing(t *testing.T) {
 	t.Parallel()
 	for name, data := range map[string]string{
 		"status":   `{"v":1,"id":"svc","name":"svc","status":"maintenance","created_at":"2000-01-01T00:00:00Z","armed":true}`,
@@ -50,7 +50,7 @@ func TestStart_aServiceWithAStatusThatIsNoneEndsNobody(t *testing.T) {
 	}
 }
 
-func TestRedo_anEventWithAStateWhoseStatusIsNoneIsLeftOut(t *testing.T) {
+func TestReplay_leavesOutAnEventWithAnInvalidStatus(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := seeded(t, func(m *laneswap.Manager) {

@@ -156,7 +156,7 @@ func tearings(t *testing.T) map[string]tearing {
 	}
 }
 
-func TestRedo_stateFollowsTheEventWhereverTheCommitWasTorn(t *testing.T) {
+func TestReplay_stateFollowsTheEventOfATornCommit(t *testing.T) {
 	t.Parallel()
 	for name := range tearings(t) {
 		t.Run(name, func(t *testing.T) {
@@ -264,7 +264,7 @@ func tear(t *testing.T, c tearing, keep int) (size int) {
 	return size
 }
 
-func TestRedo_seesTheEventsHoweverFewAreKeptInMemory(t *testing.T) {
+func TestReplay_seesEventsBeyondTheBuffer(t *testing.T) {
 	t.Parallel()
 	for _, kept := range []int{1, 2, 16} {
 		t.Run(fmt.Sprint(kept), func(t *testing.T) {
@@ -337,7 +337,7 @@ func TestNotices_areStoredBeforeTheStateThatMadeThem(t *testing.T) {
 
 // What was told while the storage was away is not told again where the commit that was
 // to store it was torn behind the row that says so.
-func TestRedo_whatWasToldWhileTheStorageWasAwayIsNotToldAgain(t *testing.T) {
+func TestReplay_sentDuringAnOutageIsNotSentAgain(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	size, known := 1, 0
@@ -376,7 +376,7 @@ func TestRedo_whatWasToldWhileTheStorageWasAwayIsNotToldAgain(t *testing.T) {
 	require.Greater(t, known, 1)
 }
 
-func TestRedo_removedServiceThatRegistersWhileTheStorageIsReadStays(t *testing.T) {
+func TestReplay_keepsARemovedServiceThatRegisters(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := &torn{Store: memorystore.New()}

@@ -13,7 +13,7 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-func TestHistory_oneRowThatCannotBeReadHidesNoOther(t *testing.T) {
+func TestHistory_unreadableRowHidesNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()

@@ -17,7 +17,7 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-func TestLoading_startComesUpWithoutTheStorageAndMergesLater(t *testing.T) {
+func TestLoading_startsWithoutTheStorageAndMergesLater(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]storagetest.Fault{
 		"refused":  {Op: storagetest.Load, Times: -1},
@@ -118,7 +118,7 @@ func mergeLater(t *testing.T, fault storagetest.Fault) {
 	m.stop(t)
 }
 
-func TestLoading_announceOfAKnownServiceKeepsItsRegistration(t *testing.T) {
+func TestLoading_announceKeepsAKnownRegistration(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := seeded(t, func(m *laneswap.Manager) {
@@ -303,7 +303,7 @@ func TestLoading_keepsARegistrationWithMuchMetadata(t *testing.T) {
 	})
 }
 
-func TestLoading_heartbeatsHeardWhileLoadingSurviveACleanStop(t *testing.T) {
+func TestLoading_heartbeatsSurviveACleanStop(t *testing.T) {
 	t.Parallel()
 	for _, known := range []bool{false, true} {
 		t.Run(fmt.Sprint("known ", known), func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 // A storage that comes back takes what waited in parts. Killed between two of
 // them, LaneSwap must not say that it listened until then without saying whom it
 // heard: an hourly job would be called stale.
-func TestStorage_crashWhileTheBacklogIsStoredCallsNobodyStale(t *testing.T) {
+func TestStorage_crashWithinTheBacklogMakesNobodyStale(t *testing.T) {
 	t.Parallel()
 	for commits := 0; commits < 12; commits += scaled(6, 3, 1) {
 		synctest.Test(t, func(t *testing.T) {

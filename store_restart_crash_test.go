@@ -13,7 +13,7 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-func TestStorage_numbersOfACrashedRunAreNotGivenAgain(t *testing.T) {
+func TestStorage_numbersOfACrashedRunAreNotReused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
@@ -45,7 +45,7 @@ func TestStorage_numbersOfACrashedRunAreNotGivenAgain(t *testing.T) {
 	})
 }
 
-func TestStorage_crashLoopCallsNobodyStaleWhoBeats(t *testing.T) {
+func TestStorage_crashLoopMakesNoBeatingServiceStale(t *testing.T) {
 	t.Parallel()
 	for _, life := range []time.Duration{400 * time.Millisecond, 1100 * time.Millisecond, 3 * time.Second} {
 		t.Run(life.String(), func(t *testing.T) {
@@ -86,7 +86,7 @@ func TestEvents_endBehindReservedNumbers(t *testing.T) {
 	})
 }
 
-func TestRemove_takesTheReportedErrorsAlong(t *testing.T) {
+func TestRemove_deletesTheReportedErrors(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
@@ -108,7 +108,7 @@ func TestRemove_takesTheReportedErrorsAlong(t *testing.T) {
 
 // A heartbeat of the last second before a kill is forgotten. That alone makes
 // nobody stale; who has fallen silent is found all the same.
-func TestStorage_killedRightAfterABeatCallsNobodyStaleWhoBeats(t *testing.T) {
+func TestStorage_killRightAfterABeatMakesNobodyStale(t *testing.T) {
 	t.Parallel()
 	for name, reg := range map[string]laneswap.Registration{
 		"no interval":           {ID: "svc", StaleAfter: 10 * time.Minute},
@@ -165,7 +165,7 @@ func killAfterABeat(t *testing.T, reg laneswap.Registration, between time.Durati
 	m.stop(t)
 }
 
-func TestStorage_silenceThatAKillInterruptedIsFoundWithinTheWindow(t *testing.T) {
+func TestStorage_silenceAcrossAKillIsFoundInTheWindow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()

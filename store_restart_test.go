@@ -95,7 +95,7 @@ func TestStorage_stopStoresEverythingAndNumbersGoOn(t *testing.T) {
 	})
 }
 
-func TestStorage_restartsCallNobodyStaleWhoBeats(t *testing.T) {
+func TestStorage_restartsMakeNoBeatingServiceStale(t *testing.T) {
 	t.Parallel()
 	for _, pause := range []time.Duration{0, 5 * time.Second, 5 * time.Minute, 24 * time.Hour} {
 		for _, interval := range []time.Duration{time.Second, time.Minute, time.Hour, 24 * time.Hour, 7 * 24 * time.Hour} {
@@ -233,7 +233,7 @@ func TestStorage_staleStaysStaleWithoutASecondAlarm(t *testing.T) {
 	})
 }
 
-func TestStorage_awayLaterIsSaidAndCostsNothing(t *testing.T) {
+func TestStorage_outageIsReportedAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]storagetest.Fault{
 		"ENOSPC": {Op: storagetest.Commit, Times: -1, Err: syscall.ENOSPC},
@@ -286,7 +286,7 @@ func TestStorage_awayLaterIsSaidAndCostsNothing(t *testing.T) {
 }
 
 // A reader whose context ended says nothing of the storage.
-func TestStorage_whoHangsUpHidesNoEventsFromOthers(t *testing.T) {
+func TestStorage_canceledReaderHidesNoEvents(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := seeded(t, func(m *laneswap.Manager) { flip(t, register(t, m, laneswap.Registration{ID: "svc"}), 10) })

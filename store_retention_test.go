@@ -241,7 +241,7 @@ func TestRetention_deletedEventsAreGoneAfterARestart(t *testing.T) {
 	})
 }
 
-func TestRetention_aFailingPruneIsTriedAgainAndHarmsNobody(t *testing.T) {
+func TestRetention_failingPruneIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	for name, how := range map[string]storagetest.How{
 		"refused": storagetest.Refuse, "half": storagetest.Half, "hanging": storagetest.Hang, "lost": storagetest.LoseAnswer,

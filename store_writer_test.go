@@ -35,7 +35,7 @@ func (s taken) Commit(ctx context.Context, b laneswap.Batch) error {
 	return s.Storage.Commit(ctx, b)
 }
 
-func TestStorage_takenIDHoldsUpNothingElse(t *testing.T) {
+func TestStorage_takenIDBlocksNothingElse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
@@ -89,7 +89,7 @@ func (s *fenced) Commit(ctx context.Context, b laneswap.Batch) error {
 	return s.Storage.Commit(ctx, b)
 }
 
-func TestStorage_fencedWriterStoresNothingMoreAndWatchesOn(t *testing.T) {
+func TestStorage_fencedWriterStoresNothingAndWatchesOn(t *testing.T) {
 	t.Parallel()
 	for _, away := range []bool{false, true} {
 		t.Run(fmt.Sprint("away before ", away), func(t *testing.T) {
@@ -213,7 +213,7 @@ func TestBeat_neverWaitsForAStorageThatHangs(t *testing.T) {
 	})
 }
 
-func TestReport_waitsFiveSecondsOnceForAStorageThatHangs(t *testing.T) {
+func TestReport_waitsFiveSecondsOnceForAHangingStorage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		faulty := storagetest.NewFaulty(memorystore.New())

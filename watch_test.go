@@ -59,7 +59,7 @@ func TestWatch_ofOneServiceLeavesOutTheOthers(t *testing.T) {
 	require.Equal(t, 3, n)
 }
 
-func TestWatch_slowReaderIsToldAndHarmsNobody(t *testing.T) {
+func TestWatch_slowReaderGetsAnErrorAndHarmsNobody(t *testing.T) {
 	t.Parallel()
 	m := laneswap.NewManager(laneswap.WithEventBuffer(10))
 	h := register(t, m, laneswap.Registration{ID: "svc"})
@@ -76,7 +76,7 @@ func TestWatch_slowReaderIsToldAndHarmsNobody(t *testing.T) {
 	require.Len(t, eventsOf(t, m, laneswap.EventQuery{}), 10, "the buffer is bounded")
 }
 
-func TestWatch_forWhatIsGoneOrYetToComeIsRefused(t *testing.T) {
+func TestWatch_outsideTheBufferIsRefused(t *testing.T) {
 	t.Parallel()
 	m := laneswap.NewManager(laneswap.WithEventBuffer(10))
 	h := register(t, m, laneswap.Registration{ID: "svc"})
