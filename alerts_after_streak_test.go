@@ -18,17 +18,17 @@ func TestAlertAfter_silenceAndBadBeatsCountTogether(t *testing.T) {
 	for name, restart := range map[string]bool{"in one life": false, "over a restart": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				disk, d := memorystore.New(), newDesk()
-				m := launch(t, disk, laneswap.WithNotifier(d))
+				disk, d := memorystore.New(), newFakeNotifier()
+				m := startWithStorage(t, disk, laneswap.WithNotifier(d))
 				h := register(t, m.Manager, laneswap.Registration{ID: "svc", Interval: 10 * time.Second, StaleAfter: 20 * time.Second, AlertAfter: beats(4)})
 				h.Beat()
 				time.Sleep(20*time.Second + 15*time.Second) // stale, and one interval more: 2 of 4
-				says(t, h, bad)
+				reportEach(t, h, bad)
 				require.Empty(t, d.took(), "3 of 4")
 				if restart {
 					m.stop(t)
-					m = launch(t, disk, laneswap.WithNotifier(d))
-					h = mustHandle(t, m.Manager, "svc")
+					m = startWithStorage(t, disk, laneswap.WithNotifier(d))
+					h = handleOf(t, m.Manager, "svc")
 				}
 				require.NoError(t, h.Report(laneswap.Heartbeat{Status: bad}))
 				synctest.Wait()
@@ -43,13 +43,13 @@ func TestAlertAfter_silenceAndBadBeatsCountTogether(t *testing.T) {
 func TestAlertAfter_silenceInBetweenCounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := tellsAtOnce(t, d)
+		d := newFakeNotifier()
+		m := startUngrouped(t, d)
 		h := register(t, m, laneswap.Registration{ID: "svc", Interval: 10 * time.Second, StaleAfter: 20 * time.Second, AlertAfter: beats(4)})
-		says(t, h, good, bad)
+		reportEach(t, h, good, bad)
 		time.Sleep(12 * time.Second) // 1, and silent: 2
 		require.Equal(t, laneswap.StatusStale, statusOf(t, m, "svc").Status)
-		says(t, h, bad)
+		reportEach(t, h, bad)
 		require.Empty(t, d.took(), "3 of 4")
 		require.NoError(t, h.Report(laneswap.Heartbeat{Status: bad}))
 		synctest.Wait()
@@ -61,17 +61,17 @@ func TestAlertAfter_silenceInBetweenCounts(t *testing.T) {
 func TestAlertAfter_heartbeatsThatSayUnknownDoNotCount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := tellsAtOnce(t, d)
+		d := newFakeNotifier()
+		m := startUngrouped(t, d)
 		h := register(t, m, laneswap.Registration{ID: "svc", NoDeadline: true, AlertAfter: beats(3), RecoverAfter: beats(3)})
 		unknown := laneswap.StatusUnknown
-		says(t, h, good, bad, unknown, unknown, unknown, bad)
+		reportEach(t, h, good, bad, unknown, unknown, unknown, bad)
 		require.Empty(t, d.took(), "two said so, and three must")
-		says(t, h, bad)
+		reportEach(t, h, bad)
 		require.Equal(t, bad, d.one(t).Event.To)
-		says(t, h, good, unknown, unknown, good)
+		reportEach(t, h, good, unknown, unknown, good)
 		require.Empty(t, d.took(), "two said so, and three must")
-		says(t, h, good)
+		reportEach(t, h, good)
 		require.Equal(t, laneswap.EventRecovered, d.one(t).Event.Kind)
 	})
 }
@@ -80,8 +80,8 @@ func TestAlertAfter_heartbeatsThatSayUnknownDoNotCount(t *testing.T) {
 func TestAlertAfter_silenceCountsRegisteredIntervals(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := tellsAtOnce(t, d)
+		d := newFakeNotifier()
+		m := startUngrouped(t, d)
 		reg := laneswap.Registration{ID: "svc", Interval: 10 * time.Minute, StaleAfter: 20 * time.Minute, AlertAfter: beats(3)}
 		register(t, m, reg).Beat()
 		time.Sleep(20*time.Minute + time.Second)

@@ -16,26 +16,26 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-const crowd = 1000
+const burstSize = 1000
 
-// fall registers a crowd that beat once each, spread over a time, and returns
+// registerAndFallSilent registers a crowd that beat once each, spread over a time, and returns
 // their handles when all have fallen silent and that was told.
-func fall(t *testing.T, m *laneswap.Manager, spread time.Duration) []*laneswap.Handle {
+func registerAndFallSilent(t *testing.T, m *laneswap.Manager, spread time.Duration) []*laneswap.Handle {
 	t.Helper()
-	handles := make([]*laneswap.Handle, crowd)
+	handles := make([]*laneswap.Handle, burstSize)
 	for i := range handles {
-		handles[i] = register(t, m, laneswap.Registration{ID: flapper(i)})
+		handles[i] = register(t, m, laneswap.Registration{ID: nthID(i)})
 	}
-	back(handles, spread)
+	beatSpread(handles, spread)
 	time.Sleep(window + 2*time.Minute)
 	return handles
 }
 
-// back has a crowd beat once each, spread over a time.
-func back(handles []*laneswap.Handle, spread time.Duration) {
+// beatSpread has a crowd beat once each, spread over a time.
+func beatSpread(handles []*laneswap.Handle, spread time.Duration) {
 	for _, h := range handles {
 		h.Beat()
-		time.Sleep(spread / crowd)
+		time.Sleep(spread / burstSize)
 	}
 }
 
@@ -45,7 +45,7 @@ func counted(t *testing.T, notes []laneswap.Notification, to laneswap.Status) {
 	t.Helper()
 	require.LessOrEqual(t, len(notes), 3, "messages")
 	require.NotEmpty(t, notes)
-	require.Len(t, namesIn(notes...), crowd, "all names are accounted for")
+	require.Len(t, servicesIn(notes...), burstSize, "all names are accounted for")
 	items := 0
 	for _, n := range notes {
 		items += len(n.Items)
@@ -53,7 +53,7 @@ func counted(t *testing.T, notes []laneswap.Notification, to laneswap.Status) {
 			require.Equal(t, to, item.Event.To)
 		}
 	}
-	require.Equal(t, crowd, items, "each in one message")
+	require.Equal(t, burstSize, items, "each in one message")
 }
 
 func TestBurst_silenceAndReturnAreFewMessages(t *testing.T) {
@@ -67,21 +67,21 @@ func TestBurst_silenceAndReturnAreFewMessages(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("%v, back after %v, stored %v", spread, away, stored), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						d := newDesk()
+						d := newFakeNotifier()
 						var opts []laneswap.Option
 						if stored {
 							opts = append(opts, laneswap.WithStorage(memorystore.New()))
 						}
-						m := open(t, d, opts...)
-						handles := fall(t, m, spread)
+						m := startWithNotifier(t, d, opts...)
+						handles := registerAndFallSilent(t, m, spread)
 						notes := d.took()
 						counted(t, notes, laneswap.StatusStale)
 						last := notes[len(notes)-1]
 						require.Equal(t, laneswap.NoticeMassSilence, last.Kind)
 						require.NotEmpty(t, last.Finding)
 						time.Sleep(away - 2*time.Minute)
-						back(handles, spread)
-						live(handles, 3*time.Minute)
+						beatSpread(handles, spread)
+						beatAll(handles, 3*time.Minute)
 						counted(t, d.took(), laneswap.StatusHealthy)
 					})
 				})
@@ -96,23 +96,23 @@ func TestBurst_isFewMessagesAfterAReceiverOutage(t *testing.T) {
 	for name, err := range map[string]error{"error": errAway, "delay": laneswap.RetryAfter(errAway, 20*time.Second)} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d := newDesk()
-				d.says(always(err))
-				m := open(t, d)
-				handles := fall(t, m, 30*time.Second)
+				d := newFakeNotifier()
+				d.answers(alwaysReturn(err))
+				m := startWithNotifier(t, d)
+				handles := registerAndFallSilent(t, m, 30*time.Second)
 				time.Sleep(10 * time.Minute)
 				d.calls()
-				d.says(nil)
+				d.answers(nil)
 				time.Sleep(10 * time.Minute)
 				notes := d.took()
 				counted(t, notes, laneswap.StatusStale)
 				require.Equal(t, laneswap.NoticeMassSilence, notes[0].Kind)
-				d.says(always(err))
-				back(handles, 30*time.Second)
-				live(handles, 3*time.Minute)
+				d.answers(alwaysReturn(err))
+				beatSpread(handles, 30*time.Second)
+				beatAll(handles, 3*time.Minute)
 				d.calls()
-				d.says(nil)
-				live(handles, 5*time.Minute)
+				d.answers(nil)
+				beatAll(handles, 5*time.Minute)
 				counted(t, d.took(), laneswap.StatusHealthy)
 			})
 		})
@@ -123,18 +123,18 @@ func TestBurst_isFewMessagesAfterAReceiverOutage(t *testing.T) {
 func TestBurst_isFewMessagesAfterARestart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk, d := memorystore.New(), newDesk()
-		s := newSevered(disk)
-		m := launch(t, s, laneswap.WithNotifier(d), laneswap.WithGroupWait(laneswap.DefaultGroupWait))
-		handles := make([]*laneswap.Handle, crowd)
+		disk, d := memorystore.New(), newFakeNotifier()
+		s := newCrashStorage(disk)
+		m := startWithStorage(t, s, laneswap.WithNotifier(d), laneswap.WithGroupWait(laneswap.DefaultGroupWait))
+		handles := make([]*laneswap.Handle, burstSize)
 		for i := range handles {
-			handles[i] = register(t, m.Manager, laneswap.Registration{ID: flapper(i)})
+			handles[i] = register(t, m.Manager, laneswap.Registration{ID: nthID(i)})
 		}
-		back(handles, time.Second)
+		beatSpread(handles, time.Second)
 		time.Sleep(window + 2*time.Second) // they wait for company
 		require.Empty(t, d.calls())
 		m.crash(s)
-		m = launch(t, disk, laneswap.WithNotifier(d), laneswap.WithGroupWait(laneswap.DefaultGroupWait))
+		m = startWithStorage(t, disk, laneswap.WithNotifier(d), laneswap.WithGroupWait(laneswap.DefaultGroupWait))
 		time.Sleep(5 * time.Minute)
 		counted(t, d.took(), laneswap.StatusStale)
 		m.stop(t)
@@ -161,14 +161,14 @@ func TestBurst_ofTransitionsLosesNone(t *testing.T) {
 		for _, receiver := range []string{"fine", "slow", "away for ten minutes"} {
 			t.Run(fmt.Sprint(services, " services, ", receiver), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { // not parallel: it measures the heap
-					d := newDesk()
-					m := open(t, d)
-					handles := many(t, m, services)
+					d := newFakeNotifier()
+					m := startWithNotifier(t, d)
+					handles := registerMany(t, m, services)
 					switch receiver {
 					case "slow":
 						d.takes(4 * time.Second)
 					case "away for ten minutes":
-						d.says(always(errAway))
+						d.answers(alwaysReturn(errAway))
 					}
 					used := heapOf(func() {
 						for i := range perSecond * seconds {
@@ -182,7 +182,7 @@ func TestBurst_ofTransitionsLosesNone(t *testing.T) {
 						require.Less(t, used, 30<<20, "bytes for 5,000 transitions")
 					}
 					time.Sleep(10 * time.Minute)
-					d.says(nil)
+					d.answers(nil)
 					time.Sleep(30 * time.Minute)
 					notes := d.took()
 					told, want := map[laneswap.ServiceID][]string{}, map[laneswap.ServiceID][]string{}
@@ -221,7 +221,7 @@ func TestBurst_queueIsBounded(t *testing.T) {
 		"disabled": {answer: laneswap.Permanent(errAway)},
 		"delayed":  {answer: laneswap.RetryAfter(errAway, time.Hour)},
 		"hanging":  {answer: errAway, hangs: true},
-		"held":     {reg: laneswap.Registration{AlertAfter: lasting(24 * time.Hour)}},
+		"held":     {reg: laneswap.Registration{AlertAfter: forTime(24 * time.Hour)}},
 	} {
 		for _, services := range []int{1, 200} {
 			if services > 1 && name != "away" && name != "held" && !*long {
@@ -230,15 +230,15 @@ func TestBurst_queueIsBounded(t *testing.T) {
 			t.Run(fmt.Sprint(name, " ", services), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					const most, events = 64 << 20, 18_000 // of 4 kB each: 72 MB, and 95 MB as they are counted
-					d, logged := newDesk(), &logbook{}
-					d.says(always(c.answer))
+					d, logged := newFakeNotifier(), &logBuffer{}
+					d.answers(alwaysReturn(c.answer))
 					if c.hangs {
 						d.takes(25 * time.Second)
 					}
-					m := tellsAtOnce(t, d, laneswap.WithEventBuffer(1), laneswap.WithLogger(slog.New(slog.NewTextHandler(logged, nil))))
+					m := startUngrouped(t, d, laneswap.WithEventBuffer(1), laneswap.WithLogger(slog.New(slog.NewTextHandler(logged, nil))))
 					var handles []*laneswap.Handle
 					for i := range services {
-						c.reg.ID, c.reg.NoDeadline = flapper(i), true
+						c.reg.ID, c.reg.NoDeadline = nthID(i), true
 						handles = append(handles, register(t, m, c.reg))
 					}
 					used := heapOf(func() {
@@ -272,10 +272,10 @@ func TestBurst_queueOfShortMessagesIsBounded(t *testing.T) {
 	skipHeavy(t)
 	synctest.Test(t, func(t *testing.T) {
 		const most = 64 << 20
-		d := newDesk()
-		d.says(always(errAway))
-		m := tellsAtOnce(t, d, laneswap.WithEventBuffer(1))
-		h := well(t, m, "svc")
+		d := newFakeNotifier()
+		d.answers(alwaysReturn(errAway))
+		m := startUngrouped(t, d, laneswap.WithEventBuffer(1))
+		h := registerHealthy(t, m, "svc")
 		used := heapOf(func() {
 			for i := range 140_000 {
 				require.NoError(t, h.Report(laneswap.Heartbeat{Status: []laneswap.Status{laneswap.StatusWarning, bad}[i%2]}))

@@ -23,8 +23,8 @@ func TestRoutes_ownAlarmsAreEndedInSpiteOfTheFilter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		faulty := storagetest.NewFaulty(memorystore.New())
-		d := newDesk()
-		m := launch(t, faulty, laneswap.WithNotifier(laneswap.Only(d, laneswap.MinLevel(laneswap.LevelError))))
+		d := newFakeNotifier()
+		m := startWithStorage(t, faulty, laneswap.WithNotifier(laneswap.Only(d, laneswap.MinLevel(laneswap.LevelError))))
 		faulty.Inject(storagetest.Fault{Op: storagetest.Commit, Times: -1})
 		_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc", NoDeadline: true})
 		require.NoError(t, err)
@@ -45,19 +45,19 @@ func TestRoutes_ownAlarmsAreEndedInSpiteOfTheFilter(t *testing.T) {
 func TestFlapping_isToldThoughTheClockWasSetBack(t *testing.T) {
 	t.Parallel()
 	disk := memorystore.New()
-	d := newDesk()
+	d := newFakeNotifier()
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(100 * time.Hour)
-		s := newSevered(disk)
-		m := launch(t, s, laneswap.WithNotifier(d), laneswap.WithFlapLimit(5))
-		says(t, well(t, m.Manager, "svc"), good, bad, good, bad, good, bad, good, bad, good, bad)
+		s := newCrashStorage(disk)
+		m := startWithStorage(t, s, laneswap.WithNotifier(d), laneswap.WithFlapLimit(5))
+		reportEach(t, registerHealthy(t, m.Manager, "svc"), good, bad, good, bad, good, bad, good, bad, good, bad)
 		m.crash(s)
 		for _, c := range d.calls() {
 			t.Log(c.at, c.note.Text)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) { // begins 100 hours earlier
-		m := launch(t, disk, laneswap.WithNotifier(d), laneswap.WithFlapLimit(5))
+		m := startWithStorage(t, disk, laneswap.WithNotifier(d), laneswap.WithFlapLimit(5))
 		time.Sleep(16 * time.Minute)
 		require.NotEmpty(t, d.took(), "the service is bad, and nobody knows")
 		m.stop(t)
@@ -69,21 +69,21 @@ func TestNotices_surviveAWrongClock(t *testing.T) {
 	t.Parallel()
 	for _, from := range []time.Duration{0, 200 * time.Hour, 20000 * time.Hour} {
 		for _, to := range []time.Duration{0, 200 * time.Hour, 20000 * time.Hour} {
-			disk, d := memorystore.New(), newDesk()
-			d.says(always(errAway))
+			disk, d := memorystore.New(), newFakeNotifier()
+			d.answers(alwaysReturn(errAway))
 			t.Run(fmt.Sprint(from, to), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					time.Sleep(from)
-					s := newSevered(disk)
-					m := launch(t, s, laneswap.WithNotifier(d))
-					says(t, well(t, m.Manager, "svc"), bad)
+					s := newCrashStorage(disk)
+					m := startWithStorage(t, s, laneswap.WithNotifier(d))
+					reportEach(t, registerHealthy(t, m.Manager, "svc"), bad)
 					m.crash(s)
 				})
 				d.calls()
-				d.says(nil)
+				d.answers(nil)
 				synctest.Test(t, func(t *testing.T) {
 					time.Sleep(to)
-					m := launch(t, disk, laneswap.WithNotifier(d))
+					m := startWithStorage(t, disk, laneswap.WithNotifier(d))
 					time.Sleep(time.Minute)
 					require.Len(t, d.took(), 1)
 					m.stop(t)
@@ -98,15 +98,15 @@ func TestNotices_ofAMissingNotifierExpireWhileRunning(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk, d := memorystore.New(), newDesk()
-		d.says(always(errAway))
-		s := newSevered(disk)
-		m := launch(t, s, laneswap.WithNotifier(d))
-		says(t, well(t, m.Manager, "svc"), bad)
+		disk, d := memorystore.New(), newFakeNotifier()
+		d.answers(alwaysReturn(errAway))
+		s := newCrashStorage(disk)
+		m := startWithStorage(t, s, laneswap.WithNotifier(d))
+		reportEach(t, registerHealthy(t, m.Manager, "svc"), bad)
 		m.crash(s)
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 		time.Sleep(25 * time.Hour)
-		require.Zero(t, owed(t, disk))
+		require.Zero(t, pendingNotices(t, disk))
 		m.stop(t)
 	})
 }
@@ -116,20 +116,20 @@ func TestNotices_ofAMissingNotifierExpireWhileRunning(t *testing.T) {
 func TestNotifiers_showNoStackOfAPanic(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		d.says(func(laneswap.Notification) error {
+		d := newFakeNotifier()
+		d.answers(func(laneswap.Notification) error {
 			panic(errors.New("Post https://discord/api/webhooks/1/CANARY: eof"))
 		})
-		m := open(t, d, laneswap.WithGroupWait(0))
-		says(t, well(t, m, "svc"), bad)
+		m := startWithNotifier(t, d, laneswap.WithGroupWait(0))
+		reportEach(t, registerHealthy(t, m, "svc"), bad)
 		st := d.status(t, m)
-		x, err := m.Explain(t.Context(), noticesOf(t, m, "svc")[0])
+		x, err := m.Explain(t.Context(), noticeEventIDs(t, m, "svc")[0])
 		require.NoError(t, err)
 		all := st.LastError + fmt.Sprint(x)
 		require.NotContains(t, all, "goroutine ")
 		require.NotContains(t, all, ".go:")
 		require.NotContains(t, all, "CANARY")
-		d.says(nil)
+		d.answers(nil)
 	})
 }
 
@@ -137,14 +137,14 @@ func TestNotifiers_showNoStackOfAPanic(t *testing.T) {
 func TestAlertText_namesARecoveryBetweenTwoAlarms(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		h := well(t, m, "svc")
-		says(t, h, bad)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		h := registerHealthy(t, m, "svc")
+		reportEach(t, h, bad)
 		require.Len(t, d.took(), 1)
-		d.says(always(errAway))
-		says(t, h, good, laneswap.StatusCritical)
-		d.says(nil)
+		d.answers(alwaysReturn(errAway))
+		reportEach(t, h, good, laneswap.StatusCritical)
+		d.answers(nil)
 		time.Sleep(time.Hour)
 		n := d.one(t)
 		require.Len(t, n.Items[0].Earlier, 1)
@@ -157,10 +157,10 @@ func TestAlertText_namesARecoveryBetweenTwoAlarms(t *testing.T) {
 func TestThreshold_countsForNoticesRestoredAfterAKill(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk, d := memorystore.New(), newDesk()
+		disk, d := memorystore.New(), newFakeNotifier()
 		torn := &tornStore{Storage: disk}
-		s := newSevered(torn)
-		m := launch(t, s, laneswap.WithNotifier(d))
+		s := newCrashStorage(torn)
+		m := startWithStorage(t, s, laneswap.WithNotifier(d))
 		h := register(t, m.Manager, laneswap.Registration{ID: "svc", NoDeadline: true, AlertAfter: beats(3)})
 		h.Beat()
 		time.Sleep(time.Minute)
@@ -168,11 +168,11 @@ func TestThreshold_countsForNoticesRestoredAfterAKill(t *testing.T) {
 		require.NoError(t, h.Report(laneswap.Heartbeat{Status: bad}))
 		synctest.Wait() // its first half is stored
 		m.crash(s)
-		m = launch(t, disk, laneswap.WithNotifier(d))
+		m = startWithStorage(t, disk, laneswap.WithNotifier(d))
 		time.Sleep(time.Minute)
 		require.Equal(t, laneswap.StatusError, statusOf(t, m.Manager, "svc").Status)
 		require.Empty(t, d.took(), "one of three")
-		says(t, mustHandle(t, m.Manager, "svc"), bad, bad)
+		reportEach(t, handleOf(t, m.Manager, "svc"), bad, bad)
 		require.Len(t, d.took(), 1)
 		m.stop(t)
 	})
@@ -189,7 +189,7 @@ func (s *tornStore) Commit(ctx context.Context, b laneswap.Batch) error {
 	if s.only.Load() && len(b.Insert) > 0 {
 		b.Put, b.Delete, b.Seen = nil, nil, nil
 		_ = s.Storage.Commit(ctx, b)
-		return errCut
+		return errCrashed
 	}
 	return s.Storage.Commit(ctx, b)
 }
@@ -220,12 +220,12 @@ func TestNotices_invalidRowsDoNoHarm(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				disk, d := memorystore.New(), newDesk()
-				d.says(always(errAway))
-				s := newSevered(disk)
-				m := launch(t, s, laneswap.WithNotifier(d))
-				says(t, well(t, m.Manager, "spoilt"), bad)
-				says(t, well(t, m.Manager, "other"), bad)
+				disk, d := memorystore.New(), newFakeNotifier()
+				d.answers(alwaysReturn(errAway))
+				s := newCrashStorage(disk)
+				m := startWithStorage(t, s, laneswap.WithNotifier(d))
+				reportEach(t, registerHealthy(t, m.Manager, "spoilt"), bad)
+				reportEach(t, registerHealthy(t, m.Manager, "other"), bad)
 				m.crash(s)
 				for row, err := range disk.Rows(t.Context(), laneswap.RowQuery{Kind: "outbox", Service: "spoilt"}) {
 					require.NoError(t, err)
@@ -235,24 +235,24 @@ func TestNotices_invalidRowsDoNoHarm(t *testing.T) {
 					row.Data, _ = json.Marshal(data)
 					require.NoError(t, disk.Commit(t.Context(), laneswap.Batch{Epoch: 1, Put: []laneswap.Row{row}}))
 				}
-				d.says(nil)
+				d.answers(nil)
 				d.calls()
-				m = launch(t, disk, laneswap.WithNotifier(d), laneswap.WithRemindEvery(time.Hour))
+				m = startWithStorage(t, disk, laneswap.WithNotifier(d), laneswap.WithRemindEvery(time.Hour))
 				time.Sleep(5 * time.Minute)
 				notes := d.took()
 				t.Log(texts(notes))
-				require.Contains(t, namesIn(notes...), laneswap.ServiceID("other"))
+				require.Contains(t, servicesIn(notes...), laneswap.ServiceID("other"))
 				for _, id := range []laneswap.ServiceID{"spoilt", "other"} {
-					says(t, mustHandle(t, m.Manager, id), good, bad, good)
+					reportEach(t, handleOf(t, m.Manager, id), good, bad, good)
 				}
 				time.Sleep(20 * time.Minute)
 				m.stop(t)
-				t.Log("owed", owed(t, disk))
-				m = launch(t, disk, laneswap.WithNotifier(d))
+				t.Log("owed", pendingNotices(t, disk))
+				m = startWithStorage(t, disk, laneswap.WithNotifier(d))
 				time.Sleep(20 * time.Minute)
 				m.stop(t)
 				if name != "unknown notifier" {
-					require.Zero(t, owed(t, disk))
+					require.Zero(t, pendingNotices(t, disk))
 				}
 			})
 		})

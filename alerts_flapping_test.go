@@ -24,7 +24,7 @@ func swing(t *testing.T, h *laneswap.Handle, times int, pause time.Duration) {
 }
 
 // sort of messages: events told one by one, and those that say that it flaps.
-func sorts(calls []visit) (single, flaps []visit) {
+func sorts(calls []delivery) (single, flaps []delivery) {
 	for _, c := range calls {
 		if c.note.Kind == laneswap.NoticeFlapping {
 			flaps = append(flaps, c)
@@ -38,9 +38,9 @@ func sorts(calls []visit) (single, flaps []visit) {
 func TestFlapping_isReportedOnceAndEvery15Minutes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		h := well(t, m, "svc") // its first transition
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		h := registerHealthy(t, m, "svc") // its first transition
 		time.Sleep(time.Minute)
 		const minutes = 100
 		for range minutes / 2 {
@@ -67,7 +67,7 @@ func TestFlapping_isReportedOnceAndEvery15Minutes(t *testing.T) {
 		for _, c := range append(append(single, flaps...), last...) {
 			all = append(all, c.note)
 		}
-		require.Equal(t, noticesOf(t, m, "svc"), idsOf(eventsIn(all...)), "none is left out, and each is told once, in order")
+		require.Equal(t, noticeEventIDs(t, m, "svc"), idsOf(eventsIn(all...)), "none is left out, and each is told once, in order")
 		require.Equal(t, laneswap.StatusHealthy, last[0].note.Event.To, "the final state")
 		time.Sleep(2 * time.Hour)
 		require.Empty(t, d.calls(), "nothing new, nothing to say")
@@ -77,13 +77,13 @@ func TestFlapping_isReportedOnceAndEvery15Minutes(t *testing.T) {
 func TestFlapping_endsWhenThereAreFewChangesAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		h := well(t, m, "svc")
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		h := registerHealthy(t, m, "svc")
 		swing(t, h, 8, 10*time.Second)
 		time.Sleep(40 * time.Minute)
-		require.Equal(t, noticesOf(t, m, "svc"), idsOf(eventsIn(d.took()...)))
-		swing(t, h, 1, laneswap.DefaultGroupWait+nap)
+		require.Equal(t, noticeEventIDs(t, m, "svc"), idsOf(eventsIn(d.took()...)))
+		swing(t, h, 1, laneswap.DefaultGroupWait+moment)
 		n := d.one(t)
 		require.Equal(t, laneswap.NoticeEvent, n.Kind, "it flaps no more: told at once, and by itself")
 		require.Equal(t, "svc is error, was healthy", n.Text)
@@ -97,10 +97,10 @@ func TestFlapping_isReportedOnceToASlowNotifier(t *testing.T) {
 	for _, slow := range []time.Duration{0, 2 * time.Second, 20 * time.Second} {
 		t.Run(slow.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d := newDesk()
+				d := newFakeNotifier()
 				d.takes(slow)
-				m := open(t, d)
-				h := well(t, m, "svc")
+				m := startWithNotifier(t, d)
+				h := registerHealthy(t, m, "svc")
 				swing(t, h, 600, time.Second)
 				_, flaps := sorts(d.calls())
 				require.Equal(t, 1, len(flaps), "in the first ten minutes")
@@ -108,7 +108,7 @@ func TestFlapping_isReportedOnceToASlowNotifier(t *testing.T) {
 				_, flaps = sorts(d.calls())
 				require.Equal(t, 1, len(flaps), "what came of it, a quarter of an hour later")
 				require.Equal(t, laneswap.StatusHealthy, flaps[0].note.Event.To)
-				d.alone(t)
+				d.requireNoOverlap(t)
 			})
 		})
 	}
@@ -117,12 +117,12 @@ func TestFlapping_isReportedOnceToASlowNotifier(t *testing.T) {
 func TestFlapping_isReportedOnceAfterFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		h := well(t, m, "svc")
-		d.says(always(errAway))
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		h := registerHealthy(t, m, "svc")
+		d.answers(alwaysReturn(errAway))
 		swing(t, h, 120, time.Second)
-		d.says(nil)
+		d.answers(nil)
 		swing(t, h, 600, time.Second)
 		_, flaps := sorts(d.calls())
 		taken := 0
@@ -138,9 +138,9 @@ func TestFlapping_isReportedOnceAfterFailures(t *testing.T) {
 func TestFlapping_limitZeroTellsEveryChange(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d, laneswap.WithFlapLimit(0))
-		h := well(t, m, "svc")
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d, laneswap.WithFlapLimit(0))
+		h := registerHealthy(t, m, "svc")
 		swing(t, h, 30, 10*time.Second)
 		single, flaps := sorts(d.calls())
 		require.Empty(t, flaps)
@@ -153,15 +153,15 @@ func TestFlapping_limitsAreKeptExactly(t *testing.T) {
 	for _, limit := range []int{1, 3, 9} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d := newDesk()
-				m := open(t, d, laneswap.WithFlapLimit(limit))
+				d := newFakeNotifier()
+				m := startWithNotifier(t, d, laneswap.WithFlapLimit(limit))
 				h := register(t, m, laneswap.Registration{ID: "svc", NoDeadline: true})
 				swing(t, h, limit, 7*time.Second)
 				single, flaps := sorts(d.calls())
 				require.Len(t, single, limit, "as many as that are not too many")
 				require.Empty(t, flaps)
 				require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusCritical}))
-				pass(laneswap.DefaultGroupWait)
+				sleepPast(laneswap.DefaultGroupWait)
 				n := d.one(t)
 				require.Equal(t, laneswap.NoticeFlapping, n.Kind, "one more is")
 				require.Equal(t, limit+1, n.Items[0].Flapping)
@@ -176,13 +176,13 @@ func TestFlapping_limitsAreKeptExactly(t *testing.T) {
 func TestFlapping_isPerService(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		noisy, calm := well(t, m, "noisy"), well(t, m, "calm")
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		noisy, calm := registerHealthy(t, m, "noisy"), registerHealthy(t, m, "calm")
 		swing(t, noisy, 60, time.Second)
 		d.calls()
 		swing(t, calm, 1, 0)
-		pass(laneswap.DefaultGroupWait)
+		sleepPast(laneswap.DefaultGroupWait)
 		n := d.one(t)
 		require.Equal(t, laneswap.ServiceID("calm"), n.Event.Service)
 		require.Equal(t, laneswap.NoticeEvent, n.Kind)
@@ -195,10 +195,10 @@ func TestFlapping_isNotRepeatedAfterARestart(t *testing.T) {
 	for _, crash := range []bool{true, false} {
 		t.Run(fmt.Sprint("crash ", crash), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				disk, d := memorystore.New(), newDesk()
-				s := newSevered(disk)
-				m := launch(t, s, laneswap.WithNotifier(d), laneswap.WithGroupWait(5*time.Second), laneswap.WithFlapLimit(5))
-				h := well(t, m.Manager, "svc")
+				disk, d := memorystore.New(), newFakeNotifier()
+				s := newCrashStorage(disk)
+				m := startWithStorage(t, s, laneswap.WithNotifier(d), laneswap.WithGroupWait(5*time.Second), laneswap.WithFlapLimit(5))
+				h := registerHealthy(t, m.Manager, "svc")
 				swing(t, h, 60, 2*time.Second)
 				before := d.took()
 				require.Equal(t, laneswap.NoticeFlapping, before[len(before)-1].Kind)
@@ -210,15 +210,15 @@ func TestFlapping_isNotRepeatedAfterARestart(t *testing.T) {
 					require.NoError(t, m.Stop(context.Background()))
 				}
 				require.Empty(t, d.calls(), "what waits for the quarter of an hour outlives it")
-				m = launch(t, disk, laneswap.WithNotifier(d), laneswap.WithGroupWait(5*time.Second), laneswap.WithFlapLimit(5))
-				h = mustHandle(t, m.Manager, "svc")
+				m = startWithStorage(t, disk, laneswap.WithNotifier(d), laneswap.WithGroupWait(5*time.Second), laneswap.WithFlapLimit(5))
+				h = handleOf(t, m.Manager, "svc")
 				swing(t, h, 60, 2*time.Second)
 				require.Empty(t, d.calls(), "it was said 4 minutes ago")
 				time.Sleep(15 * time.Minute)
 				last := d.one(t)
 				require.Equal(t, laneswap.NoticeFlapping, last.Kind)
 				require.Equal(t, laneswap.StatusHealthy, last.Event.To)
-				require.Equal(t, noticesOf(t, m.Manager, "svc"), idsOf(eventsIn(append(before, last)...)), "each once")
+				require.Equal(t, noticeEventIDs(t, m.Manager, "svc"), idsOf(eventsIn(append(before, last)...)), "each once")
 				m.stop(t)
 			})
 		})
@@ -229,15 +229,15 @@ func TestFlapping_isNotRepeatedAfterARestart(t *testing.T) {
 func TestFlapping_isNotRepeatedAfterAnIdleRestart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk, d := memorystore.New(), newDesk()
-		m := launch(t, disk, laneswap.WithNotifier(d), laneswap.WithGroupWait(5*time.Second), laneswap.WithFlapLimit(5))
-		swing(t, well(t, m.Manager, "svc"), 6, 900*time.Millisecond)
+		disk, d := memorystore.New(), newFakeNotifier()
+		m := startWithStorage(t, disk, laneswap.WithNotifier(d), laneswap.WithGroupWait(5*time.Second), laneswap.WithFlapLimit(5))
+		swing(t, registerHealthy(t, m.Manager, "svc"), 6, 900*time.Millisecond)
 		time.Sleep(10 * time.Second)
 		require.Equal(t, laneswap.NoticeFlapping, d.one(t).Kind)
 		said := time.Now()
 		m.stop(t)
-		m = launch(t, disk, laneswap.WithNotifier(d), laneswap.WithGroupWait(5*time.Second), laneswap.WithFlapLimit(5))
-		swing(t, mustHandle(t, m.Manager, "svc"), 6, 20*time.Second)
+		m = startWithStorage(t, disk, laneswap.WithNotifier(d), laneswap.WithGroupWait(5*time.Second), laneswap.WithFlapLimit(5))
+		swing(t, handleOf(t, m.Manager, "svc"), 6, 20*time.Second)
 		require.Empty(t, d.calls(), "it was said a moment ago")
 		time.Sleep(15 * time.Minute)
 		calls := d.calls()
@@ -252,8 +252,8 @@ func TestFlapping_isNotRepeatedAfterAnIdleRestart(t *testing.T) {
 func TestFlapping_isReportedWithThresholds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
 		two := laneswap.Threshold{Beats: 2}
 		h := register(t, m, laneswap.Registration{ID: "svc", NoDeadline: true, AlertAfter: two, RecoverAfter: two})
 		for i := range 60 { // a change each 30 seconds, and each is confirmed
@@ -273,22 +273,22 @@ func TestFlapping_isReportedWithThresholds(t *testing.T) {
 func TestFlapping_traceSaysWhatWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		h := well(t, m, "svc")
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		h := registerHealthy(t, m, "svc")
 		swing(t, h, 4, 6*time.Second)
 		swing(t, h, 4, 6*time.Second) // 00:00:24 is the sixth change
-		ids := noticesOf(t, m, "svc")
+		ids := noticeEventIDs(t, m, "svc")
 		require.Len(t, ids, 8)
 		require.Equal(t, []string{"flapping: 6 changes in 30 minutes", "grouped with other notices until 00:00:29", "sent as message m5", "state: sent"},
-			story(d.trace(t, m, ids[4])))
+			traceLines(d.trace(t, m, ids[4])))
 		require.Equal(t, []string{"flapping, 7 changes in 30 minutes, already reported: grouped with later changes until 00:15:29", "state: waiting"},
-			story(d.trace(t, m, ids[5])))
+			traceLines(d.trace(t, m, ids[5])))
 		time.Sleep(15 * time.Minute)
 		require.Equal(t, []string{
 			"flapping, 7 changes in 30 minutes, already reported: grouped with later changes until 00:15:29",
 			"sent as message m6, together with " + ids[7], "state: sent",
-		}, story(d.trace(t, m, ids[5])))
+		}, traceLines(d.trace(t, m, ids[5])))
 		require.Equal(t, "m6", d.trace(t, m, ids[7]).MessageID)
 	})
 }
@@ -297,9 +297,9 @@ func TestFlapping_traceSaysWhatWaits(t *testing.T) {
 func TestFlapping_removalIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		h := well(t, m, "svc")
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		h := registerHealthy(t, m, "svc")
 		swing(t, h, 9, 10*time.Second) // ends bad
 		_, flaps := sorts(d.calls())
 		require.NotEmpty(t, flaps)
@@ -318,9 +318,9 @@ func TestFlapping_removalIsReported(t *testing.T) {
 func TestFlapping_saysTrueNumbers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		h := well(t, m, "svc") // its first change
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		h := registerHealthy(t, m, "svc") // its first change
 		swing(t, h, 5, 10*time.Second)
 		_, flaps := sorts(d.calls())
 		require.Len(t, flaps, 1)
@@ -339,12 +339,12 @@ func TestFlapping_saysTrueNumbersAfterARestart(t *testing.T) {
 	t.Parallel()
 	for changes, text := range map[int]string{7: "7 changes in 30 minutes", 30: "10 changes or more in 30 minutes"} {
 		synctest.Test(t, func(t *testing.T) {
-			disk, d := memorystore.New(), newDesk()
-			m := launch(t, disk, laneswap.WithNotifier(d), laneswap.WithFlapLimit(3))
-			swing(t, well(t, m.Manager, "svc"), changes-1, 10*time.Second) // the first was that it is well
+			disk, d := memorystore.New(), newFakeNotifier()
+			m := startWithStorage(t, disk, laneswap.WithNotifier(d), laneswap.WithFlapLimit(3))
+			swing(t, registerHealthy(t, m.Manager, "svc"), changes-1, 10*time.Second) // the first was that it is well
 			m.stop(t)
 			d.took()
-			m = launch(t, disk, laneswap.WithNotifier(d), laneswap.WithFlapLimit(5))
+			m = startWithStorage(t, disk, laneswap.WithNotifier(d), laneswap.WithFlapLimit(5))
 			time.Sleep(16 * time.Minute)
 			require.Contains(t, d.one(t).Text, "svc is flapping, "+text)
 			m.stop(t)
@@ -355,12 +355,12 @@ func TestFlapping_saysTrueNumbersAfterARestart(t *testing.T) {
 func TestFlapping_restartWithoutALimitSaysNothingOfIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk, d := memorystore.New(), newDesk()
-		m := launch(t, disk, laneswap.WithNotifier(d), laneswap.WithFlapLimit(3))
-		swing(t, well(t, m.Manager, "svc"), 12, 10*time.Second)
+		disk, d := memorystore.New(), newFakeNotifier()
+		m := startWithStorage(t, disk, laneswap.WithNotifier(d), laneswap.WithFlapLimit(3))
+		swing(t, registerHealthy(t, m.Manager, "svc"), 12, 10*time.Second)
 		m.stop(t)
 		d.took()
-		m = launch(t, disk, laneswap.WithNotifier(d), laneswap.WithFlapLimit(0))
+		m = startWithStorage(t, disk, laneswap.WithNotifier(d), laneswap.WithFlapLimit(0))
 		time.Sleep(time.Second)
 		n := d.one(t)
 		require.Equal(t, laneswap.NoticeEvent, n.Kind, "what waited is told, and need not wait: %s", n.Text)
@@ -373,8 +373,8 @@ func TestFlapping_restartWithoutALimitSaysNothingOfIt(t *testing.T) {
 func TestFlapping_textIsReadable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
 		h := register(t, m, laneswap.Registration{ID: "svc", StaleAfter: 20 * time.Second})
 		for range 3 {
 			require.NoError(t, h.Report(laneswap.Heartbeat{Message: "step 3"}))

@@ -15,20 +15,20 @@ import (
 func TestGrouping_simultaneousNoticesAreOneDigest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		handles := many(t, m, 20)
-		turn(t, handles[:6], laneswap.StatusError)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		handles := registerMany(t, m, 20)
+		reportAll(t, handles[:6], laneswap.StatusError)
 		time.Sleep(3 * time.Second)
-		turn(t, handles[6:12], laneswap.StatusError)
-		time.Sleep(2*time.Second - nap)
+		reportAll(t, handles[6:12], laneswap.StatusError)
+		time.Sleep(2*time.Second - moment)
 		require.Empty(t, d.took(), "the first waits for 5 seconds")
-		time.Sleep(2 * nap)
+		time.Sleep(2 * moment)
 		n := d.one(t)
 		require.Equal(t, laneswap.NoticeDigest, n.Kind)
 		require.Len(t, n.Items, 12, "and those that came meanwhile wait no longer than it")
 		for i, item := range n.Items {
-			require.Equal(t, flapper(i), item.Event.Service, "in the order in which they came")
+			require.Equal(t, nthID(i), item.Event.Service, "in the order in which they came")
 		}
 	})
 }
@@ -36,11 +36,11 @@ func TestGrouping_simultaneousNoticesAreOneDigest(t *testing.T) {
 func TestGrouping_zeroTurnsItOff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d, laneswap.WithGroupWait(0))
-		handles := many(t, m, 3)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d, laneswap.WithGroupWait(0))
+		handles := registerMany(t, m, 3)
 		for _, h := range handles {
-			turn(t, []*laneswap.Handle{h}, laneswap.StatusError)
+			reportAll(t, []*laneswap.Handle{h}, laneswap.StatusError)
 			synctest.Wait()
 			n := d.one(t)
 			require.Equal(t, laneswap.NoticeEvent, n.Kind)
@@ -54,14 +54,14 @@ func TestGrouping_tenAreTenMessagesAndElevenADigest(t *testing.T) {
 	for services, messages := range map[int]int{1: 1, 2: 2, 9: 9, 10: 10, 11: 1, 12: 1, 60: 1, 200: 1} {
 		t.Run(fmt.Sprint(services), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d := newDesk()
-				m := open(t, d)
-				handles := many(t, m, services)
-				turn(t, handles, laneswap.StatusError)
-				pass(laneswap.DefaultGroupWait)
+				d := newFakeNotifier()
+				m := startWithNotifier(t, d)
+				handles := registerMany(t, m, services)
+				reportAll(t, handles, laneswap.StatusError)
+				sleepPast(laneswap.DefaultGroupWait)
 				notes := d.took()
 				require.Len(t, notes, messages)
-				require.Len(t, namesIn(notes...), services, "everybody is named")
+				require.Len(t, servicesIn(notes...), services, "everybody is named")
 				for _, n := range notes {
 					if messages > 1 || services == 1 {
 						require.Equal(t, laneswap.NoticeEvent, n.Kind)
@@ -89,17 +89,17 @@ func TestGrouping_tenAreTenMessagesAndElevenADigest(t *testing.T) {
 func TestGrouping_titlesCountWhatHappened(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		handles := many(t, m, 14)
-		turn(t, handles[:3], laneswap.StatusCritical)
-		turn(t, handles[3:12], laneswap.StatusWarning)
-		pass(laneswap.DefaultGroupWait)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		handles := registerMany(t, m, 14)
+		reportAll(t, handles[:3], laneswap.StatusCritical)
+		reportAll(t, handles[3:12], laneswap.StatusWarning)
+		sleepPast(laneswap.DefaultGroupWait)
 		require.Equal(t, "12 services: 3 critical, 9 warning", d.one(t).Title)
-		turn(t, handles[:11], laneswap.StatusHealthy)
-		turn(t, handles[12:], laneswap.StatusError)
+		reportAll(t, handles[:11], laneswap.StatusHealthy)
+		reportAll(t, handles[12:], laneswap.StatusError)
 		require.NoError(t, m.Remove(t.Context(), handles[11].ID()))
-		pass(time.Minute)
+		sleepPast(time.Minute)
 		n := d.one(t)
 		require.Equal(t, "14 services: 11 recovered, 2 error, 1 removed", n.Title)
 	})
@@ -109,13 +109,13 @@ func TestGrouping_titlesCountWhatHappened(t *testing.T) {
 func TestGrouping_digestsFollowEachOtherInABurst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
 		const perSecond, seconds = 10, 120
-		handles := many(t, m, perSecond*seconds)
+		handles := registerMany(t, m, perSecond*seconds)
 		for s := range seconds {
-			turn(t, handles[s*perSecond:(s+1)*perSecond], laneswap.StatusError)
-			time.Sleep(time.Second + nap) // never at the moment at which a wait ends
+			reportAll(t, handles[s*perSecond:(s+1)*perSecond], laneswap.StatusError)
+			time.Sleep(time.Second + moment) // never at the moment at which a wait ends
 		}
 		time.Sleep(time.Minute)
 		calls := d.calls()
@@ -130,8 +130,8 @@ func TestGrouping_digestsFollowEachOtherInABurst(t *testing.T) {
 		}
 		require.Equal(t, len(handles), total, "each once")
 		time.Sleep(10 * time.Minute)
-		turn(t, handles[:2], laneswap.StatusHealthy)
-		pass(laneswap.DefaultGroupWait)
+		reportAll(t, handles[:2], laneswap.StatusHealthy)
+		sleepPast(laneswap.DefaultGroupWait)
 		require.Len(t, d.took(), 2, "once it is over all is as before")
 	})
 }
@@ -140,32 +140,32 @@ func TestGrouping_digestsFollowEachOtherInABurst(t *testing.T) {
 func TestGrouping_fewAfterADigestAreTogetherToo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		handles := many(t, m, 20)
-		turn(t, handles[:15], laneswap.StatusError)
-		pass(laneswap.DefaultGroupWait)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		handles := registerMany(t, m, 20)
+		reportAll(t, handles[:15], laneswap.StatusError)
+		sleepPast(laneswap.DefaultGroupWait)
 		d.one(t)
-		turn(t, handles[15:18], laneswap.StatusError)
-		pass(30 * time.Second)
+		reportAll(t, handles[15:18], laneswap.StatusError)
+		sleepPast(30 * time.Second)
 		n := d.one(t)
 		require.Equal(t, laneswap.NoticeDigest, n.Kind)
 		require.Len(t, n.Items, 3)
-		tr := d.trace(t, m, noticesOf(t, m, flapper(16))[0])
-		require.Equal(t, []string{"grouped with other notices until 00:00:35", "sent as message m2 (in digest 2, with 2 others)", "state: sent"}, story(tr))
+		tr := d.trace(t, m, noticeEventIDs(t, m, nthID(16))[0])
+		require.Equal(t, []string{"grouped with other notices until 00:00:35", "sent as message m2 (in digest 2, with 2 others)", "state: sent"}, traceLines(tr))
 	})
 }
 
 func TestGrouping_burstDelaysNoAlarmBeyondTheWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		handles := many(t, m, 1000)
-		turn(t, handles[:20], laneswap.StatusError)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		handles := registerMany(t, m, 1000)
+		reportAll(t, handles[:20], laneswap.StatusError)
 		owedSince := map[laneswap.ServiceID]time.Time{}
 		for i := 20; i < len(handles); i++ {
-			turn(t, handles[i:i+1], laneswap.StatusError)
+			reportAll(t, handles[i:i+1], laneswap.StatusError)
 			owedSince[handles[i].ID()] = time.Now()
 			time.Sleep(150 * time.Millisecond)
 		}
@@ -175,7 +175,7 @@ func TestGrouping_burstDelaysNoAlarmBeyondTheWait(t *testing.T) {
 			for _, item := range c.note.Items {
 				if since, ok := owedSince[item.Event.Service]; ok {
 					told++
-					require.LessOrEqual(t, c.at.Sub(since), 30*time.Second+nap)
+					require.LessOrEqual(t, c.at.Sub(since), 30*time.Second+moment)
 				}
 			}
 		}
@@ -186,9 +186,9 @@ func TestGrouping_burstDelaysNoAlarmBeyondTheWait(t *testing.T) {
 func TestGrouping_stopSendsWhatWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d, laneswap.WithGroupWait(time.Minute))
-		turn(t, many(t, m, 12), laneswap.StatusError)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d, laneswap.WithGroupWait(time.Minute))
+		reportAll(t, registerMany(t, m, 12), laneswap.StatusError)
 		before := time.Now()
 		require.NoError(t, m.Stop(context.Background()))
 		require.Zero(t, time.Since(before))

@@ -21,15 +21,15 @@ func TestImmediately_sendsEachServiceByItself(t *testing.T) {
 		require.NoError(t, m.Start(t.Context()))
 		defer func() { require.NoError(t, m.Stop(t.Context())) }()
 		for n := range 20 {
-			flip(t, register(t, m, laneswap.Registration{ID: flapper(n), NoDeadline: true}), 2)
+			alternate(t, register(t, m, laneswap.Registration{ID: nthID(n), NoDeadline: true}), 2)
 		}
-		flip(t, register(t, m, laneswap.Registration{ID: "skipped", NoDeadline: true}), 2)
+		alternate(t, register(t, m, laneswap.Registration{ID: "skipped", NoDeadline: true}), 2)
 		synctest.Wait()
 		require.Len(t, log.texts(), 20, "twenty services at once, and no digest")
 		require.Empty(t, people.texts(), "people are told when it is gathered")
 		h := register(t, m, laneswap.Registration{ID: "flapping"})
 		for range 10 {
-			flip(t, h, 2)
+			alternate(t, h, 2)
 			time.Sleep(10 * time.Second)
 		}
 		synctest.Wait()

@@ -23,12 +23,12 @@ func TestStop_sendsWhatCameDuringADelivery(t *testing.T) {
 		for _, flapping := range []bool{false, true} {
 			t.Run(fmt.Sprint(patience, flapping), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					d := newDesk()
-					m := open(t, d)
-					h := well(t, m, "svc")
+					d := newFakeNotifier()
+					m := startWithNotifier(t, d)
+					h := registerHealthy(t, m, "svc")
 					if flapping {
 						for range 3 {
-							says(t, h, bad, good)
+							reportEach(t, h, bad, good)
 						}
 						time.Sleep(20 * time.Minute)
 					}
@@ -61,10 +61,10 @@ func TestStop_sendsWhatCameDuringADelivery(t *testing.T) {
 func TestFlapping_beginningDuringADeliveryIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		h := well(t, m, "svc")
-		says(t, h, bad, good) // the second and the third change: it was unknown
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		h := registerHealthy(t, m, "svc")
+		reportEach(t, h, bad, good) // the second and the third change: it was unknown
 		time.Sleep(time.Minute)
 		d.calls()
 		d.takes(3 * time.Second)
@@ -89,24 +89,24 @@ func TestRoutes_recoveryIsSentAfterAnUnknown(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk, d := memorystore.New(), newDesk()
+		disk, d := memorystore.New(), newFakeNotifier()
 		only := laneswap.Only(d, laneswap.MinLevel(laneswap.LevelWarning))
-		s := newSevered(disk)
-		m := launch(t, s, laneswap.WithNotifier(only))
+		s := newCrashStorage(disk)
+		m := startWithStorage(t, s, laneswap.WithNotifier(only))
 		h := register(t, m.Manager, laneswap.Registration{ID: "svc", Interval: 24 * time.Hour, StaleAfter: 25 * time.Hour})
 		require.NoError(t, h.Report(laneswap.Heartbeat{Status: bad}))
 		time.Sleep(23 * time.Hour)
 		require.Equal(t, laneswap.EventDown, d.one(t).Event.Kind)
 		m.crash(s)
 		time.Sleep(4 * time.Hour) // it was expected in this time
-		s = newSevered(disk)
-		m = launch(t, s, laneswap.WithNotifier(only))
+		s = newCrashStorage(disk)
+		m = startWithStorage(t, s, laneswap.WithNotifier(only))
 		time.Sleep(10 * time.Minute)
 		require.Equal(t, laneswap.StatusUnknown, statusOf(t, m.Manager, "svc").Status)
 		d.calls()
 		m.crash(s)
-		m = launch(t, disk, laneswap.WithNotifier(only))
-		require.NoError(t, mustHandle(t, m.Manager, "svc").Report(laneswap.Heartbeat{}))
+		m = startWithStorage(t, disk, laneswap.WithNotifier(only))
+		require.NoError(t, handleOf(t, m.Manager, "svc").Report(laneswap.Heartbeat{}))
 		time.Sleep(time.Minute)
 		evs := eventsIn(d.took()...)
 		require.NotEmpty(t, evs, "nobody is left with an alarm")
@@ -122,21 +122,21 @@ func TestThreshold_restartsDoNotHideWhatStaysBad(t *testing.T) {
 	for _, crash := range []bool{true, false} {
 		t.Run(fmt.Sprint("reported, crash ", crash), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				disk, d := memorystore.New(), newDesk()
-				s := newSevered(disk)
-				m := launch(t, s, laneswap.WithNotifier(d))
+				disk, d := memorystore.New(), newFakeNotifier()
+				s := newCrashStorage(disk)
+				m := startWithStorage(t, s, laneswap.WithNotifier(d))
 				h := register(t, m.Manager, laneswap.Registration{ID: "nightly", NoDeadline: true, AlertAfter: beats(3)})
 				h.Beat()
 				for range 8 {
-					require.NoError(t, mustHandle(t, m.Manager, "nightly").Report(laneswap.Heartbeat{Status: bad}))
+					require.NoError(t, handleOf(t, m.Manager, "nightly").Report(laneswap.Heartbeat{Status: bad}))
 					time.Sleep(time.Hour)
 					if crash {
 						m.crash(s)
 					} else {
 						m.stop(t)
 					}
-					s = newSevered(disk)
-					m = launch(t, s, laneswap.WithNotifier(d))
+					s = newCrashStorage(disk)
+					m = startWithStorage(t, s, laneswap.WithNotifier(d))
 					time.Sleep(time.Hour)
 				}
 				require.Len(t, d.took(), 1, "eight heartbeats were bad, three are needed")
@@ -145,9 +145,9 @@ func TestThreshold_restartsDoNotHideWhatStaysBad(t *testing.T) {
 		})
 		t.Run(fmt.Sprint("silent, crash ", crash), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				disk, d := memorystore.New(), newDesk()
-				s := newSevered(disk)
-				m := launch(t, s, laneswap.WithNotifier(d))
+				disk, d := memorystore.New(), newFakeNotifier()
+				s := newCrashStorage(disk)
+				m := startWithStorage(t, s, laneswap.WithNotifier(d))
 				h := register(t, m.Manager, laneswap.Registration{ID: "hourly", Interval: time.Hour, StaleAfter: 90 * time.Minute, AlertAfter: beats(3)})
 				h.Beat()
 				time.Sleep(100 * time.Minute)
@@ -159,8 +159,8 @@ func TestThreshold_restartsDoNotHideWhatStaysBad(t *testing.T) {
 					} else {
 						m.stop(t)
 					}
-					s = newSevered(disk)
-					m = launch(t, s, laneswap.WithNotifier(d))
+					s = newCrashStorage(disk)
+					m = startWithStorage(t, s, laneswap.WithNotifier(d))
 				}
 				require.Len(t, d.took(), 1, "silent for ten hours, three are needed")
 				m.stop(t)
@@ -174,39 +174,39 @@ func TestThreshold_restartsDoNotHideWhatStaysBad(t *testing.T) {
 func TestBurst_oldFailureDoesNotSplitDigests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		handles := many(t, m, 200)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		handles := registerMany(t, m, 200)
 		back, over := time.Now().Add(100*time.Second), false
-		d.says(func(n laneswap.Notification) error { // away until something small comes
+		d.answers(func(n laneswap.Notification) error { // away until something small comes
 			if !over && (len(n.Items) > 1 || time.Now().Before(back)) {
 				return errAway
 			}
 			over = true
 			return nil
 		})
-		turn(t, handles[:11], bad)
+		reportAll(t, handles[:11], bad)
 		time.Sleep(time.Hour)
 		calls := d.calls()
-		require.Len(t, namesIn(notesOf(calls)...), 11)
+		require.Len(t, servicesIn(notesOf(calls)...), 11)
 		for _, h := range handles[:11] { // one by one
-			says(t, h, good)
+			reportEach(t, h, good)
 		}
 		time.Sleep(24 * time.Hour)
 		d.calls()
 		first := true
-		d.says(func(laneswap.Notification) error {
+		d.answers(func(laneswap.Notification) error {
 			if first {
 				first = false
 				return errAway
 			}
 			return nil
 		})
-		turn(t, handles, bad)
+		reportAll(t, handles, bad)
 		time.Sleep(time.Hour)
 		calls = d.calls()
 		notes := notesOf(calls)
-		require.Len(t, namesIn(notes...), 200)
+		require.Len(t, servicesIn(notes...), 200)
 		require.LessOrEqual(t, len(notes), 3, "one attempt has failed")
 	})
 }
@@ -215,15 +215,15 @@ func TestBurst_oldFailureDoesNotSplitDigests(t *testing.T) {
 func TestNotifier_typedNilErrorDoesNotPanic(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		d.says(func(laneswap.Notification) error {
+		d := newFakeNotifier()
+		d.answers(func(laneswap.Notification) error {
 			var err *url.Error
 			return err
 		})
-		m := open(t, d, laneswap.WithGroupWait(0))
-		says(t, well(t, m, "svc"), bad)
+		m := startWithNotifier(t, d, laneswap.WithGroupWait(0))
+		reportEach(t, registerHealthy(t, m, "svc"), bad)
 		require.NotEmpty(t, d.calls())
-		d.says(nil)
+		d.answers(nil)
 		time.Sleep(10 * time.Minute)
 		require.Len(t, d.took(), 1)
 	})
@@ -234,8 +234,8 @@ func TestNotifier_typedNilErrorDoesNotPanic(t *testing.T) {
 func TestOrder_fastDeliveryIsStoredAsSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk, rec := memorystore.New(), &people{name: "team"}
-		m := launch(t, disk, atOnce(laneswap.WithNotifier(laneswap.Immediately(rec)))...)
+		disk, rec := memorystore.New(), &namedNotifier{name: "team"}
+		m := startWithStorage(t, disk, ungrouped(laneswap.WithNotifier(laneswap.Immediately(rec)))...)
 		var group sync.WaitGroup
 		for g := range 16 {
 			group.Go(func() {
@@ -251,8 +251,8 @@ func TestOrder_fastDeliveryIsStoredAsSent(t *testing.T) {
 		m.stop(t)
 		told := len(rec.ids())
 		require.Equal(t, 16*100, told)
-		again := &people{name: "team"}
-		m = launch(t, disk, atOnce(laneswap.WithNotifier(laneswap.Immediately(again)))...)
+		again := &namedNotifier{name: "team"}
+		m = startWithStorage(t, disk, ungrouped(laneswap.WithNotifier(laneswap.Immediately(again)))...)
 		time.Sleep(time.Second)
 		m.stop(t)
 		require.Empty(t, again.ids())

@@ -15,10 +15,10 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// moody is a receiver that fails in every way, at random. Some of what it fails
+// unreliable is a receiver that fails in every way, at random. Some of what it fails
 // has arrived: the answer was lost.
-type moody struct {
-	*desk
+type unreliable struct {
+	*fakeNotifier
 
 	guard   sync.Mutex // guards what is below
 	random  *rand.Rand
@@ -35,8 +35,8 @@ type arrival struct {
 	lost bool // nobody was told that it has
 }
 
-func (d *moody) Notify(ctx context.Context, n laneswap.Notification) error {
-	err := d.desk.Notify(ctx, n)
+func (d *unreliable) Notify(ctx context.Context, n laneswap.Notification) error {
+	err := d.fakeNotifier.Notify(ctx, n)
 	if errors.Is(err, errSlow) {
 		time.Sleep(29 * time.Second) // it hangs, and then the connection breaks
 	}
@@ -46,7 +46,7 @@ func (d *moody) Notify(ctx context.Context, n laneswap.Notification) error {
 var errSlow = errors.New("timeout")
 
 // decide is the answer of a moody receiver; the courier calls it one at a time.
-func (d *moody) decide(n laneswap.Notification) error {
+func (d *unreliable) decide(n laneswap.Notification) error {
 	d.guard.Lock()
 	defer d.guard.Unlock()
 	if time.Now().Before(d.barred) {
@@ -78,14 +78,14 @@ func (d *moody) decide(n laneswap.Notification) error {
 	return errAway
 }
 
-func newMoody(seed uint64, trouble float64) *moody {
-	d := &moody{desk: newDesk(), random: rand.New(rand.NewPCG(seed, 5)), trouble: trouble}
-	d.says(d.decide)
+func newUnreliable(seed uint64, trouble float64) *unreliable {
+	d := &unreliable{fakeNotifier: newFakeNotifier(), random: rand.New(rand.NewPCG(seed, 5)), trouble: trouble}
+	d.answers(d.decide)
 	return d
 }
 
-// calm ends all trouble.
-func (d *moody) calm() {
+// stopFailing ends all trouble.
+func (d *unreliable) stopFailing() {
 	d.guard.Lock()
 	defer d.guard.Unlock()
 	d.trouble = 0
@@ -94,12 +94,12 @@ func (d *moody) calm() {
 // check asserts what holds of all messages that arrived: of each service all
 // events, in order, each of which its receiver acknowledged once, and which comes
 // again only where an answer was lost.
-func (d *moody) check(t *testing.T, m *laneswap.Manager, services []laneswap.ServiceID) {
+func (d *unreliable) check(t *testing.T, m *laneswap.Manager, services []laneswap.ServiceID) {
 	t.Helper()
 	d.guard.Lock()
 	defer d.guard.Unlock()
 	require.Zero(t, d.early, "a request while a delay runs")
-	d.alone(t)
+	d.requireNoOverlap(t)
 	told := map[laneswap.ServiceID][]string{}
 	known, sure := map[string]bool{}, map[string]bool{}
 	for _, a := range d.arrived {
@@ -115,7 +115,7 @@ func (d *moody) check(t *testing.T, m *laneswap.Manager, services []laneswap.Ser
 		}
 	}
 	for _, id := range services {
-		require.Equal(t, noticesOf(t, m, id), told[id], "of %s", id)
+		require.Equal(t, noticeEventIDs(t, m, id), told[id], "of %s", id)
 	}
 	for ev, ok := range sure {
 		require.True(t, ok, "%s was never acknowledged", ev)
@@ -130,7 +130,7 @@ func TestOrder_isKeptPerServiceThroughRandomFailures(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, 4))
-				d := newMoody(seed, []float64{0.2, 0.5, 0.9}[seed%3])
+				d := newUnreliable(seed, []float64{0.2, 0.5, 0.9}[seed%3])
 				opts := []laneswap.Option{
 					laneswap.WithGroupWait([]time.Duration{0, 5 * time.Second, time.Minute}[random.IntN(3)]),
 					laneswap.WithFlapLimit([]int{0, 3, 5}[random.IntN(3)]),
@@ -144,7 +144,7 @@ func TestOrder_isKeptPerServiceThroughRandomFailures(t *testing.T) {
 				defer func() { require.NoError(t, m.Stop(context.Background())) }()
 				ids := ups(t, m, random, 1+random.IntN(40))
 				enable(t, m, d) // it may be disabled
-				d.calm()
+				d.stopFailing()
 				time.Sleep(25 * time.Minute)
 				enable(t, m, d)
 				time.Sleep(10 * time.Minute)
@@ -156,7 +156,7 @@ func TestOrder_isKeptPerServiceThroughRandomFailures(t *testing.T) {
 }
 
 // enable has a test message reach a receiver that is disabled.
-func enable(t *testing.T, m *laneswap.Manager, d *moody) {
+func enable(t *testing.T, m *laneswap.Manager, d *unreliable) {
 	t.Helper()
 	if d.status(t, m).State == laneswap.NotifierDisabled {
 		_, err := m.TestNotifier(t.Context(), d.name)
@@ -168,8 +168,8 @@ func enable(t *testing.T, m *laneswap.Manager, d *moody) {
 func ups(t *testing.T, m *laneswap.Manager, random *rand.Rand, services int) (ids []laneswap.ServiceID) {
 	t.Helper()
 	for i := range services {
-		ids = append(ids, flapper(i))
-		well(t, m, flapper(i))
+		ids = append(ids, nthID(i))
+		registerHealthy(t, m, nthID(i))
 	}
 	statuses := []laneswap.Status{good, good, bad, laneswap.StatusWarning, laneswap.StatusCritical, laneswap.StatusUnknown}
 	for end := time.Now().Add(time.Hour); time.Now().Before(end); {
@@ -178,7 +178,7 @@ func ups(t *testing.T, m *laneswap.Manager, random *rand.Rand, services int) (id
 		}
 		time.Sleep(time.Duration(random.IntN(120_000)) * time.Millisecond)
 		if random.IntN(10) == 0 {
-			for _, s := range mustNotifiers(t, m) {
+			for _, s := range notifiersOf(t, m) {
 				if s.State == laneswap.NotifierDisabled {
 					_, err := m.TestNotifier(t.Context(), s.Name)
 					require.NoError(t, err)
@@ -189,18 +189,18 @@ func ups(t *testing.T, m *laneswap.Manager, random *rand.Rand, services int) (id
 	return ids
 }
 
-func mustNotifiers(t *testing.T, m *laneswap.Manager) []laneswap.NotifierStatus {
+func notifiersOf(t *testing.T, m *laneswap.Manager) []laneswap.NotifierStatus {
 	t.Helper()
 	all, err := m.Notifiers(t.Context())
 	require.NoError(t, err)
 	return all
 }
 
-// poisonous is a receiver that cannot take anything that tells of svc0, and does
+// refusesFirst is a receiver that cannot take anything that tells of svc0, and does
 // not know why.
-func poisonous(n laneswap.Notification) error {
+func refusesFirst(n laneswap.Notification) error {
 	for _, item := range n.Items {
-		if item.Event.Service == flapper(0) {
+		if item.Event.Service == nthID(0) {
 			return errors.New("500")
 		}
 	}
@@ -212,11 +212,11 @@ func TestFailingMessage_doesNotBlockOthersForLong(t *testing.T) {
 	t.Parallel()
 	for range scaled(1, 3, 20) { // goroutines of one instant run in any order
 		synctest.Test(t, func(t *testing.T) {
-			d := newDesk()
-			m := tellsAtOnce(t, d)
-			d.says(poisonous)
-			says(t, well(t, m, flapper(0)), bad)
-			h := well(t, m, "svc")
+			d := newFakeNotifier()
+			m := startUngrouped(t, d)
+			d.answers(refusesFirst)
+			reportEach(t, registerHealthy(t, m, nthID(0)), bad)
+			h := registerHealthy(t, m, "svc")
 			for i := range 30 {
 				time.Sleep(13 * time.Minute)
 				status := []laneswap.Status{bad, good}[i%2]
@@ -233,15 +233,15 @@ func TestFailingMessage_doesNotBlockOthersForLong(t *testing.T) {
 func TestFailingMessage_inADigestDoesNotBlockTheOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		d.says(poisonous)
-		turn(t, many(t, m, 30), bad)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		d.answers(refusesFirst)
+		reportAll(t, registerMany(t, m, 30), bad)
 		time.Sleep(15 * time.Minute)
-		require.Len(t, namesIn(d.took()...), 29, "all but one")
+		require.Len(t, servicesIn(d.took()...), 29, "all but one")
 		time.Sleep(25 * time.Hour)
 		require.Equal(t, uint64(1), d.status(t, m).Dead)
-		require.Equal(t, laneswap.NoticeDead, d.trace(t, m, noticesOf(t, m, flapper(0))[0]).State)
+		require.Equal(t, laneswap.NoticeDead, d.trace(t, m, noticeEventIDs(t, m, nthID(0))[0]).State)
 	})
 }
 
@@ -249,16 +249,16 @@ func TestFailingMessage_inADigestDoesNotBlockTheOthers(t *testing.T) {
 func TestFailingMessage_isNotAssumedInAnOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		d.says(always(errAway))
-		turn(t, many(t, m, 200), bad)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		d.answers(alwaysReturn(errAway))
+		reportAll(t, registerMany(t, m, 200), bad)
 		time.Sleep(time.Hour)
 		require.Less(t, len(d.calls()), 60)
-		d.says(nil)
+		d.answers(nil)
 		time.Sleep(10 * time.Minute)
 		notes := d.took()
-		require.Len(t, namesIn(notes...), 200)
+		require.Len(t, servicesIn(notes...), 200)
 		require.LessOrEqual(t, len(notes), 3, "and then they come together")
 	})
 }
@@ -267,14 +267,14 @@ func TestFailingMessage_isNotAssumedInAnOutage(t *testing.T) {
 func TestOrder_hangingOneDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		hanging, panicking, d := newDesk(), newDesk(), newDesk()
+		hanging, panicking, d := newFakeNotifier(), newFakeNotifier(), newFakeNotifier()
 		hanging.name, panicking.name = "hanging", "panicking"
 		hanging.takes(24 * time.Hour) // until it is told to end
-		panicking.says(func(laneswap.Notification) error { panic("oh no") })
-		m := open(t, d, laneswap.WithNotifier(hanging), laneswap.WithNotifier(panicking))
-		handles := many(t, m, 5)
+		panicking.answers(func(laneswap.Notification) error { panic("oh no") })
+		m := startWithNotifier(t, d, laneswap.WithNotifier(hanging), laneswap.WithNotifier(panicking))
+		handles := registerMany(t, m, 5)
 		for i := range 40 {
-			turn(t, handles[i%5:i%5+1], []laneswap.Status{bad, good}[i/5%2])
+			reportAll(t, handles[i%5:i%5+1], []laneswap.Status{bad, good}[i/5%2])
 			time.Sleep(7 * time.Second)
 		}
 		total := 0

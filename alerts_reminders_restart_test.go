@@ -21,15 +21,15 @@ import (
 func TestReminders_noneWhileTheServiceReportsUnknown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := tellsAtOnce(t, d, laneswap.WithRemindEvery(time.Hour))
-		h := well(t, m, "svc")
-		says(t, h, bad)
+		d := newFakeNotifier()
+		m := startUngrouped(t, d, laneswap.WithRemindEvery(time.Hour))
+		h := registerHealthy(t, m, "svc")
+		reportEach(t, h, bad)
 		d.one(t)
-		says(t, h, laneswap.StatusUnknown)
+		reportEach(t, h, laneswap.StatusUnknown)
 		time.Sleep(2 * time.Hour)
 		require.Empty(t, d.took(), "nobody knows")
-		says(t, h, bad)
+		reportEach(t, h, bad)
 		d.took()
 		time.Sleep(time.Hour)
 		require.Contains(t, d.one(t).Text, "still error")
@@ -39,13 +39,13 @@ func TestReminders_noneWhileTheServiceReportsUnknown(t *testing.T) {
 func TestReminders_noneAfterARestartOfAnUnknownService(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk, d := memorystore.New(), newDesk()
+		disk, d := memorystore.New(), newFakeNotifier()
 		life := func() *run {
-			return launch(t, disk, laneswap.WithNotifier(d), laneswap.WithRemindEvery(10*time.Minute))
+			return startWithStorage(t, disk, laneswap.WithNotifier(d), laneswap.WithRemindEvery(10*time.Minute))
 		}
 		m := life()
 		h := register(t, m.Manager, laneswap.Registration{ID: "svc", Interval: time.Hour, StaleAfter: 65 * time.Minute})
-		says(t, h, good, bad)
+		reportEach(t, h, good, bad)
 		time.Sleep(55 * time.Minute)
 		m.stop(t)
 		time.Sleep(20 * time.Minute) // the heartbeat falls into it
@@ -65,13 +65,13 @@ func TestReminders_noneAfterARestartOfAnUnknownService(t *testing.T) {
 func TestReminders_afterALateLoadSayHowItIs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk, d := memorystore.New(), newDesk()
-		m := launch(t, disk, laneswap.WithNotifier(d))
-		says(t, well(t, m.Manager, "svc"), bad)
+		disk, d := memorystore.New(), newFakeNotifier()
+		m := startWithStorage(t, disk, laneswap.WithNotifier(d))
+		reportEach(t, registerHealthy(t, m.Manager, "svc"), bad)
 		m.stop(t)
 		faulty := storagetest.NewFaulty(disk)
 		faulty.Inject(storagetest.Fault{Op: storagetest.Load, Times: -1})
-		m = launch(t, faulty, laneswap.WithNotifier(d), laneswap.WithRemindEvery(time.Hour))
+		m = startWithStorage(t, faulty, laneswap.WithNotifier(d), laneswap.WithRemindEvery(time.Hour))
 		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", NoDeadline: true}, laneswap.Heartbeat{Status: laneswap.StatusCritical}))
 		time.Sleep(time.Second)
 		faulty.Heal()
@@ -92,12 +92,12 @@ func TestReminders_endWithADroppedRecovery(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := tellsAtOnce(t, d, laneswap.WithEventBuffer(1), laneswap.WithRemindEvery(time.Hour))
-		h := fallen(t, m, d, lasting(2*time.Hour))
+		d := newFakeNotifier()
+		m := startUngrouped(t, d, laneswap.WithEventBuffer(1), laneswap.WithRemindEvery(time.Hour))
+		h := staleAndAlerted(t, m, d, forTime(2*time.Hour))
 		h.Beat()
-		d.says(always(laneswap.RetryAfter(errAway, 10*time.Minute)))
-		noise := well(t, m, "noise")
+		d.answers(alwaysReturn(laneswap.RetryAfter(errAway, 10*time.Minute)))
+		noise := registerHealthy(t, m, "noise")
 		long := strings.Repeat("x", 4000)
 		for i := range 18_000 {
 			status := []laneswap.Status{laneswap.StatusWarning, bad}[i%2]
@@ -108,7 +108,7 @@ func TestReminders_endWithADroppedRecovery(t *testing.T) {
 		}
 		noise.Beat()
 		time.Sleep(time.Minute)
-		d.says(nil)
+		d.answers(nil)
 		time.Sleep(5 * time.Hour)
 		require.Equal(t, good, statusOf(t, m, "svc").Status)
 		for _, n := range d.took() {

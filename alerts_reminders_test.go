@@ -29,9 +29,9 @@ func reminded(t *testing.T, n laneswap.Notification, service laneswap.ServiceID,
 func TestReminders_areOffUnlessAskedFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		turn(t, many(t, m, 3), laneswap.StatusError)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		reportAll(t, registerMany(t, m, 3), laneswap.StatusError)
 		time.Sleep(24 * time.Hour)
 		require.Len(t, d.took(), 3)
 	})
@@ -40,20 +40,20 @@ func TestReminders_areOffUnlessAskedFor(t *testing.T) {
 func TestReminders_comeFromTheLastDeliveredNotice(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d, laneswap.WithRemindEvery(time.Hour))
-		h := well(t, m, "svc")
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d, laneswap.WithRemindEvery(time.Hour))
+		h := registerHealthy(t, m, "svc")
 		began := time.Now()
-		turn(t, []*laneswap.Handle{h}, laneswap.StatusWarning)
+		reportAll(t, []*laneswap.Handle{h}, laneswap.StatusWarning)
 		time.Sleep(laneswap.DefaultGroupWait + time.Hour)
-		time.Sleep(nap)
+		time.Sleep(moment)
 		calls := d.calls()
 		require.Len(t, calls, 2)
 		reminded(t, calls[1].note, "svc", time.Since(began))
 		require.Equal(t, time.Hour, calls[1].at.Sub(calls[0].at))
 
 		time.Sleep(40 * time.Minute)
-		turn(t, []*laneswap.Handle{h}, laneswap.StatusCritical)
+		reportAll(t, []*laneswap.Handle{h}, laneswap.StatusCritical)
 		time.Sleep(40 * time.Minute)
 		worse := d.calls()
 		require.Len(t, worse, 1, "it was told of again in between")
@@ -66,7 +66,7 @@ func TestReminders_comeFromTheLastDeliveredNotice(t *testing.T) {
 		require.Contains(t, calls[0].note.Text, "is still critical")
 
 		h.Beat()
-		pass(laneswap.DefaultGroupWait)
+		sleepPast(laneswap.DefaultGroupWait)
 		require.Equal(t, laneswap.EventRecovered, d.one(t).Event.Kind)
 		time.Sleep(24 * time.Hour)
 		require.Empty(t, d.calls(), "it is over")
@@ -76,16 +76,16 @@ func TestReminders_comeFromTheLastDeliveredNotice(t *testing.T) {
 func TestReminders_failedOnesCountFromTheirDelivery(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d, laneswap.WithRemindEvery(time.Hour))
-		h := well(t, m, "svc")
-		turn(t, []*laneswap.Handle{h}, laneswap.StatusError)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d, laneswap.WithRemindEvery(time.Hour))
+		h := registerHealthy(t, m, "svc")
+		reportAll(t, []*laneswap.Handle{h}, laneswap.StatusError)
 		time.Sleep(30 * time.Minute)
 		d.calls()
-		d.says(always(errAway))
+		d.answers(alwaysReturn(errAway))
 		time.Sleep(90 * time.Minute)
 		require.Greater(t, len(d.calls()), 5)
-		d.says(nil)
+		d.answers(nil)
 		time.Sleep(10 * time.Minute)
 		calls := d.calls()
 		require.Len(t, calls, 1)
@@ -94,18 +94,18 @@ func TestReminders_failedOnesCountFromTheirDelivery(t *testing.T) {
 		require.Len(t, later, 1)
 		require.Equal(t, time.Hour, later[0].at.Sub(calls[0].at))
 		require.NotEqual(t, calls[0].note.ID, later[0].note.ID, "two reminders are two messages")
-		tr := d.trace(t, m, noticesOf(t, m, "svc")[0])
+		tr := d.trace(t, m, noticeEventIDs(t, m, "svc")[0])
 		require.Equal(t, laneswap.NoticeSent, tr.State)
 		require.Equal(t, 1, tr.Attempts, "the notice itself was tried once")
-		require.Contains(t, story(tr), "reminder 1 sent as message m2")
-		require.Contains(t, story(tr), "reminder 2 sent as message m3")
+		require.Contains(t, traceLines(tr), "reminder 1 sent as message m2")
+		require.Contains(t, traceLines(tr), "reminder 2 sent as message m3")
 		require.Equal(t, "m1", tr.MessageID, "the message that told it")
 
 		// What happens while one is owed takes its place.
-		d.says(always(errAway))
+		d.answers(alwaysReturn(errAway))
 		time.Sleep(time.Hour)
 		h.Beat()
-		d.says(nil)
+		d.answers(nil)
 		time.Sleep(10 * time.Minute)
 		n := d.one(t)
 		require.Equal(t, laneswap.EventRecovered, n.Event.Kind)
@@ -117,14 +117,14 @@ func TestReminders_ofMoreThanTenAreADigest(t *testing.T) {
 	for _, services := range []int{10, 11, 300} {
 		t.Run(fmt.Sprint(services), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d := newDesk()
-				m := open(t, d, laneswap.WithRemindEvery(time.Hour))
-				turn(t, many(t, m, services), laneswap.StatusError)
+				d := newFakeNotifier()
+				m := startWithNotifier(t, d, laneswap.WithRemindEvery(time.Hour))
+				reportAll(t, registerMany(t, m, services), laneswap.StatusError)
 				time.Sleep(30 * time.Minute)
 				d.calls()
 				time.Sleep(time.Hour)
 				notes := d.took()
-				require.Len(t, namesIn(notes...), services)
+				require.Len(t, servicesIn(notes...), services)
 				if services == 10 {
 					require.Len(t, notes, 10)
 					return
@@ -133,7 +133,7 @@ func TestReminders_ofMoreThanTenAreADigest(t *testing.T) {
 				require.Equal(t, laneswap.NoticeDigest, notes[0].Kind)
 				require.Len(t, notes[0].Items, services)
 				for i, item := range notes[0].Items {
-					require.Equal(t, flapper(i), item.Event.Service, "in their order")
+					require.Equal(t, nthID(i), item.Event.Service, "in their order")
 					require.InDelta(t, time.Hour.Seconds(), item.Reminder.Seconds(), 10)
 					require.Contains(t, item.Text, "is still error")
 				}
@@ -145,18 +145,18 @@ func TestReminders_ofMoreThanTenAreADigest(t *testing.T) {
 func TestReminders_skipFilteredAndDelayedNotices(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		loud, all := newDesk(), newDesk()
+		loud, all := newFakeNotifier(), newFakeNotifier()
 		loud.name = "loud"
-		m := open(t, all, laneswap.WithNotifier(laneswap.Only(loud, laneswap.MinLevel(laneswap.LevelError))), laneswap.WithRemindEvery(time.Hour))
-		turn(t, []*laneswap.Handle{well(t, m, "quiet")}, laneswap.StatusWarning)
-		turn(t, []*laneswap.Handle{well(t, m, "loud")}, laneswap.StatusError)
+		m := startWithNotifier(t, all, laneswap.WithNotifier(laneswap.Only(loud, laneswap.MinLevel(laneswap.LevelError))), laneswap.WithRemindEvery(time.Hour))
+		reportAll(t, []*laneswap.Handle{registerHealthy(t, m, "quiet")}, laneswap.StatusWarning)
+		reportAll(t, []*laneswap.Handle{registerHealthy(t, m, "loud")}, laneswap.StatusError)
 		h := register(t, m, laneswap.Registration{ID: "held", NoDeadline: true, AlertAfter: laneswap.Threshold{For: 10 * time.Hour}})
-		turn(t, []*laneswap.Handle{h}, laneswap.StatusError)
+		reportAll(t, []*laneswap.Handle{h}, laneswap.StatusError)
 		time.Sleep(4*time.Hour + 30*time.Minute)
 		require.Len(t, all.took(), 2+2*4)
 		notes := loud.took()
 		require.Len(t, notes, 1+4)
-		require.Equal(t, []laneswap.ServiceID{"loud"}, namesIn(notes...))
+		require.Equal(t, []laneswap.ServiceID{"loud"}, servicesIn(notes...))
 	})
 }
 
@@ -165,15 +165,15 @@ func TestReminders_skipFilteredAndDelayedNotices(t *testing.T) {
 func TestReminders_showTheCurrentState(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
+		d := newFakeNotifier()
 		m := laneswap.NewManager(laneswap.WithNotifier(laneswap.Only(d, laneswap.OnStatuses(laneswap.StatusWarning))), laneswap.WithRemindEvery(time.Hour))
 		require.NoError(t, m.Start(t.Context()))
 		defer func() { require.NoError(t, m.Stop(context.Background())) }()
-		h := []*laneswap.Handle{well(t, m, "svc")}
-		turn(t, h, laneswap.StatusWarning)
+		h := []*laneswap.Handle{registerHealthy(t, m, "svc")}
+		reportAll(t, h, laneswap.StatusWarning)
 		time.Sleep(time.Minute)
 		require.Len(t, d.took(), 1)
-		turn(t, h, laneswap.StatusCritical) // not for this notifier
+		reportAll(t, h, laneswap.StatusCritical) // not for this notifier
 		time.Sleep(2 * time.Hour)
 		for _, n := range d.took() {
 			require.NotContains(t, n.Text, "still warning", "it is critical")
@@ -184,16 +184,16 @@ func TestReminders_showTheCurrentState(t *testing.T) {
 func TestReminders_stopWhileARecoveryIsPending(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d, laneswap.WithRemindEvery(10*time.Minute))
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d, laneswap.WithRemindEvery(10*time.Minute))
 		h := register(t, m, laneswap.Registration{ID: "svc", NoDeadline: true, RecoverAfter: laneswap.Threshold{For: time.Hour}})
-		turn(t, []*laneswap.Handle{h}, laneswap.StatusError)
+		reportAll(t, []*laneswap.Handle{h}, laneswap.StatusError)
 		time.Sleep(time.Minute)
 		require.Len(t, d.took(), 1)
 		h.Beat()
 		time.Sleep(50 * time.Minute)
 		require.Empty(t, d.took(), "it is good, which is not sure yet: nobody is reminded")
-		turn(t, []*laneswap.Handle{h}, laneswap.StatusError)
+		reportAll(t, []*laneswap.Handle{h}, laneswap.StatusError)
 		time.Sleep(11 * time.Minute)
 		notes := d.took()
 		require.NotEmpty(t, notes, "it is bad again")
@@ -225,11 +225,11 @@ func TestReminders_countTrueHoursOverAChangeOfTheClocks(t *testing.T) {
 			require.NotEqual(t, before, after, "the clocks change there")
 			synctest.Test(t, func(t *testing.T) {
 				time.Sleep(time.Until(change.Add(-90*time.Minute - laneswap.DefaultGroupWait)))
-				d := newDesk()
-				m := open(t, d, laneswap.WithRemindEvery(time.Hour))
-				h := well(t, m, "svc")
+				d := newFakeNotifier()
+				m := startWithNotifier(t, d, laneswap.WithRemindEvery(time.Hour))
+				h := registerHealthy(t, m, "svc")
 				began := time.Now()
-				turn(t, []*laneswap.Handle{h}, laneswap.StatusError)
+				reportAll(t, []*laneswap.Handle{h}, laneswap.StatusError)
 				time.Sleep(4*time.Hour + 30*time.Minute)
 				calls := d.calls()
 				require.Len(t, calls, 1+4)
@@ -240,11 +240,11 @@ func TestReminders_countTrueHoursOverAChangeOfTheClocks(t *testing.T) {
 					}
 				}
 				h.Beat()
-				pass(laneswap.DefaultGroupWait)
+				sleepPast(laneswap.DefaultGroupWait)
 				n := d.one(t)
 				require.Equal(t, 4*time.Hour+30*time.Minute, n.Event.Duration)
 				require.Contains(t, n.Text, "4h30m0s")
-				steps := d.trace(t, m, noticesOf(t, m, "svc")[0]).Steps
+				steps := d.trace(t, m, noticeEventIDs(t, m, "svc")[0]).Steps
 				require.Len(t, steps, 2+4)
 				require.Equal(t, "reminder 4 sent as message m5", steps[5].Text)
 				require.Equal(t, calls[4].at.UTC(), steps[5].At.UTC())
@@ -258,12 +258,12 @@ func TestReminders_goOnAcrossRestarts(t *testing.T) {
 	for _, crash := range []bool{true, false} {
 		t.Run(fmt.Sprint("crash ", crash), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				disk, d := memorystore.New(), newDesk()
+				disk, d := memorystore.New(), newFakeNotifier()
 				var m *run
-				var s *severed
+				var s *crashStorage
 				begin := func() {
-					s = newSevered(disk)
-					m = launch(t, s, laneswap.WithNotifier(d), laneswap.WithRemindEvery(time.Hour))
+					s = newCrashStorage(disk)
+					m = startWithStorage(t, s, laneswap.WithNotifier(d), laneswap.WithRemindEvery(time.Hour))
 				}
 				end := func() {
 					time.Sleep(2 * time.Second) // what was told is stored
@@ -274,10 +274,10 @@ func TestReminders_goOnAcrossRestarts(t *testing.T) {
 					}
 				}
 				begin()
-				turn(t, []*laneswap.Handle{well(t, m.Manager, "bad")}, laneswap.StatusError)
-				turn(t, []*laneswap.Handle{well(t, m.Manager, "gone")}, laneswap.StatusError)
-				good := well(t, m.Manager, "good")
-				turn(t, []*laneswap.Handle{good}, laneswap.StatusError)
+				reportAll(t, []*laneswap.Handle{registerHealthy(t, m.Manager, "bad")}, laneswap.StatusError)
+				reportAll(t, []*laneswap.Handle{registerHealthy(t, m.Manager, "gone")}, laneswap.StatusError)
+				good := registerHealthy(t, m.Manager, "good")
+				reportAll(t, []*laneswap.Handle{good}, laneswap.StatusError)
 				good.Beat()
 				synctest.Wait()
 				told := time.Now()
@@ -305,7 +305,7 @@ func TestReminders_goOnAcrossRestarts(t *testing.T) {
 				require.NotEqual(t, calls[0].note.ID, late[0].note.ID, "a receiver takes two of one name for one message")
 				time.Sleep(time.Hour)
 				require.Len(t, d.calls(), 1)
-				mustHandle(t, m.Manager, "bad").Beat()
+				handleOf(t, m.Manager, "bad").Beat()
 				synctest.Wait()
 				require.Equal(t, laneswap.EventRecovered, d.one(t).Event.Kind)
 				end()
@@ -324,8 +324,8 @@ func TestReminders_goOnAcrossRestarts(t *testing.T) {
 func TestReminders_sayHowLongItIsSilent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := tellsAtOnce(t, d, laneswap.WithRemindEvery(time.Hour))
+		d := newFakeNotifier()
+		m := startUngrouped(t, d, laneswap.WithRemindEvery(time.Hour))
 		h := register(t, m, laneswap.Registration{ID: "svc"})
 		for range 340 {
 			require.NoError(t, h.Report(laneswap.Heartbeat{Status: bad}))
@@ -344,10 +344,10 @@ func TestReminders_sayHowLongItIsSilent(t *testing.T) {
 func TestReminders_eachDigestHasANameOfItsOwn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d, laneswap.WithRemindEvery(time.Hour))
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d, laneswap.WithRemindEvery(time.Hour))
 		for i := range 12 {
-			require.NoError(t, well(t, m, flapper(i)).Report(laneswap.Heartbeat{Status: bad}))
+			require.NoError(t, registerHealthy(t, m, nthID(i)).Report(laneswap.Heartbeat{Status: bad}))
 		}
 		time.Sleep(3*time.Hour + time.Minute)
 		notes := d.took()

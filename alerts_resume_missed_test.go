@@ -14,7 +14,9 @@ import (
 )
 
 // loud is a desk that is told of errors only.
-func loud(d *desk) laneswap.Notifier { return laneswap.Only(d, laneswap.MinLevel(laneswap.LevelError)) }
+func loud(d *fakeNotifier) laneswap.Notifier {
+	return laneswap.Only(d, laneswap.MinLevel(laneswap.LevelError))
+}
 
 // One start without its notifier, by a slip in the settings, does not cost people the
 // end of an incident, however long that lasts.
@@ -24,23 +26,23 @@ func TestRestore_startWithoutTheNotifierLosesNoRecovery(t *testing.T) {
 	for name, without := range map[string]time.Duration{"a moment": time.Second, "a day": 25 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				disk, d := memorystore.New(), newDesk()
-				m := launch(t, disk, laneswap.WithNotifier(loud(d)))
-				says(t, well(t, m.Manager, "svc"), bad)
+				disk, d := memorystore.New(), newFakeNotifier()
+				m := startWithStorage(t, disk, laneswap.WithNotifier(loud(d)))
+				reportEach(t, registerHealthy(t, m.Manager, "svc"), bad)
 				d.one(t)
 				time.Sleep(25 * time.Hour)
 				m.stop(t)
-				m = launch(t, disk)
+				m = startWithStorage(t, disk)
 				time.Sleep(without)
 				m.stop(t)
-				m = launch(t, disk, laneswap.WithNotifier(loud(d)), laneswap.WithRemindEvery(time.Hour))
+				m = startWithStorage(t, disk, laneswap.WithNotifier(loud(d)), laneswap.WithRemindEvery(time.Hour))
 				time.Sleep(time.Minute)
 				require.Equal(t, laneswap.NoticeReminder, d.one(t).Kind)
-				says(t, mustHandle(t, m.Manager, "svc"), good)
+				reportEach(t, handleOf(t, m.Manager, "svc"), good)
 				time.Sleep(time.Minute)
 				require.Equal(t, laneswap.EventRecovered, d.one(t).Event.Kind)
 				m.stop(t)
-				require.Zero(t, owed(t, disk))
+				require.Zero(t, pendingNotices(t, disk))
 			})
 		})
 	}
@@ -50,16 +52,16 @@ func TestAddNotifier_getsTheEndOfALongIncident(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk, d := memorystore.New(), newDesk()
-		m := launch(t, disk)
+		disk, d := memorystore.New(), newFakeNotifier()
+		m := startWithStorage(t, disk)
 		require.NoError(t, m.AddNotifier(loud(d)))
-		says(t, well(t, m.Manager, "svc"), bad)
+		reportEach(t, registerHealthy(t, m.Manager, "svc"), bad)
 		d.one(t)
 		time.Sleep(25 * time.Hour)
 		m.stop(t)
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 		require.NoError(t, m.AddNotifier(loud(d)))
-		says(t, mustHandle(t, m.Manager, "svc"), good)
+		reportEach(t, handleOf(t, m.Manager, "svc"), good)
 		time.Sleep(time.Minute)
 		require.Equal(t, laneswap.EventRecovered, d.one(t).Event.Kind)
 		m.stop(t)
@@ -73,26 +75,26 @@ func TestRestore_noticesOfAMissingNotifierExpire(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk, d := memorystore.New(), newDesk()
-		m := launch(t, disk, laneswap.WithNotifier(d))
-		says(t, well(t, m.Manager, "told"), bad)
+		disk, d := memorystore.New(), newFakeNotifier()
+		m := startWithStorage(t, disk, laneswap.WithNotifier(d))
+		reportEach(t, registerHealthy(t, m.Manager, "told"), bad)
 		d.one(t)
-		d.says(always(laneswap.Permanent(errAway)))
-		says(t, well(t, m.Manager, "owed"), bad)
+		d.answers(alwaysReturn(laneswap.Permanent(errAway)))
+		reportEach(t, registerHealthy(t, m.Manager, "owed"), bad)
 		time.Sleep(23*time.Hour + 50*time.Minute)
 		m.stopped = true
 		_ = m.Stop(context.Background())
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 		time.Sleep(20 * time.Minute)
-		id := noticesOf(t, m.Manager, "owed")[0]
+		id := noticeEventIDs(t, m.Manager, "owed")[0]
 		require.Equal(t, laneswap.NoticeWaiting, d.trace(t, m.Manager, id).State, "its notifier has been away for 20 minutes")
-		says(t, mustHandle(t, m.Manager, "told"), good)
+		reportEach(t, handleOf(t, m.Manager, "told"), good)
 		time.Sleep(24 * time.Hour)
 		tr := d.trace(t, m.Manager, id)
 		require.Equal(t, laneswap.NoticeDead, tr.State)
-		require.Contains(t, story(tr), "dropped: its notifier was not configured for 24 hours")
+		require.Contains(t, traceLines(tr), "dropped: its notifier was not configured for 24 hours")
 		m.stop(t)
-		require.Zero(t, owed(t, disk))
+		require.Zero(t, pendingNotices(t, disk))
 	})
 }
 
@@ -104,32 +106,32 @@ func TestRestore_sendsTheRecoveryAMissingNotifierMissed(t *testing.T) {
 	type life func(t *testing.T, m *laneswap.Manager)
 	ends := map[string]life{
 		"and then many events of others": func(t *testing.T, m *laneswap.Manager) {
-			says(t, mustHandle(t, m, "svc"), good)
-			says(t, well(t, m, "other"), bad, good, bad, good, bad, good)
+			reportEach(t, handleOf(t, m, "svc"), good)
+			reportEach(t, registerHealthy(t, m, "other"), bad, good, bad, good, bad, good)
 		},
 		"and then many of its own": func(t *testing.T, m *laneswap.Manager) {
-			h := mustHandle(t, m, "svc")
+			h := handleOf(t, m, "svc")
 			for range 6 {
-				says(t, h, good, laneswap.StatusUnknown)
+				reportEach(t, h, good, laneswap.StatusUnknown)
 			}
-			says(t, h, good)
+			reportEach(t, h, good)
 		},
 		"by its removal": func(t *testing.T, m *laneswap.Manager) {
 			require.NoError(t, m.Remove(t.Context(), "svc"))
-			says(t, well(t, m, "other"), bad, good, bad, good, bad, good)
+			reportEach(t, registerHealthy(t, m, "other"), bad, good, bad, good, bad, good)
 		},
 	}
 	for name, end := range ends {
 		for _, late := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, ", added after the start: ", late), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					disk, d := memorystore.New(), newDesk()
+					disk, d := memorystore.New(), newFakeNotifier()
 					few := laneswap.WithEventBuffer(4)
-					m := launch(t, disk, laneswap.WithNotifier(loud(d)), few)
-					says(t, well(t, m.Manager, "svc"), bad)
+					m := startWithStorage(t, disk, laneswap.WithNotifier(loud(d)), few)
+					reportEach(t, registerHealthy(t, m.Manager, "svc"), bad)
 					alarm := d.one(t)
 					m.stop(t)
-					m = launch(t, disk, few) // without
+					m = startWithStorage(t, disk, few) // without
 					if late {
 						end(t, m.Manager)
 						require.NoError(t, m.AddNotifier(loud(d)))
@@ -139,7 +141,7 @@ func TestRestore_sendsTheRecoveryAMissingNotifierMissed(t *testing.T) {
 					}
 					m.stop(t)
 					for range 2 {
-						m = launch(t, disk, laneswap.WithNotifier(loud(d)), few, laneswap.WithRemindEvery(time.Hour))
+						m = startWithStorage(t, disk, laneswap.WithNotifier(loud(d)), few, laneswap.WithRemindEvery(time.Hour))
 						time.Sleep(2 * time.Hour)
 						m.stop(t)
 					}

@@ -21,10 +21,10 @@ import (
 func TestReminders_refusedDigestIsSplit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
+		d := newFakeNotifier()
 		count := 0
 		var at time.Time
-		d.says(func(n laneswap.Notification) error {
+		d.answers(func(n laneswap.Notification) error {
 			if len(n.Items) == 1 {
 				return nil
 			}
@@ -36,18 +36,18 @@ func TestReminders_refusedDigestIsSplit(t *testing.T) {
 			}
 			return laneswap.Refused(errors.New("no digests"))
 		})
-		m := open(t, d, laneswap.WithRemindEvery(time.Hour))
-		turn(t, many(t, m, 12), laneswap.StatusError)
+		m := startWithNotifier(t, d, laneswap.WithRemindEvery(time.Hour))
+		reportAll(t, registerMany(t, m, 12), laneswap.StatusError)
 		time.Sleep(time.Minute)
 		d.calls()
 		time.Sleep(time.Hour)
 		calls := d.calls()
 		require.LessOrEqual(t, len(calls), 2*12, "a digest, its halves, and so on")
-		require.Len(t, namesIn(notesOf(calls)...), 12)
+		require.Len(t, servicesIn(notesOf(calls)...), 12)
 	})
 }
 
-func notesOf(calls []visit) (notes []laneswap.Notification) {
+func notesOf(calls []delivery) (notes []laneswap.Notification) {
 	for _, c := range calls {
 		if c.err == nil {
 			notes = append(notes, c.note)
@@ -61,15 +61,15 @@ func notesOf(calls []visit) (notes []laneswap.Notification) {
 func TestAddNotifier_afterStartContinuesDelayedNotices(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk, d := memorystore.New(), newDesk()
-		s := newSevered(disk)
-		m := launch(t, s, laneswap.WithNotifier(d))
+		disk, d := memorystore.New(), newFakeNotifier()
+		s := newCrashStorage(disk)
+		m := startWithStorage(t, s, laneswap.WithNotifier(d))
 		h := register(t, m.Manager, laneswap.Registration{ID: "svc", NoDeadline: true, AlertAfter: beats(3)})
-		says(t, h, good, bad)
+		reportEach(t, h, good, bad)
 		m.crash(s)
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 		require.NoError(t, m.AddNotifier(d))
-		says(t, mustHandle(t, m.Manager, "svc"), bad, bad, bad, bad, bad)
+		reportEach(t, handleOf(t, m.Manager, "svc"), bad, bad, bad, bad, bad)
 		time.Sleep(time.Minute)
 		require.Len(t, d.took(), 1, "five more heartbeats were bad")
 		require.NoError(t, m.CheckBooks())
@@ -84,19 +84,19 @@ func TestAddNotifier_afterStartGetsNoReminderOfTheEnded(t *testing.T) {
 	for name, late := range map[string]bool{"added after the recovery": true, "added before it": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				disk, d := memorystore.New(), newDesk()
-				s := newSevered(disk)
-				m := launch(t, s, laneswap.WithNotifier(d))
-				h := well(t, m.Manager, "svc")
-				says(t, h, bad)
+				disk, d := memorystore.New(), newFakeNotifier()
+				s := newCrashStorage(disk)
+				m := startWithStorage(t, s, laneswap.WithNotifier(d))
+				h := registerHealthy(t, m.Manager, "svc")
+				reportEach(t, h, bad)
 				time.Sleep(time.Minute)
 				d.one(t)
 				m.crash(s)
-				m = launch(t, disk, laneswap.WithRemindEvery(time.Hour))
+				m = startWithStorage(t, disk, laneswap.WithRemindEvery(time.Hour))
 				if !late {
 					require.NoError(t, m.AddNotifier(d))
 				}
-				says(t, mustHandle(t, m.Manager, "svc"), good)
+				reportEach(t, handleOf(t, m.Manager, "svc"), good)
 				if late {
 					require.NoError(t, m.AddNotifier(d))
 				}
@@ -104,7 +104,7 @@ func TestAddNotifier_afterStartGetsNoReminderOfTheEnded(t *testing.T) {
 				for _, n := range d.took() {
 					require.NotEqual(t, laneswap.NoticeReminder, n.Kind, n.Text)
 				}
-				require.Zero(t, owed(t, disk))
+				require.Zero(t, pendingNotices(t, disk))
 				m.stop(t)
 			})
 		})
@@ -115,18 +115,18 @@ func TestAddNotifier_afterStartGetsNoReminderOfTheEnded(t *testing.T) {
 func TestReminders_endAfterFlappingDuringAnOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk, d := memorystore.New(), newDesk()
-		s := newSevered(disk)
-		m := launch(t, s, laneswap.WithNotifier(d), laneswap.WithFlapLimit(5))
-		h := well(t, m.Manager, "svc")
-		says(t, h, bad, good, bad, good, bad, good, bad)
+		disk, d := memorystore.New(), newFakeNotifier()
+		s := newCrashStorage(disk)
+		m := startWithStorage(t, s, laneswap.WithNotifier(d), laneswap.WithFlapLimit(5))
+		h := registerHealthy(t, m.Manager, "svc")
+		reportEach(t, h, bad, good, bad, good, bad, good, bad)
 		time.Sleep(20 * time.Minute)
 		m.crash(s)
 		d.calls()
-		m = launch(t, disk, laneswap.WithFlapLimit(5)) // without the notifier
-		says(t, mustHandle(t, m.Manager, "svc"), good)
+		m = startWithStorage(t, disk, laneswap.WithFlapLimit(5)) // without the notifier
+		reportEach(t, handleOf(t, m.Manager, "svc"), good)
 		m.stop(t)
-		m = launch(t, disk, laneswap.WithNotifier(d), laneswap.WithFlapLimit(5), laneswap.WithRemindEvery(time.Hour))
+		m = startWithStorage(t, disk, laneswap.WithNotifier(d), laneswap.WithFlapLimit(5), laneswap.WithRemindEvery(time.Hour))
 		time.Sleep(5 * time.Hour)
 		for _, n := range d.took() {
 			require.NotEqual(t, laneswap.NoticeReminder, n.Kind, n.Text)
@@ -139,13 +139,13 @@ func TestReminders_endAfterFlappingDuringAnOutage(t *testing.T) {
 func TestReminders_afterARestartShowTheCurrentState(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk, d := memorystore.New(), newDesk()
+		disk, d := memorystore.New(), newFakeNotifier()
 		only := laneswap.Only(d, laneswap.OnStatuses(laneswap.StatusWarning))
-		m := launch(t, disk, laneswap.WithNotifier(only), laneswap.WithRemindEvery(time.Hour))
-		says(t, well(t, m.Manager, "svc"), laneswap.StatusWarning, laneswap.StatusCritical)
+		m := startWithStorage(t, disk, laneswap.WithNotifier(only), laneswap.WithRemindEvery(time.Hour))
+		reportEach(t, registerHealthy(t, m.Manager, "svc"), laneswap.StatusWarning, laneswap.StatusCritical)
 		m.stop(t)
 		d.calls()
-		m = launch(t, disk, laneswap.WithNotifier(only), laneswap.WithRemindEvery(time.Hour))
+		m = startWithStorage(t, disk, laneswap.WithNotifier(only), laneswap.WithRemindEvery(time.Hour))
 		time.Sleep(90 * time.Minute)
 		for _, n := range d.took() {
 			require.NotContains(t, n.Text, "still warning", "it is critical")
@@ -159,16 +159,16 @@ func TestReminders_afterARestartShowTheCurrentState(t *testing.T) {
 func TestReminders_whatComesDuringOneIsGathered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d, laneswap.WithRemindEvery(time.Hour))
-		h := well(t, m, "svc")
-		says(t, h, bad)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d, laneswap.WithRemindEvery(time.Hour))
+		h := registerHealthy(t, m, "svc")
+		reportEach(t, h, bad)
 		time.Sleep(time.Minute)
 		d.one(t)
 		d.takes(3 * time.Second)
 		time.Sleep(time.Hour - 63*time.Second) // a reminder is under way
 		said := time.Now()
-		says(t, h, good)
+		reportEach(t, h, good)
 		time.Sleep(time.Minute)
 		calls := d.calls()
 		require.Len(t, calls, 2)
@@ -183,7 +183,7 @@ func TestLoading_downtimeIsAnAbsenceDespiteBeats(t *testing.T) {
 	t.Parallel()
 	for try := range scaled(1, 1, 3) {
 		synctest.Test(t, func(t *testing.T) {
-			disk := seeded(t, func(m *laneswap.Manager) {
+			disk := storageAfter(t, func(m *laneswap.Manager) {
 				require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "job", Interval: 3 * time.Hour, StaleAfter: 4 * time.Hour}, laneswap.Heartbeat{}))
 				time.Sleep(2 * time.Hour)
 			})
@@ -196,14 +196,14 @@ func TestLoading_downtimeIsAnAbsenceDespiteBeats(t *testing.T) {
 				require.NoError(t, err)
 				owed = append(owed, laneswap.Row{Kind: kindOutbox, ID: "gone/" + id, Service: string(ev.Service), At: at, Open: true, Data: data})
 			}
-			plant(t, disk, owed...)
+			putRows(t, disk, owed...)
 			time.Sleep(4 * time.Hour)
 			claimed := make(chan struct{})
 			once := sync.OnceFunc(func() { close(claimed) })
-			p := &puppet{Storage: disk, load: failing}
-			m := launch(t, p)
+			p := &hookStorage{Storage: disk, load: failingRows}
+			m := startWithStorage(t, p)
 			chatty := register(t, m.Manager, laneswap.Registration{ID: "chatty"})
-			p.pull(func() {
+			p.replace(func() {
 				p.load = nil
 				p.commit = func(ctx context.Context, b laneswap.Batch) error { once(); return disk.Commit(ctx, b) }
 			})

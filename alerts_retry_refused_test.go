@@ -16,20 +16,20 @@ import (
 func TestRefused_endsOneMessageOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d, logged := newDesk(), &logbook{}
-		m := tellsAtOnce(t, d, laneswap.WithLogger(slog.New(slog.NewTextHandler(logged, nil))))
-		d.says(func(n laneswap.Notification) error {
+		d, logged := newFakeNotifier(), &logBuffer{}
+		m := startUngrouped(t, d, laneswap.WithLogger(slog.New(slog.NewTextHandler(logged, nil))))
+		d.answers(func(n laneswap.Notification) error {
 			if strings.Contains(n.Text, "poison") {
 				return laneswap.Refused(errors.New("400 bad embed"))
 			}
 			return nil
 		})
-		h := well(t, m, "svc")
+		h := registerHealthy(t, m, "svc")
 		require.NoError(t, h.Report(laneswap.Heartbeat{Status: bad, Message: "poison"}))
 		time.Sleep(time.Minute)
 		require.Len(t, d.calls(), 1, "not tried again")
-		tr := d.trace(t, m, noticesOf(t, m, "svc")[0])
-		require.Equal(t, []string{"dropped: the receiver refused it: 400 bad embed", "state: dead"}, story(tr))
+		tr := d.trace(t, m, noticeEventIDs(t, m, "svc")[0])
+		require.Equal(t, []string{"dropped: the receiver refused it: 400 bad embed", "state: dead"}, traceLines(tr))
 		require.Equal(t, 1, tr.Attempts)
 		s := d.status(t, m)
 		require.Equal(t, laneswap.NotifierOK, s.State)
@@ -44,9 +44,9 @@ func TestRefused_endsOneMessageOnly(t *testing.T) {
 func TestRefused_digestDropsOnlyTheRefusedItem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		d.says(func(n laneswap.Notification) error {
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		d.answers(func(n laneswap.Notification) error {
 			for _, item := range n.Items {
 				if item.Event.Service == "svc7" {
 					return laneswap.Refused(errors.New("400 bad embed"))
@@ -54,19 +54,19 @@ func TestRefused_digestDropsOnlyTheRefusedItem(t *testing.T) {
 			}
 			return nil
 		})
-		turn(t, many(t, m, 30), bad)
+		reportAll(t, registerMany(t, m, 30), bad)
 		time.Sleep(time.Minute)
 		notes := d.took()
-		require.Len(t, namesIn(notes...), 29)
-		require.NotContains(t, namesIn(notes...), flapper(7))
+		require.Len(t, servicesIn(notes...), 29)
+		require.NotContains(t, servicesIn(notes...), nthID(7))
 		require.Len(t, eventsIn(notes...), 29, "each once")
 		require.Equal(t, uint64(1), d.status(t, m).Dead)
 		require.Equal(t, []string{
 			"grouped with other notices until 00:00:05", "digest 1 was refused and split in two: 400 bad embed", "digest 2 was refused and split in two: 400 bad embed",
 			"digest 4 was refused and split in two: 400 bad embed", "digest 7 was refused and split in two: 400 bad embed",
 			"digest 9 was refused and split in two: 400 bad embed", "dropped: the receiver refused it: 400 bad embed", "state: dead",
-		}, story(d.trace(t, m, noticesOf(t, m, flapper(7))[0])))
-		tr := d.trace(t, m, noticesOf(t, m, flapper(8))[0])
+		}, traceLines(d.trace(t, m, noticeEventIDs(t, m, nthID(7))[0])))
+		tr := d.trace(t, m, noticeEventIDs(t, m, nthID(8))[0])
 		require.Equal(t, laneswap.NoticeSent, tr.State)
 		require.Equal(t, "digest 1 was refused and split in two: 400 bad embed", tr.Steps[1].Text)
 		require.Regexp(t, `^sent as message m\d+, attempt \d`, tr.Steps[len(tr.Steps)-1].Text)
@@ -78,22 +78,22 @@ func TestRefused_currentStateIsTriedWithoutEarlierOnes(t *testing.T) {
 	t.Parallel()
 	for _, most := range []int{0, 1, 1000} {
 		synctest.Test(t, func(t *testing.T) {
-			d := newDesk()
-			d.says(always(errAway))
-			m := tellsAtOnce(t, d)
-			h := well(t, m, "svc")
+			d := newFakeNotifier()
+			d.answers(alwaysReturn(errAway))
+			m := startUngrouped(t, d)
+			h := registerHealthy(t, m, "svc")
 			for i := range 2001 {
 				require.NoError(t, h.Report(laneswap.Heartbeat{Status: []laneswap.Status{bad, good}[i%2]}))
 				time.Sleep(10 * time.Millisecond)
 			}
-			d.says(func(n laneswap.Notification) error {
+			d.answers(func(n laneswap.Notification) error {
 				if 1+len(n.Items[0].Earlier) > most {
 					return laneswap.Refused(errAway)
 				}
 				return nil
 			})
 			time.Sleep(time.Hour)
-			ids := noticesOf(t, m, "svc")
+			ids := noticeEventIDs(t, m, "svc")
 			s := d.status(t, m)
 			require.Zero(t, s.Waiting)
 			if most == 0 {
@@ -102,7 +102,7 @@ func TestRefused_currentStateIsTriedWithoutEarlierOnes(t *testing.T) {
 			}
 			require.Equal(t, uint64(len(ids)-1), s.Dead)
 			require.Equal(t, bad, d.one(t).Event.To)
-			says(t, h, good)
+			reportEach(t, h, good)
 			require.Equal(t, laneswap.EventRecovered, d.one(t).Event.Kind)
 		})
 	}
@@ -111,12 +111,12 @@ func TestRefused_currentStateIsTriedWithoutEarlierOnes(t *testing.T) {
 func TestRefused_showsThatTheReceiverIsBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		d.says(always(errAway))
-		m := tellsAtOnce(t, d)
-		says(t, well(t, m, "svc"), bad)
+		d := newFakeNotifier()
+		d.answers(alwaysReturn(errAway))
+		m := startUngrouped(t, d)
+		reportEach(t, registerHealthy(t, m, "svc"), bad)
 		time.Sleep(time.Minute)
-		d.says(always(laneswap.Refused(errAway)))
+		d.answers(alwaysReturn(laneswap.Refused(errAway)))
 		time.Sleep(10 * time.Minute)
 		s := d.status(t, m)
 		require.Zero(t, s.Waiting)
@@ -128,20 +128,20 @@ func TestRefused_aDigestThatIsTooLongIsAFewMessages(t *testing.T) {
 	t.Parallel()
 	for _, silent := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			d := newDesk()
-			d.says(func(n laneswap.Notification) error { // 413
+			d := newFakeNotifier()
+			d.answers(func(n laneswap.Notification) error { // 413
 				if len(n.Items) > 300 {
 					return laneswap.Refused(errAway)
 				}
 				return nil
 			})
-			m := open(t, d)
+			m := startWithNotifier(t, d)
 			if silent {
 				for i := range 1000 {
-					register(t, m, laneswap.Registration{ID: flapper(i)}).Beat()
+					register(t, m, laneswap.Registration{ID: nthID(i)}).Beat()
 				}
 			} else {
-				turn(t, many(t, m, 1000), bad)
+				reportAll(t, registerMany(t, m, 1000), bad)
 			}
 			time.Sleep(10 * time.Minute)
 			calls := d.calls()
@@ -153,7 +153,7 @@ func TestRefused_aDigestThatIsTooLongIsAFewMessages(t *testing.T) {
 					require.Equal(t, silent, c.note.Kind == laneswap.NoticeMassSilence)
 				}
 			}
-			require.Len(t, namesIn(notes...), 1000)
+			require.Len(t, servicesIn(notes...), 1000)
 			require.Len(t, eventsIn(notes...), 1000, "each once")
 		})
 	}

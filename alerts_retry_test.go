@@ -17,10 +17,10 @@ import (
 func TestRetry_pausesGrowToFiveMinutes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		d.says(always(errAway))
-		m := tellsAtOnce(t, d)
-		says(t, well(t, m, "svc"), bad)
+		d := newFakeNotifier()
+		d.answers(alwaysReturn(errAway))
+		m := startUngrouped(t, d)
+		reportEach(t, registerHealthy(t, m, "svc"), bad)
 		time.Sleep(6 * time.Hour)
 		calls := d.calls()
 		require.InDelta(t, 6*60/5+8, len(calls), 20)
@@ -37,8 +37,8 @@ func TestRetry_pausesGrowToFiveMinutes(t *testing.T) {
 		require.Equal(t, errAway.Error(), s.LastError)
 		require.True(t, s.LastErrorAt.Equal(calls[len(calls)-1].at.Truncate(time.Millisecond)))
 		require.True(t, s.RetryAt.After(time.Now()))
-		require.True(t, s.Oldest.Equal(lastOf(t, m).At))
-		d.says(nil)
+		require.True(t, s.Oldest.Equal(lastEvent(t, m).At))
+		d.answers(nil)
 		time.Sleep(6 * time.Minute)
 		require.Len(t, d.took(), 1)
 		s = d.status(t, m)
@@ -56,16 +56,16 @@ func TestRetry_expiresVisiblyAfterADay(t *testing.T) {
 	for name, storage := range map[string]laneswap.Storage{"memory": nil, "stored": memorystore.New()} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d, logged := newDesk(), &logbook{}
-				d.says(always(errAway))
+				d, logged := newFakeNotifier(), &logBuffer{}
+				d.answers(alwaysReturn(errAway))
 				opts := []laneswap.Option{laneswap.WithLogger(slog.New(slog.NewTextHandler(logged, nil)))}
 				if storage != nil {
 					opts = append(opts, laneswap.WithStorage(storage))
 				}
-				m := tellsAtOnce(t, d, opts...)
-				h := well(t, m, "svc")
-				says(t, h, bad)
-				began := lastOf(t, m).At
+				m := startUngrouped(t, d, opts...)
+				h := registerHealthy(t, m, "svc")
+				reportEach(t, h, bad)
+				began := lastEvent(t, m).At
 				time.Sleep(23*time.Hour + 50*time.Minute)
 				require.Zero(t, d.status(t, m).Dead)
 				time.Sleep(10 * time.Minute)
@@ -74,7 +74,7 @@ func TestRetry_expiresVisiblyAfterADay(t *testing.T) {
 				s := d.status(t, m)
 				require.Equal(t, uint64(1), s.Dead)
 				require.Zero(t, s.Waiting)
-				id := noticesOf(t, m, "svc")[0]
+				id := noticeEventIDs(t, m, "svc")[0]
 				require.Contains(t, logged.String(), "notice dropped")
 				require.Contains(t, logged.String(), id)
 				tr := d.trace(t, m, id)
@@ -89,7 +89,7 @@ func TestRetry_expiresVisiblyAfterADay(t *testing.T) {
 				}
 				time.Sleep(time.Hour)
 				require.Empty(t, d.calls(), "nothing is owed")
-				d.says(nil)
+				d.answers(nil)
 				h.Beat()
 				time.Sleep(time.Minute)
 				require.Equal(t, laneswap.EventRecovered, d.one(t).Event.Kind, "what follows is told")
@@ -101,14 +101,14 @@ func TestRetry_expiresVisiblyAfterADay(t *testing.T) {
 func TestRetryAfter_isObeyedAndNotCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := tellsAtOnce(t, d)
-		h := well(t, m, "svc")
+		d := newFakeNotifier()
+		m := startUngrouped(t, d)
+		h := registerHealthy(t, m, "svc")
 		slowDown := laneswap.RetryAfter(errors.New("429 too many requests"), 40*time.Second)
-		d.says(always(slowDown))
-		says(t, h, bad)
+		d.answers(alwaysReturn(slowDown))
+		reportEach(t, h, bad)
 		for range 20 {
-			says(t, well(t, m, "other"), bad, good)
+			reportEach(t, registerHealthy(t, m, "other"), bad, good)
 		}
 		time.Sleep(10 * time.Minute)
 		calls := d.calls()
@@ -121,17 +121,17 @@ func TestRetryAfter_isObeyedAndNotCounted(t *testing.T) {
 		require.Equal(t, laneswap.NotifierRetrying, s.State)
 		require.True(t, s.RetryAt.Equal(calls[len(calls)-1].at.Add(40*time.Second).Truncate(time.Millisecond)))
 		require.Zero(t, s.Dead)
-		d.says(nil)
+		d.answers(nil)
 		time.Sleep(41 * time.Second)
-		require.Len(t, namesIn(d.took()...), 2)
-		tr := d.trace(t, m, noticesOf(t, m, "svc")[0])
+		require.Len(t, servicesIn(d.took()...), 2)
+		tr := d.trace(t, m, noticeEventIDs(t, m, "svc")[0])
 		require.Contains(t, tr.Steps[0].Text, "429 too many requests; the receiver asked to wait until 00:00:40")
 		require.Regexp(t, `^sent as message m\d+, attempt \d+$`, tr.Steps[len(tr.Steps)-1].Text)
 
-		d.says(always(errAway))
+		d.answers(alwaysReturn(errAway))
 		h.Beat()
-		time.Sleep(nap)
-		d.says(nil)
+		time.Sleep(moment)
+		d.answers(nil)
 		time.Sleep(1200 * time.Millisecond)
 		require.Len(t, d.took(), 1, "the first failure in a row: a second")
 	})
@@ -142,10 +142,10 @@ func TestRetryAfter_nothingIsNotAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, after := range []time.Duration{0, -time.Hour, 1} {
 		synctest.Test(t, func(t *testing.T) {
-			d := newDesk()
-			m := tellsAtOnce(t, d)
-			d.says(always(laneswap.RetryAfter(errAway, after)))
-			require.NoError(t, well(t, m, "svc").Report(laneswap.Heartbeat{Status: bad}))
+			d := newFakeNotifier()
+			m := startUngrouped(t, d)
+			d.answers(alwaysReturn(laneswap.RetryAfter(errAway, after)))
+			require.NoError(t, registerHealthy(t, m, "svc").Report(laneswap.Heartbeat{Status: bad}))
 			time.Sleep(time.Minute)
 			require.LessOrEqual(t, len(d.calls()), 250)
 		})
@@ -156,10 +156,10 @@ func TestRetryAfter_nothingIsNotAtOnce(t *testing.T) {
 func TestRetryAfter_repeatedTinyDelaysGrow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := tellsAtOnce(t, d)
-		d.says(always(laneswap.RetryAfter(errAway, 0)))
-		says(t, well(t, m, "svc"), bad)
+		d := newFakeNotifier()
+		m := startUngrouped(t, d)
+		d.answers(alwaysReturn(laneswap.RetryAfter(errAway, 0)))
+		reportEach(t, registerHealthy(t, m, "svc"), bad)
 		time.Sleep(time.Hour)
 		calls := d.calls()
 		require.InDelta(t, 65, len(calls), 15)
@@ -167,7 +167,7 @@ func TestRetryAfter_repeatedTinyDelaysGrow(t *testing.T) {
 		for i := range calls[1:] {
 			require.LessOrEqual(t, calls[i+1].at.Sub(calls[i].at), time.Minute)
 		}
-		d.says(nil)
+		d.answers(nil)
 		time.Sleep(time.Minute)
 		require.Len(t, d.took(), 1)
 	})
@@ -178,11 +178,11 @@ func TestRetryAfter_repeatedTinyDelaysGrow(t *testing.T) {
 func TestRetryAfter_aLongOneDoesNotUseUpTheDay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := tellsAtOnce(t, d)
-		d.says(always(laneswap.RetryAfter(errAway, 120_000*time.Second)))
-		says(t, well(t, m, "svc"), bad)
-		d.says(nil)
+		d := newFakeNotifier()
+		m := startUngrouped(t, d)
+		d.answers(alwaysReturn(laneswap.RetryAfter(errAway, 120_000*time.Second)))
+		reportEach(t, registerHealthy(t, m, "svc"), bad)
+		d.answers(nil)
 		time.Sleep(25 * time.Hour)
 		require.Len(t, d.took(), 1)
 		require.Zero(t, d.status(t, m).Dead)
@@ -192,22 +192,22 @@ func TestRetryAfter_aLongOneDoesNotUseUpTheDay(t *testing.T) {
 func TestRetryAfter_testMessageIsRetriedWhileAwaited(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := tellsAtOnce(t, d)
+		d := newFakeNotifier()
+		m := startUngrouped(t, d)
 		begun := time.Now()
 		busy := func(after time.Duration) func(laneswap.Notification) error {
 			return func(laneswap.Notification) error {
-				d.says(nil)
+				d.answers(nil)
 				return laneswap.RetryAfter(errors.New("429"), after)
 			}
 		}
-		d.says(busy(40 * time.Second))
+		d.answers(busy(40 * time.Second))
 		result, err := m.TestNotifier(t.Context(), "desk")
 		require.NoError(t, err)
 		require.True(t, result.Delivered, result.Error)
 		require.Equal(t, 40*time.Second, time.Since(begun))
 
-		d.says(busy(2 * time.Minute))
+		d.answers(busy(2 * time.Minute))
 		begun = time.Now()
 		result, err = m.TestNotifier(t.Context(), "desk")
 		require.NoError(t, err)
@@ -215,7 +215,7 @@ func TestRetryAfter_testMessageIsRetriedWhileAwaited(t *testing.T) {
 		require.Zero(t, time.Since(begun))
 		time.Sleep(2 * time.Minute)
 
-		d.says(busy(40 * time.Second))
+		d.answers(busy(40 * time.Second))
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		result, err = m.TestNotifier(ctx, "desk")
@@ -229,14 +229,14 @@ func TestRetryAfter_testMessageIsRetriedWhileAwaited(t *testing.T) {
 func TestRetryAfter_overADayEndsWithTheDay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := tellsAtOnce(t, d)
-		d.says(always(laneswap.RetryAfter(errAway, 1000*time.Hour)))
-		says(t, well(t, m, "svc"), bad)
+		d := newFakeNotifier()
+		m := startUngrouped(t, d)
+		d.answers(alwaysReturn(laneswap.RetryAfter(errAway, 1000*time.Hour)))
+		reportEach(t, registerHealthy(t, m, "svc"), bad)
 		time.Sleep(25 * time.Hour)
 		require.Equal(t, uint64(1), d.status(t, m).Dead)
-		d.says(nil)
-		says(t, well(t, m, "other"), bad)
+		d.answers(nil)
+		reportEach(t, registerHealthy(t, m, "other"), bad)
 		require.Len(t, d.took(), 1)
 	})
 }
@@ -244,18 +244,18 @@ func TestRetryAfter_overADayEndsWithTheDay(t *testing.T) {
 func TestPermanent_disablesUntilATestMessageGetsThrough(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d, logged := newDesk(), &logbook{}
-		m := tellsAtOnce(t, d, laneswap.WithLogger(slog.New(slog.NewTextHandler(logged, nil))))
-		h := well(t, m, "svc")
-		d.says(always(laneswap.Permanent(errors.New("404 unknown webhook"))))
-		says(t, h, bad, good, laneswap.StatusWarning)
+		d, logged := newFakeNotifier(), &logBuffer{}
+		m := startUngrouped(t, d, laneswap.WithLogger(slog.New(slog.NewTextHandler(logged, nil))))
+		h := registerHealthy(t, m, "svc")
+		d.answers(alwaysReturn(laneswap.Permanent(errors.New("404 unknown webhook"))))
+		reportEach(t, h, bad, good, laneswap.StatusWarning)
 		time.Sleep(time.Hour)
 		require.Len(t, d.calls(), 1, "asked once")
 		s := d.status(t, m)
 		require.Equal(t, laneswap.NotifierDisabled, s.State)
 		require.Equal(t, 3, s.Waiting)
 		require.Contains(t, logged.String(), "404 unknown webhook")
-		require.Contains(t, story(d.trace(t, m, noticesOf(t, m, "svc")[0]))[0], "404 unknown webhook; the notifier is disabled")
+		require.Contains(t, traceLines(d.trace(t, m, noticeEventIDs(t, m, "svc")[0]))[0], "404 unknown webhook; the notifier is disabled")
 
 		result, err := m.TestNotifier(t.Context(), "desk")
 		require.NoError(t, err)
@@ -263,7 +263,7 @@ func TestPermanent_disablesUntilATestMessageGetsThrough(t *testing.T) {
 		require.Len(t, d.calls(), 1)
 		require.Equal(t, laneswap.NotifierDisabled, d.status(t, m).State)
 
-		d.says(nil)
+		d.answers(nil)
 		result, err = m.TestNotifier(t.Context(), "desk")
 		require.NoError(t, err)
 		require.Equal(t, laneswap.NotifierTest{Notifier: "desk", Delivered: true, MessageID: "m1"}, result)
@@ -271,7 +271,7 @@ func TestPermanent_disablesUntilATestMessageGetsThrough(t *testing.T) {
 		notes := d.took()
 		require.Len(t, notes, 2)
 		require.Equal(t, laneswap.NoticeTest, notes[0].Kind)
-		require.Equal(t, noticesOf(t, m, "svc"), idsOf(eventsIn(notes[1])), "what was owed")
+		require.Equal(t, noticeEventIDs(t, m, "svc"), idsOf(eventsIn(notes[1])), "what was owed")
 		require.Equal(t, laneswap.NotifierOK, d.status(t, m).State)
 	})
 }
@@ -279,18 +279,18 @@ func TestPermanent_disablesUntilATestMessageGetsThrough(t *testing.T) {
 func TestPermanent_endsWithARestart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk, d := memorystore.New(), newDesk()
-		d.says(always(laneswap.Permanent(errAway)))
-		m := launch(t, disk, laneswap.WithNotifier(d))
-		says(t, well(t, m.Manager, "svc"), bad)
+		disk, d := memorystore.New(), newFakeNotifier()
+		d.answers(alwaysReturn(laneswap.Permanent(errAway)))
+		m := startWithStorage(t, disk, laneswap.WithNotifier(d))
+		reportEach(t, registerHealthy(t, m.Manager, "svc"), bad)
 		require.Len(t, d.calls(), 1)
 		m.stopped = true
 		require.ErrorIs(t, m.Stop(context.Background()), laneswap.ErrNotifier)
 		require.Empty(t, d.calls(), "Stop does not ask it either")
-		d.says(nil)
-		m = launch(t, disk, laneswap.WithNotifier(d))
+		d.answers(nil)
+		m = startWithStorage(t, disk, laneswap.WithNotifier(d))
 		time.Sleep(time.Second)
-		require.Equal(t, noticesOf(t, m.Manager, "svc"), idsOf(eventsIn(d.one(t))))
+		require.Equal(t, noticeEventIDs(t, m.Manager, "svc"), idsOf(eventsIn(d.one(t))))
 		m.stop(t)
 	})
 }
@@ -298,16 +298,16 @@ func TestPermanent_endsWithARestart(t *testing.T) {
 func TestPermanent_pendingNoticesExpireAfterADay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := tellsAtOnce(t, d)
-		d.says(always(laneswap.Permanent(errAway)))
-		says(t, well(t, m, "svc"), bad)
+		d := newFakeNotifier()
+		m := startUngrouped(t, d)
+		d.answers(alwaysReturn(laneswap.Permanent(errAway)))
+		reportEach(t, registerHealthy(t, m, "svc"), bad)
 		time.Sleep(25 * time.Hour)
 		s := d.status(t, m)
 		require.Equal(t, laneswap.NotifierDisabled, s.State)
 		require.Equal(t, uint64(1), s.Dead)
 		require.Zero(t, s.Waiting)
-		require.Equal(t, laneswap.NoticeDead, d.trace(t, m, noticesOf(t, m, "svc")[0]).State)
+		require.Equal(t, laneswap.NoticeDead, d.trace(t, m, noticeEventIDs(t, m, "svc")[0]).State)
 	})
 }
 
@@ -334,14 +334,14 @@ func TestRetry_notifierErrorsAreReadThroughWrapping(t *testing.T) {
 func TestRetry_noticesOfAHangingNotifierExpireAfterADay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d, logged := newDesk(), &logbook{}
+		d, logged := newFakeNotifier(), &logBuffer{}
 		end := make(chan struct{})
 		defer func() { close(end); synctest.Wait() }()
 		d.work = func(context.Context) error { <-end; return errAway }
-		m := tellsAtOnce(t, d, laneswap.WithLogger(slog.New(slog.NewTextHandler(logged, nil))))
-		h, other := well(t, m, "svc"), well(t, m, "other")
-		says(t, h, bad)
-		says(t, other, bad)
+		m := startUngrouped(t, d, laneswap.WithLogger(slog.New(slog.NewTextHandler(logged, nil))))
+		h, other := registerHealthy(t, m, "svc"), registerHealthy(t, m, "other")
+		reportEach(t, h, bad)
+		reportEach(t, other, bad)
 		time.Sleep(23 * time.Hour)
 		require.Zero(t, d.status(t, m).Dead)
 		time.Sleep(2 * time.Hour)
@@ -349,7 +349,7 @@ func TestRetry_noticesOfAHangingNotifierExpireAfterADay(t *testing.T) {
 		require.Equal(t, uint64(1), s.Dead)
 		require.Equal(t, 1, s.Waiting, "that which it has hung itself up on")
 		require.Equal(t, laneswap.NotifierStuck, s.State)
-		require.Contains(t, story(d.trace(t, m, noticesOf(t, m, "other")[0])), "dropped: not delivered within 24 hours")
+		require.Contains(t, traceLines(d.trace(t, m, noticeEventIDs(t, m, "other")[0])), "dropped: not delivered within 24 hours")
 		require.Contains(t, logged.String(), "notice dropped")
 	})
 }

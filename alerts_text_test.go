@@ -13,13 +13,13 @@ import (
 func TestAlertText_silenceNamesLastMessageAndTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
 		h := register(t, m, laneswap.Registration{ID: "billing@web", Name: "Billing", Tags: []string{"money"}, Interval: 30 * time.Second})
 		require.NoError(t, h.Report(laneswap.Heartbeat{Message: "batch 7 of 9"}))
 		heard := time.Now()
 		silence := statusOf(t, m, "billing@web").Window
-		pass(silence + laneswap.DefaultGroupWait)
+		sleepPast(silence + laneswap.DefaultGroupWait)
 		n := d.one(t)
 		require.Equal(t, laneswap.NoticeEvent, n.Kind)
 		require.Equal(t, "Billing is stale", n.Title)
@@ -46,12 +46,12 @@ func TestAlertText_silenceNamesLastMessageAndTime(t *testing.T) {
 func TestAlertText_worseAndBetterNameBothStatuses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		h := well(t, m, "svc")
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		h := registerHealthy(t, m, "svc")
 		tell := func(status laneswap.Status, message string) laneswap.Notification {
 			require.NoError(t, h.Report(laneswap.Heartbeat{Status: status, Message: message}))
-			pass(laneswap.DefaultGroupWait)
+			sleepPast(laneswap.DefaultGroupWait)
 			return d.one(t)
 		}
 		down := tell(laneswap.StatusWarning, "queue grows")
@@ -72,15 +72,15 @@ func TestAlertText_worseAndBetterNameBothStatuses(t *testing.T) {
 func TestAlertText_recoveryNamesDurationAndCause(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		h := well(t, m, "svc")
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		h := registerHealthy(t, m, "svc")
 		require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusError, Message: "disk full"}))
-		pass(laneswap.DefaultGroupWait)
+		sleepPast(laneswap.DefaultGroupWait)
 		down := d.one(t).Event
-		pass(17*time.Minute - laneswap.DefaultGroupWait - nap)
+		sleepPast(17*time.Minute - laneswap.DefaultGroupWait - moment)
 		h.Beat()
-		pass(laneswap.DefaultGroupWait)
+		sleepPast(laneswap.DefaultGroupWait)
 		n := d.one(t)
 		require.Equal(t, "svc recovered", n.Title)
 		ev := n.Event
@@ -97,23 +97,23 @@ func TestAlertText_recoveryNamesDurationAndCause(t *testing.T) {
 func TestAlertText_pendingAlarmAndRecoveryAreOneMessage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		h := well(t, m, "svc")
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		h := registerHealthy(t, m, "svc")
 		require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusCritical, Message: "no route"}))
 		time.Sleep(2 * time.Second)
 		h.Beat()
-		pass(laneswap.DefaultGroupWait)
+		sleepPast(laneswap.DefaultGroupWait)
 		n := d.one(t)
 		require.Len(t, n.Items, 1)
-		require.Equal(t, noticesOf(t, m, "svc"), idsOf(eventsIn(n)))
+		require.Equal(t, noticeEventIDs(t, m, "svc"), idsOf(eventsIn(n)))
 		require.Equal(t, laneswap.EventRecovered, n.Event.Kind)
 		require.Len(t, n.Items[0].Earlier, 1)
 		require.Equal(t, laneswap.EventDown, n.Items[0].Earlier[0].Kind)
 		require.Contains(t, n.Text, "was critical for 2s")
 		require.Contains(t, n.Text, "is healthy again")
 		require.Contains(t, n.Text, "no route")
-		pass(time.Hour)
+		sleepPast(time.Hour)
 		require.Empty(t, d.took(), "that was all")
 	})
 }
@@ -121,17 +121,17 @@ func TestAlertText_pendingAlarmAndRecoveryAreOneMessage(t *testing.T) {
 func TestAlertText_listsEarlierChangesInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		h := well(t, m, "svc")
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		h := registerHealthy(t, m, "svc")
 		for _, s := range []laneswap.Status{laneswap.StatusCritical, laneswap.StatusHealthy, laneswap.StatusError, laneswap.StatusDegraded} {
 			time.Sleep(500 * time.Millisecond)
 			require.NoError(t, h.Report(laneswap.Heartbeat{Status: s, Message: "now " + string(s)}))
 		}
-		pass(laneswap.DefaultGroupWait)
+		sleepPast(laneswap.DefaultGroupWait)
 		n := d.one(t)
 		all := eventsIn(n)
-		require.Equal(t, noticesOf(t, m, "svc"), idsOf(all))
+		require.Equal(t, noticeEventIDs(t, m, "svc"), idsOf(all))
 		require.Len(t, all, 4)
 		for i := range all[1:] {
 			require.Equal(t, all[i].To, all[i+1].From, "each begins where the one before it ended")
@@ -145,15 +145,15 @@ func TestAlertText_listsEarlierChangesInOrder(t *testing.T) {
 func TestAlertText_removedWhileBad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		h := well(t, m, "svc")
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		h := registerHealthy(t, m, "svc")
 		require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusError}))
-		pass(laneswap.DefaultGroupWait)
+		sleepPast(laneswap.DefaultGroupWait)
 		down := d.one(t).Event
-		time.Sleep(time.Minute - nap)
+		time.Sleep(time.Minute - moment)
 		require.NoError(t, m.Remove(t.Context(), "svc"))
-		pass(laneswap.DefaultGroupWait)
+		sleepPast(laneswap.DefaultGroupWait)
 		n := d.one(t)
 		require.Equal(t, laneswap.EventRemoved, n.Event.Kind)
 		require.Equal(t, down.Incident, n.Event.Incident)
@@ -167,9 +167,9 @@ func TestAlertText_removedWhileBad(t *testing.T) {
 func TestAlertText_containsAllOwnEvents(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d, laneswap.WithStorage(exactStore()), laneswap.WithRemark("the file was set aside"), laneswap.WithRemark("two rows could not be read"))
-		pass(laneswap.DefaultGroupWait)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d, laneswap.WithStorage(exactStore()), laneswap.WithRemark("the file was set aside"), laneswap.WithRemark("two rows could not be read"))
+		sleepPast(laneswap.DefaultGroupWait)
 		notes := d.took()
 		require.NotEmpty(t, notes)
 		all := ""
@@ -178,17 +178,17 @@ func TestAlertText_containsAllOwnEvents(t *testing.T) {
 		}
 		require.Contains(t, all, "the file was set aside")
 		require.Contains(t, all, "two rows could not be read")
-		require.Equal(t, noticesOf(t, m, ""), idsOf(eventsIn(notes...)))
+		require.Equal(t, noticeEventIDs(t, m, ""), idsOf(eventsIn(notes...)))
 	})
 }
 
 func TestMessages_keepTheirIDOnEachTry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		d.says(always(errAway))
-		m := open(t, d)
-		h := well(t, m, "svc")
+		d := newFakeNotifier()
+		d.answers(alwaysReturn(errAway))
+		m := startWithNotifier(t, d)
+		h := registerHealthy(t, m, "svc")
 		require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusError}))
 		time.Sleep(time.Second)
 		h.Beat()
@@ -198,14 +198,14 @@ func TestMessages_keepTheirIDOnEachTry(t *testing.T) {
 		for i, c := range calls {
 			require.Equal(t, calls[0].note.ID, c.note.ID, "a receiver knows it by that")
 			require.Equal(t, i+1, c.note.Attempt)
-			require.NotContains(t, noticesOf(t, m, "svc"), c.note.ID, "two events are not one of them")
+			require.NotContains(t, noticeEventIDs(t, m, "svc"), c.note.ID, "two events are not one of them")
 		}
 		require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusError}))
-		d.says(nil)
+		d.answers(nil)
 		time.Sleep(10 * time.Minute)
 		n := d.one(t)
 		require.NotEqual(t, calls[0].note.ID, n.ID, "it tells something else now")
-		require.Equal(t, noticesOf(t, m, "svc"), idsOf(eventsIn(n)))
+		require.Equal(t, noticeEventIDs(t, m, "svc"), idsOf(eventsIn(n)))
 	})
 }
 
@@ -213,11 +213,11 @@ func TestAlertText_cleansImportedIDs(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"", "fine"} {
 		synctest.Test(t, func(t *testing.T) {
-			doc := heard("evil\nSubject: \x1b[31mowned\u202e", "error", 10*time.Second)
+			doc := seenAgo("evil\nSubject: \x1b[31mowned\u202e", "error", 10*time.Second)
 			doc.Name = name
 			disk, told := deployment(t, doc), &recorder{}
 			for range 2 { // as others have stored it, and as LaneSwap has
-				m := launch(t, disk, laneswap.WithNotifier(told))
+				m := startWithStorage(t, disk, laneswap.WithNotifier(told))
 				for _, s := range []laneswap.Status{good, bad} {
 					_, err := m.Report(t.Context(), laneswap.ServiceID(doc.ID), laneswap.Heartbeat{Status: s})
 					require.NoError(t, err)
@@ -240,8 +240,8 @@ func TestAlertText_cleansImportedIDs(t *testing.T) {
 func TestAlertText_beatingServiceIsNotSilent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := tellsAtOnce(t, d, laneswap.WithRemindEvery(10*time.Minute))
+		d := newFakeNotifier()
+		m := startUngrouped(t, d, laneswap.WithRemindEvery(10*time.Minute))
 		h := register(t, m, laneswap.Registration{ID: "svc"})
 		h.Beat()
 		time.Sleep(5 * time.Minute)
@@ -262,14 +262,14 @@ func TestAlertText_beatingServiceIsNotSilent(t *testing.T) {
 func TestAlertText_worstIsOfTheIncident(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
-		h := well(t, m, "svc")
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
+		h := registerHealthy(t, m, "svc")
 		for _, s := range []laneswap.Status{laneswap.StatusCritical, good, laneswap.StatusWarning, good} {
 			require.NoError(t, h.Report(laneswap.Heartbeat{Status: s}))
 			time.Sleep(time.Second)
 		}
-		pass(laneswap.DefaultGroupWait)
+		sleepPast(laneswap.DefaultGroupWait)
 		n := d.one(t)
 		require.Contains(t, n.Text, "svc was warning for 1s, since 2000-01-01T00:00:02Z, and is healthy again")
 		require.Contains(t, n.Text, "; 1 earlier incident, also over")
@@ -291,9 +291,9 @@ func TestAlertText_namesTheEndOfAnAnnouncedIncident(t *testing.T) {
 			"; the incident since 2000-01-01T00:00:00Z ended after 1h0m0s"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			d := newDesk()
-			m := open(t, d)
-			h := well(t, m, "svc")
+			d := newFakeNotifier()
+			m := startWithNotifier(t, d)
+			h := registerHealthy(t, m, "svc")
 			require.NoError(t, h.Report(laneswap.Heartbeat{Status: bad}))
 			time.Sleep(time.Hour)
 			require.Equal(t, "svc is error, was healthy", d.one(t).Text)
@@ -301,7 +301,7 @@ func TestAlertText_namesTheEndOfAnAnnouncedIncident(t *testing.T) {
 				require.NoError(t, h.Report(laneswap.Heartbeat{Status: s}))
 				time.Sleep(time.Second)
 			}
-			pass(laneswap.DefaultGroupWait)
+			sleepPast(laneswap.DefaultGroupWait)
 			require.Equal(t, c.text, d.one(t).Text)
 		})
 	}
@@ -318,14 +318,14 @@ func TestAlertText_shutdownIsNotAgain(t *testing.T) {
 		{[]laneswap.Status{laneswap.StatusIdle, bad, laneswap.StatusIdle}, "and is idle again"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			d := newDesk()
-			m := open(t, d)
+			d := newFakeNotifier()
+			m := startWithNotifier(t, d)
 			h := register(t, m, laneswap.Registration{ID: "svc", NoDeadline: true})
 			for _, s := range c.statuses {
 				require.NoError(t, h.Report(laneswap.Heartbeat{Status: s}))
 				time.Sleep(time.Second)
 			}
-			pass(laneswap.DefaultGroupWait)
+			sleepPast(laneswap.DefaultGroupWait)
 			require.Contains(t, d.one(t).Text, c.text)
 		})
 	}
@@ -335,10 +335,10 @@ func TestAlertText_shutdownIsNotAgain(t *testing.T) {
 func TestAlertText_unknownSaysWhyWithinAnIncident(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := tellsAtOnce(t, d)
+		d := newFakeNotifier()
+		m := startUngrouped(t, d)
 		h := register(t, m, laneswap.Registration{ID: "svc", Interval: time.Hour, StaleAfter: 65 * time.Minute})
-		says(t, h, good)
+		reportEach(t, h, good)
 		require.NoError(t, h.Report(laneswap.Heartbeat{Status: bad, Message: "disk full"}))
 		synctest.Wait()
 		down := d.one(t).Event
@@ -349,7 +349,7 @@ func TestAlertText_unknownSaysWhyWithinAnIncident(t *testing.T) {
 		require.Equal(t, laneswap.EventUnheard, n.Event.Kind)
 		require.Contains(t, n.Text, "svc is unknown, was error (its heartbeat was expected while LaneSwap could not hear), silent since ")
 		require.Equal(t, down.Incident, n.Event.Incident, "which goes on")
-		says(t, h, good)
+		reportEach(t, h, good)
 		require.Contains(t, d.one(t).Text, "(it was: reported error: disk full)")
 	})
 }
@@ -357,8 +357,8 @@ func TestAlertText_unknownSaysWhyWithinAnIncident(t *testing.T) {
 func TestAlertText_recoveryAfterATakeoverNamesTheState(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := launch(t, deployment(t, heard("svc", "error", 10*time.Second)), laneswap.WithNotifier(d))
+		d := newFakeNotifier()
+		m := startWithStorage(t, deployment(t, seenAgo("svc", "error", 10*time.Second)), laneswap.WithNotifier(d))
 		_, err := m.Report(t.Context(), "svc", laneswap.Heartbeat{})
 		require.NoError(t, err)
 		time.Sleep(time.Second)

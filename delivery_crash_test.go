@@ -15,9 +15,9 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-// mortal is a storage whose process is killed at one of its commits: before it is
+// mortalStorage is a storage whose process is killed at one of its commits: before it is
 // applied, or after it, when nobody hears that it was.
-type mortal struct {
+type mortalStorage struct {
 	laneswap.Storage
 	at      int  // the commit at which it dies; 0 for never
 	applied bool // that one is
@@ -28,7 +28,7 @@ type mortal struct {
 	when    time.Time
 }
 
-func (s *mortal) Commit(ctx context.Context, b laneswap.Batch) error {
+func (s *mortalStorage) Commit(ctx context.Context, b laneswap.Batch) error {
 	s.mu.Lock()
 	s.commits++
 	n := s.commits
@@ -49,13 +49,13 @@ func (s *mortal) Commit(ctx context.Context, b laneswap.Batch) error {
 	return ctx.Err()
 }
 
-func (s *mortal) count() int {
+func (s *mortalStorage) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.commits
 }
 
-func (s *mortal) dead() bool {
+func (s *mortalStorage) dead() bool {
 	select {
 	case <-s.died:
 		return true
@@ -64,49 +64,49 @@ func (s *mortal) dead() bool {
 	}
 }
 
-// killing is a process that is killed, and others after it on the same storage.
-type killing struct {
+// crashScenario is a process that is killed, and others after it on the same storage.
+type crashScenario struct {
 	t    *testing.T
 	disk *memorystore.Store
-	s    *mortal
+	s    *mortalStorage
 	m    *run
 
 	deaths []time.Time // of the processes
 
 	mu   sync.Mutex // guards what is below
-	told []visit    // in all lives
+	told []delivery // in all lives
 }
 
 // team is the people who are told. What is sent when the process is dead was not.
-func (k *killing) Name() string { return "team" }
+func (k *crashScenario) Name() string { return "team" }
 
-func (k *killing) Notify(_ context.Context, n laneswap.Notification) error {
+func (k *crashScenario) Notify(_ context.Context, n laneswap.Notification) error {
 	if k.s.dead() {
-		return errCut
+		return errCrashed
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.told = append(k.told, visit{at: time.Now(), note: n})
+	k.told = append(k.told, delivery{at: time.Now(), note: n})
 	return nil
 }
 
 // begin starts a process that dies at a commit.
-func (k *killing) begin(at int, applied bool) {
-	k.s = &mortal{Storage: k.disk, at: at, applied: applied, died: make(chan struct{})}
-	k.m = launch(k.t, k.s, laneswap.WithNotifier(k), laneswap.WithGroupWait(2*time.Second), laneswap.WithFlapLimit(3), laneswap.WithRemindEvery(20*time.Second))
+func (k *crashScenario) begin(at int, applied bool) {
+	k.s = &mortalStorage{Storage: k.disk, at: at, applied: applied, died: make(chan struct{})}
+	k.m = startWithStorage(k.t, k.s, laneswap.WithNotifier(k), laneswap.WithGroupWait(2*time.Second), laneswap.WithFlapLimit(3), laneswap.WithRemindEvery(20*time.Second))
 }
 
-var crew = []laneswap.ServiceID{"short", "long", "gone", "flapping", "slow"}
+var crashServices = []laneswap.ServiceID{"short", "long", "gone", "flapping", "slow"}
 
 // act plays what happens until the process is dead: a short one and a long one,
 // one that flaps, one with thresholds, a removal, and a reminder.
-func (k *killing) act() {
+func (k *crashScenario) act() {
 	beat := func(id laneswap.ServiceID, status laneswap.Status) {
 		_ = k.m.Beat(k.t.Context(), id, laneswap.Heartbeat{Status: status, Message: "now " + string(status)})
 	}
 	for _, reg := range []laneswap.Registration{
 		{ID: "short", NoDeadline: true}, {ID: "long", NoDeadline: true}, {ID: "gone", NoDeadline: true}, {ID: "flapping", NoDeadline: true},
-		{ID: "slow", NoDeadline: true, AlertAfter: beats(2), RecoverAfter: lasting(3 * time.Second)},
+		{ID: "slow", NoDeadline: true, AlertAfter: beats(2), RecoverAfter: forTime(3 * time.Second)},
 	} {
 		_ = k.m.AnnounceBeat(k.t.Context(), reg, laneswap.Heartbeat{})
 	}
@@ -139,7 +139,7 @@ func (k *killing) act() {
 
 // check asserts that what is stored was told: all of it, in order, and again only
 // what was sent at the moment of the death.
-func (k *killing) check(t *testing.T) {
+func (k *crashScenario) check(t *testing.T) {
 	var notes []laneswap.Notification
 	seen := map[string]time.Time{}
 	for _, v := range k.told {
@@ -152,7 +152,7 @@ func (k *killing) check(t *testing.T) {
 			seen[ev.ID] = v.at
 		}
 	}
-	for _, id := range crew {
+	for _, id := range crashServices {
 		var told []string
 		for _, ev := range eventsIn(notes...) {
 			if ev.Service == id && !slices.Contains(told, ev.ID) {
@@ -160,7 +160,7 @@ func (k *killing) check(t *testing.T) {
 			}
 		}
 		var owed []string
-		for _, ev := range noticesOf(t, k.m.Manager, id) {
+		for _, ev := range noticeEventIDs(t, k.m.Manager, id) {
 			x, err := k.m.Explain(t.Context(), ev)
 			require.NoError(t, err)
 			require.Len(t, x.Notices, 1)
@@ -168,8 +168,8 @@ func (k *killing) check(t *testing.T) {
 			case laneswap.NoticeSent:
 				owed = append(owed, ev)
 			default:
-				require.Equal(t, laneswap.NoticeSkipped, tr.State, "%s: %v", ev, story(tr))
-				require.Equal(t, laneswap.ServiceID("slow"), id, "%v", story(tr))
+				require.Equal(t, laneswap.NoticeSkipped, tr.State, "%s: %v", ev, traceLines(tr))
+				require.Equal(t, laneswap.ServiceID("slow"), id, "%v", traceLines(tr))
 			}
 		}
 		require.Equal(t, owed, told, "of %s", id)
@@ -177,24 +177,24 @@ func (k *killing) check(t *testing.T) {
 }
 
 // survive has the process start once more, live on, and tell what it owes.
-func (k *killing) survive() {
+func (k *crashScenario) survive() {
 	time.Sleep(3 * time.Second)
 	k.begin(0, false)
 	time.Sleep(25 * time.Second)
-	for _, id := range crew { // not all are there
+	for _, id := range crashServices { // not all are there
 		_ = k.m.Beat(k.t.Context(), id, laneswap.Heartbeat{})
 	}
 	time.Sleep(20 * time.Minute)
-	require.Zero(k.t, mustNotifiers(k.t, k.m.Manager)[0].Waiting)
+	require.Zero(k.t, notifiersOf(k.t, k.m.Manager)[0].Waiting)
 	k.check(k.t)
 	k.m.stop(k.t)
 }
 
-// perish has one process, or two, die at a commit, and then one that lives.
-func perish(t *testing.T, applied bool, at ...int) (commits int) {
+// crashAt has one process, or two, die at a commit, and then one that lives.
+func crashAt(t *testing.T, applied bool, at ...int) (commits int) {
 	synctest.Test(t, func(t *testing.T) {
 		t.Helper()
-		k := &killing{t: t, disk: memorystore.New()}
+		k := &crashScenario{t: t, disk: memorystore.New()}
 		for i, n := range at {
 			k.begin(n, applied)
 			if i == 0 {
@@ -218,11 +218,11 @@ func perish(t *testing.T, applied bool, at ...int) (commits int) {
 
 func TestCrash_atAnyCommitLosesNoNotice(t *testing.T) {
 	t.Parallel()
-	all := perish(t, false, 0)
+	all := crashAt(t, false, 0)
 	require.Greater(t, all, 40)
 	for n := 1; n <= all; n += scaled(13, 1, 1) {
 		for _, applied := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%d, applied %v", n, applied), func(t *testing.T) { perish(t, applied, n) })
+			t.Run(fmt.Sprintf("%d, applied %v", n, applied), func(t *testing.T) { crashAt(t, applied, n) })
 		}
 	}
 }
@@ -231,7 +231,7 @@ func TestCrash_twiceLosesNoNotice(t *testing.T) {
 	t.Parallel()
 	for n := 3; n <= 50; n += scaled(47, 7, 3) {
 		for second := 1; second <= 20; second += scaled(9, 6, 1) {
-			t.Run(fmt.Sprint(n, " ", second), func(t *testing.T) { perish(t, n%2 == 0, n, second) })
+			t.Run(fmt.Sprint(n, " ", second), func(t *testing.T) { crashAt(t, n%2 == 0, n, second) })
 		}
 	}
 }

@@ -14,15 +14,15 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-// saga is several lives of a Manager on one storage, each ended by a crash or a
+// randomRuns is several lives of a Manager on one storage, each ended by a crash or a
 // stop, with services of every kind and one receiver, which fails at random.
-type saga struct {
+type randomRuns struct {
 	t      *testing.T
 	random *rand.Rand
 	disk   *memorystore.Store
-	s      *severed
+	s      *crashStorage
 	m      *run
-	d      *moody
+	d      *unreliable
 	opts   []laneswap.Option
 	ends   []time.Time // of lives
 	ids    []laneswap.ServiceID
@@ -31,8 +31,8 @@ type saga struct {
 
 // registration is the service of that number: every third has thresholds, every
 // fourth is silent at times.
-func (g *saga) registration(i int) laneswap.Registration {
-	reg := laneswap.Registration{ID: flapper(i), NoDeadline: i%4 != 3}
+func (g *randomRuns) registration(i int) laneswap.Registration {
+	reg := laneswap.Registration{ID: nthID(i), NoDeadline: i%4 != 3}
 	if i%4 == 3 {
 		reg.Interval, reg.StaleAfter = 30*time.Second, 80*time.Second
 	}
@@ -40,29 +40,29 @@ func (g *saga) registration(i int) laneswap.Registration {
 	case 1:
 		reg.AlertAfter = beats(3)
 	case 2:
-		reg.RecoverAfter = lasting(time.Minute)
+		reg.RecoverAfter = forTime(time.Minute)
 	case 3:
-		reg.AlertAfter, reg.RecoverAfter = lasting(40*time.Second), beats(2)
+		reg.AlertAfter, reg.RecoverAfter = forTime(40*time.Second), beats(2)
 	}
 	return reg
 }
 
 // immediate reports whether every notice of a service is told.
-func (g *saga) immediate(id laneswap.ServiceID) bool {
+func (g *randomRuns) immediate(id laneswap.ServiceID) bool {
 	i := slices.Index(g.ids, id)
 	return i%6 != 1 && i%6 != 2 && i%6 != 3
 }
 
-func (g *saga) begin() {
-	g.s = newSevered(g.disk)
-	g.m = launch(g.t, g.s, g.opts...)
+func (g *randomRuns) begin() {
+	g.s = newCrashStorage(g.disk)
+	g.m = startWithStorage(g.t, g.s, g.opts...)
 	for i, id := range g.ids {
 		_ = g.m.AnnounceBeat(g.t.Context(), g.registration(i), laneswap.Heartbeat{})
 		require.NotEmpty(g.t, id)
 	}
 }
 
-func (g *saga) end(crash bool) {
+func (g *randomRuns) end(crash bool) {
 	if crash {
 		g.ends = append(g.ends, time.Now())
 		g.m.crash(g.s)
@@ -74,7 +74,7 @@ func (g *saga) end(crash bool) {
 }
 
 // live has services change at random for a while.
-func (g *saga) live(d time.Duration) {
+func (g *randomRuns) live(d time.Duration) {
 	statuses := []laneswap.Status{good, good, good, bad, laneswap.StatusWarning, laneswap.StatusCritical, laneswap.StatusUnknown}
 	for end := time.Now().Add(d); time.Now().Before(end); {
 		for range g.random.IntN(4) {
@@ -96,8 +96,8 @@ func (g *saga) live(d time.Duration) {
 }
 
 // settle has all services be well until everything was told.
-func (g *saga) settle() {
-	g.d.calm()
+func (g *randomRuns) settle() {
+	g.d.stopFailing()
 	for range 4 {
 		for end := time.Now().Add(10 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Second) {
 			for i := range g.ids {
@@ -112,9 +112,9 @@ func (g *saga) settle() {
 }
 
 // check asserts what holds of all lives together.
-func (g *saga) check() {
+func (g *randomRuns) check() {
 	t := g.t
-	g.d.alone(t)
+	g.d.requireNoOverlap(t)
 	g.d.guard.Lock()
 	defer g.d.guard.Unlock()
 	told := map[laneswap.ServiceID][]laneswap.Event{}
@@ -134,14 +134,14 @@ func (g *saga) check() {
 	t.Log(len(g.ids), "services", len(g.d.arrived), "messages", len(sure), "events", len(g.ends), "lives")
 	for _, id := range g.ids {
 		var sent []string
-		for _, ev := range noticesOf(t, g.m.Manager, id) {
+		for _, ev := range noticeEventIDs(t, g.m.Manager, id) {
 			switch tr := g.d.trace(t, g.m.Manager, ev); tr.State {
 			case laneswap.NoticeSent:
 				sent = append(sent, ev)
 			case laneswap.NoticeSkipped:
-				require.False(t, g.immediate(id) && !g.loud, "%s: %v", ev, story(tr))
+				require.False(t, g.immediate(id) && !g.loud, "%s: %v", ev, traceLines(tr))
 			default:
-				require.Fail(t, "neither told nor skipped", "%s: %v", ev, story(tr))
+				require.Fail(t, "neither told nor skipped", "%s: %v", ev, traceLines(tr))
 			}
 		}
 		require.Equal(t, sent, idsOf(told[id]), "of %s", id)
@@ -159,9 +159,9 @@ func TestRestarts_randomOnesLoseNoNotice(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, 44))
-				g := &saga{t: t, random: random, disk: memorystore.New(), d: newMoody(seed, []float64{0, 0.3, 0.8}[seed%3])}
+				g := &randomRuns{t: t, random: random, disk: memorystore.New(), d: newUnreliable(seed, []float64{0, 0.3, 0.8}[seed%3])}
 				for i := range 1 + random.IntN(18) {
-					g.ids = append(g.ids, flapper(i))
+					g.ids = append(g.ids, nthID(i))
 				}
 				var n laneswap.Notifier = g.d
 				if g.loud = random.IntN(2) == 0; g.loud {

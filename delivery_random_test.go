@@ -31,7 +31,7 @@ func TestNotices_lastOnesAreTrueAfterRandomTrouble(t *testing.T) {
 }
 
 func randomLife(t *testing.T, r *rand.Rand) {
-	disk, d := memorystore.New(), newDesk()
+	disk, d := memorystore.New(), newFakeNotifier()
 	var trouble atomic.Bool
 	trouble.Store(true)
 	var mood sync.Mutex
@@ -41,7 +41,7 @@ func randomLife(t *testing.T, r *rand.Rand) {
 		defer mood.Unlock()
 		return moods.IntN(n)
 	}
-	d.says(func(n laneswap.Notification) error {
+	d.answers(func(n laneswap.Notification) error {
 		if !trouble.Load() {
 			return nil
 		}
@@ -83,23 +83,23 @@ func randomLife(t *testing.T, r *rand.Rand) {
 		opts = append(opts, laneswap.WithRemindEvery(time.Duration(1+r.IntN(60))*time.Minute))
 	}
 	faulty := storagetest.NewFaulty(disk)
-	s := newSevered(faulty)
+	s := newCrashStorage(faulty)
 	var m *run
 	crashed := false
 	start := func() {
 		faulty = storagetest.NewFaulty(disk)
 		if r.IntN(3) == 0 {
 			how := []storagetest.How{storagetest.Half, storagetest.LoseAnswer, storagetest.Refuse}[r.IntN(3)]
-			faulty.Inject(storagetest.Fault{Op: storagetest.Commit, At: 5 + r.IntN(50), Times: 1 + r.IntN(4), How: how, Err: errCut})
+			faulty.Inject(storagetest.Fault{Op: storagetest.Commit, At: 5 + r.IntN(50), Times: 1 + r.IntN(4), How: how, Err: errCrashed})
 		}
-		s = newSevered(faulty)
+		s = newCrashStorage(faulty)
 		if r.IntN(3) == 0 {
-			m = launch(t, s, opts...)
+			m = startWithStorage(t, s, opts...)
 			time.Sleep(time.Duration(r.IntN(3)) * time.Second / 2)
 			require.NoError(t, m.AddNotifier(n))
 			return
 		}
-		m = launch(t, s, append([]laneswap.Option{laneswap.WithNotifier(n)}, opts...)...)
+		m = startWithStorage(t, s, append([]laneswap.Option{laneswap.WithNotifier(n)}, opts...)...)
 	}
 	start()
 	services := 2 + r.IntN(20)
@@ -109,7 +109,7 @@ func randomLife(t *testing.T, r *rand.Rand) {
 		case 0:
 			return beats(1 + r.IntN(5))
 		case 1:
-			return lasting(time.Duration(1+r.IntN(600)) * time.Second)
+			return forTime(time.Duration(1+r.IntN(600)) * time.Second)
 		}
 		return laneswap.Threshold{}
 	}
@@ -226,7 +226,7 @@ func randomLife(t *testing.T, r *rand.Rand) {
 				x, _ := m.Explain(t.Context(), ev.ID)
 				t.Log(ev.At.Format(time.TimeOnly), ev.ID, ev.Kind, ev.To)
 				for _, tr := range x.Notices {
-					for _, line := range story(tr) {
+					for _, line := range traceLines(tr) {
 						t.Log("      ", line)
 					}
 				}

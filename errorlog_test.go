@@ -24,7 +24,7 @@ import (
 func numbered(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID, n int) (recs []laneswap.ErrorRecord) {
 	t.Helper()
 	for i := range n {
-		recs = append(recs, report(t, m, id, laneswap.ErrorReport{Type: "E", Message: fmt.Sprint(i)}))
+		recs = append(recs, reportError(t, m, id, laneswap.ErrorReport{Type: "E", Message: fmt.Sprint(i)}))
 		if i%7 == 0 {
 			time.Sleep(time.Second)
 		}
@@ -38,7 +38,7 @@ func TestErrors_aStorageKeepsAsManyAsTheLimitSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
 		limits := laneswap.WithLimits(laneswap.Limits{Errors: 30})
-		m := launch(t, disk, limits)
+		m := startWithStorage(t, disk, limits)
 		register(t, m.Manager, laneswap.Registration{ID: "svc"})
 		register(t, m.Manager, laneswap.Registration{ID: "other"})
 		kept := numbered(t, m.Manager, "other", 5)
@@ -46,15 +46,15 @@ func TestErrors_aStorageKeepsAsManyAsTheLimitSays(t *testing.T) {
 		require.NoError(t, m.Sync(t.Context()))
 		require.Equal(t, recs[:30], errorsOf(t, m.Manager, "svc", laneswap.ErrorQuery{}))
 		require.Equal(t, kept, errorsOf(t, m.Manager, "other", laneswap.ErrorQuery{}))
-		require.Equal(t, 35, rows(t, disk, laneswap.KindError))
+		require.Equal(t, 35, countRows(t, disk, laneswap.KindError))
 		m.stop(t)
 
-		m = launch(t, disk, limits)
+		m = startWithStorage(t, disk, limits)
 		require.Equal(t, recs[:30], errorsOf(t, m.Manager, "svc", laneswap.ErrorQuery{}), "after a restart")
-		more := report(t, m.Manager, "svc", laneswap.ErrorReport{Type: "E"})
+		more := reportError(t, m.Manager, "svc", laneswap.ErrorReport{Type: "E"})
 		require.Equal(t, append([]laneswap.ErrorRecord{more}, recs[:29]...), errorsOf(t, m.Manager, "svc", laneswap.ErrorQuery{}))
 		require.NoError(t, m.Remove(t.Context(), "svc"))
-		require.Equal(t, 5, rows(t, disk, laneswap.KindError), "nothing of a removed service is left")
+		require.Equal(t, 5, countRows(t, disk, laneswap.KindError), "nothing of a removed service is left")
 		m.stop(t)
 	})
 }
@@ -69,7 +69,7 @@ func TestErrors_withoutAStorageAHundredAreKept(t *testing.T) {
 
 		// Large ones are fewer, and never more than 64 KiB.
 		for i := range 10 {
-			report(t, m, "svc", laneswap.ErrorReport{Type: "large", Stack: strings.Repeat("x", 20<<10), Message: fmt.Sprint(i)})
+			reportError(t, m, "svc", laneswap.ErrorReport{Type: "large", Stack: strings.Repeat("x", 20<<10), Message: fmt.Sprint(i)})
 		}
 		large := errorsOf(t, m, "svc", laneswap.ErrorQuery{})
 		require.Len(t, large, 3)
@@ -89,7 +89,7 @@ func TestErrors_pagesMeetAtTheIDBefore(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					m := laneswap.NewManager()
 					if stored {
-						m = launch(t, memorystore.New()).Manager
+						m = startWithStorage(t, memorystore.New()).Manager
 					}
 					register(t, m, laneswap.Registration{ID: "svc"})
 					recs := numbered(t, m, "svc", 60)
@@ -100,7 +100,7 @@ func TestErrors_pagesMeetAtTheIDBefore(t *testing.T) {
 						got = append(got, page...)
 						q.Before = page[len(page)-1].ID
 						if size > 1 { // without a storage the oldest would go
-							report(t, m, "svc", laneswap.ErrorReport{Type: "meanwhile"})
+							reportError(t, m, "svc", laneswap.ErrorReport{Type: "meanwhile"})
 						}
 					}
 					require.Equal(t, recs, got, "newest first, each once, whatever was reported meanwhile")
@@ -113,14 +113,14 @@ func TestErrors_pagesMeetAtTheIDBefore(t *testing.T) {
 func TestErrors_survivesACrashAndNumbersGoOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newSevered(memorystore.New())
-		m := launch(t, s)
+		s := newCrashStorage(memorystore.New())
+		m := startWithStorage(t, s)
 		register(t, m.Manager, laneswap.Registration{ID: "svc"})
 		ids := map[string]bool{}
 		var all []laneswap.ErrorRecord
 		for life := range 5 {
 			for n := range 4 {
-				rec := report(t, m.Manager, "svc", laneswap.ErrorReport{
+				rec := reportError(t, m.Manager, "svc", laneswap.ErrorReport{
 					Type: "*fs.PathError", Message: fmt.Sprintf("life %d, nummer %d: größer 🫀\n\tinner", life, n),
 					Stack: "goroutine 1\n\tmain.go:1", Metadata: map[string]any{"n": n, "deep": map[string]any{"list": []any{1, "é", nil, true}}},
 				})
@@ -130,13 +130,13 @@ func TestErrors_survivesACrashAndNumbersGoOn(t *testing.T) {
 				all = append([]laneswap.ErrorRecord{rec}, all...)
 			}
 			m.crash(s)
-			s = newSevered(s.Storage)
-			m = launch(t, s)
+			s = newCrashStorage(s.Storage)
+			m = startWithStorage(t, s)
 			require.Equal(t, all, errorsOf(t, m.Manager, "svc", laneswap.ErrorQuery{}))
 		}
 		require.NoError(t, m.Remove(t.Context(), "svc"))
 		register(t, m.Manager, laneswap.Registration{ID: "svc"})
-		require.False(t, ids[report(t, m.Manager, "svc", laneswap.ErrorReport{Type: "E"}).ID], "nor in another life")
+		require.False(t, ids[reportError(t, m.Manager, "svc", laneswap.ErrorReport{Type: "E"}).ID], "nor in another life")
 		m.stop(t)
 	})
 }
@@ -150,14 +150,14 @@ func TestErrors_areCopies(t *testing.T) {
 				faulty := storagetest.NewFaulty(memorystore.New())
 				m := laneswap.NewManager()
 				if stored {
-					m = launch(t, faulty).Manager
+					m = startWithStorage(t, faulty).Manager
 				}
 				register(t, m, laneswap.Registration{ID: "svc"})
 				if stored { // what waits is in memory
 					faulty.Inject(storagetest.Fault{Op: storagetest.Commit, Times: -1})
 				}
 				given := map[string]any{"list": []any{"a", "b"}, "map": map[string]any{"k": "v"}}
-				rec := report(t, m, "svc", laneswap.ErrorReport{Type: "E", Metadata: given})
+				rec := reportError(t, m, "svc", laneswap.ErrorReport{Type: "E", Metadata: given})
 				spoil := func(md map[string]any) {
 					md["list"].([]any)[0] = "spoilt"
 					md["map"].(map[string]any)["k"] = "spoilt"
@@ -183,16 +183,16 @@ func TestErrors_largestOnesAreKeptWhole(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		m := launch(t, disk)
+		m := startWithStorage(t, disk)
 		register(t, m.Manager, laneswap.Registration{ID: "svc"})
 		rep := laneswap.ErrorReport{
 			Type: strings.Repeat("ü", 128), Message: strings.Repeat("<", 4<<10), Stack: strings.Repeat("é\n", 32<<10/3) + "xx",
 			Metadata: map[string]any{"k": strings.Repeat("&", 8<<10-len(`{"k":""}`))},
 		}
 		require.Len(t, rep.Stack, 32<<10)
-		rec := report(t, m.Manager, "svc", rep)
+		rec := reportError(t, m.Manager, "svc", rep)
 		m.stop(t)
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 		got := errorsOf(t, m.Manager, "svc", laneswap.ErrorQuery{})
 		require.Equal(t, []laneswap.ErrorRecord{rec}, got)
 		require.Equal(t, rep, laneswap.ErrorReport{Type: got[0].Type, Message: got[0].Message, Stack: got[0].Stack, Metadata: got[0].Metadata})
@@ -263,7 +263,7 @@ func TestErrors_textIsCleanAndChangesNoStatus(t *testing.T) {
 	m := started(t)
 	h := register(t, m, laneswap.Registration{ID: "svc"})
 	h.Beat()
-	rec := report(t, m, "svc", laneswap.ErrorReport{
+	rec := reportError(t, m, "svc", laneswap.ErrorReport{
 		Type: " Type\x1b[31m\nError\xff ", Message: "a\x07b\u202ec\nd", Stack: "one\n\ttwo\x9b\u009b", Metadata: map[string]any{"k\n": "v\x1b"},
 	})
 	require.Equal(t, "Type[31m Error", rec.Type)
@@ -279,12 +279,12 @@ func TestErrors_backlogIsListedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		faulty := storagetest.NewFaulty(memorystore.New())
-		m := launch(t, faulty)
+		m := startWithStorage(t, faulty)
 		register(t, m.Manager, laneswap.Registration{ID: "svc"})
 		recs := numbered(t, m.Manager, "svc", 3)
 		// Taken, but nobody hears of it: it is stored and it waits.
 		faulty.Inject(storagetest.Fault{Op: storagetest.Commit, Times: -1, How: storagetest.LoseAnswer})
-		rec := report(t, m.Manager, "svc", laneswap.ErrorReport{Type: "E"})
+		rec := reportError(t, m.Manager, "svc", laneswap.ErrorReport{Type: "E"})
 		require.True(t, rec.NotDurable)
 		rec.NotDurable = false
 		want := append([]laneswap.ErrorRecord{rec}, recs...)
@@ -323,7 +323,7 @@ func TestErrors_aLowerLimitHoldsAfterARestart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		m := launch(t, disk)
+		m := startWithStorage(t, disk)
 		_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
 		require.NoError(t, err)
 		for range 50 {
@@ -331,14 +331,14 @@ func TestErrors_aLowerLimitHoldsAfterARestart(t *testing.T) {
 			require.NoError(t, err)
 		}
 		m.stop(t)
-		m = launch(t, disk, laneswap.WithLimits(laneswap.Limits{Errors: 10}))
+		m = startWithStorage(t, disk, laneswap.WithLimits(laneswap.Limits{Errors: 10}))
 		_, err = m.ReportError(t.Context(), "svc", laneswap.ErrorReport{Type: "T"})
 		require.NoError(t, err)
 		require.NoError(t, m.Sync(t.Context()))
 		require.Len(t, errorsOf(t, m.Manager, "svc", laneswap.ErrorQuery{}), 10)
 		require.NoError(t, m.Remove(t.Context(), "svc"))
 		m.stop(t)
-		require.Zero(t, rows(t, disk, laneswap.KindError))
+		require.Zero(t, countRows(t, disk, laneswap.KindError))
 	})
 }
 
@@ -369,10 +369,10 @@ func TestErrors_areInOrderWhileOthersReport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		faulty := storagetest.NewFaulty(memorystore.New())
 		h := &hookedRows{Storage: faulty, kind: laneswap.KindError}
-		m := launch(t, h)
+		m := startWithStorage(t, h)
 		_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
 		require.NoError(t, err)
-		report := func() { report(t, m.Manager, "svc", laneswap.ErrorReport{Type: "T"}) }
+		report := func() { reportError(t, m.Manager, "svc", laneswap.ErrorReport{Type: "T"}) }
 		report()
 		report()
 		faulty.Inject(storagetest.Fault{Op: storagetest.Commit})

@@ -12,9 +12,9 @@ import (
 )
 
 // routed starts a Manager with one desk behind filters.
-func routed(t *testing.T, d *desk, filters ...laneswap.Filter) *laneswap.Manager {
+func routed(t *testing.T, d *fakeNotifier, filters ...laneswap.Filter) *laneswap.Manager {
 	t.Helper()
-	m := laneswap.NewManager(atOnce(laneswap.WithNotifier(laneswap.Only(d, filters...)))...)
+	m := laneswap.NewManager(ungrouped(laneswap.WithNotifier(laneswap.Only(d, filters...)))...)
 	require.NoError(t, m.Start(t.Context()))
 	t.Cleanup(func() { _ = m.Stop(context.Background()) })
 	return m
@@ -55,7 +55,7 @@ func TestRoutes_eachFilterSelects(t *testing.T) {
 		t.Run(p.name, func(t *testing.T) {
 			require.Equal(t, p.text, p.filter.String())
 			synctest.Test(t, func(t *testing.T) {
-				d := newDesk()
+				d := newFakeNotifier()
 				m := routed(t, d, p.filter)
 				h := register(t, m, laneswap.Registration{ID: "billing@web", Name: "Billing/B", Tags: []string{"money"}, NoDeadline: true})
 				for _, hb := range []laneswap.Heartbeat{{}, {Status: laneswap.StatusWarning}, {Status: laneswap.StatusCritical, Message: "very bad"}, {Status: laneswap.StatusError}, {}} {
@@ -68,10 +68,10 @@ func TestRoutes_eachFilterSelects(t *testing.T) {
 					told += " " + string(ev.To)
 				}
 				require.Equal(t, p.told, trimmed(told))
-				for i, id := range noticesOf(t, m, "billing@web") {
+				for i, id := range noticeEventIDs(t, m, "billing@web") {
 					tr := d.trace(t, m, id)
 					if tr.State == laneswap.NoticeSkipped {
-						require.Equal(t, []string{"excluded by the filter: " + p.text, "state: skipped"}, story(tr))
+						require.Equal(t, []string{"excluded by the filter: " + p.text, "state: skipped"}, traceLines(tr))
 					} else {
 						require.Equal(t, laneswap.NoticeSent, tr.State, "event %d", i)
 					}
@@ -91,9 +91,9 @@ func trimmed(s string) string {
 func TestRoutes_severalAndNestedFiltersMustAllSelect(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
+		d := newFakeNotifier()
 		inner := laneswap.Only(d, laneswap.Tagged("money"))
-		m := laneswap.NewManager(atOnce(laneswap.WithNotifier(laneswap.Only(laneswap.Only(inner), laneswap.MinLevel(laneswap.LevelError), laneswap.Not(laneswap.Services("c")))))...)
+		m := laneswap.NewManager(ungrouped(laneswap.WithNotifier(laneswap.Only(laneswap.Only(inner), laneswap.MinLevel(laneswap.LevelError), laneswap.Not(laneswap.Services("c")))))...)
 		require.NoError(t, m.Start(t.Context()))
 		defer func() { require.NoError(t, m.Stop(context.Background())) }()
 		for id, tags := range map[laneswap.ServiceID][]string{"a": {"money"}, "b": {"night"}, "c": {"money"}, "d": {"night", "money"}} {
@@ -103,15 +103,15 @@ func TestRoutes_severalAndNestedFiltersMustAllSelect(t *testing.T) {
 		h := register(t, m, laneswap.Registration{ID: "e", Tags: []string{"money"}, NoDeadline: true})
 		require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusWarning}))
 		synctest.Wait()
-		require.Equal(t, []laneswap.ServiceID{"a", "d"}, namesIn(d.took()...))
+		require.Equal(t, []laneswap.ServiceID{"a", "d"}, servicesIn(d.took()...))
 		require.Equal(t, "desk", d.status(t, m).Name, "its own name")
-		require.Equal(t, "excluded by the filter: level error or louder", story(d.trace(t, m, noticesOf(t, m, "e")[0]))[0])
+		require.Equal(t, "excluded by the filter: level error or louder", traceLines(d.trace(t, m, noticeEventIDs(t, m, "e")[0]))[0])
 	})
 }
 
 func TestRoutes_whatCannotBeUsedIsRefused(t *testing.T) {
 	t.Parallel()
-	d := newDesk()
+	d := newFakeNotifier()
 	for name, n := range map[string]laneswap.Notifier{
 		"pattern":      laneswap.Only(d, laneswap.Services("web-[")),
 		"second":       laneswap.Only(d, laneswap.Services("web"), laneswap.Services("ok", "web-[")),
@@ -150,12 +150,12 @@ func TestRoutes_whatCannotBeUsedIsRefused(t *testing.T) {
 func TestRoutes_recoveryFollowsWhatWasAnnounced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
+		d := newFakeNotifier()
 		m := routed(t, d, laneswap.MinLevel(laneswap.LevelError))
-		announced, quiet, removed := well(t, m, "announced"), well(t, m, "quiet"), well(t, m, "removed")
-		says(t, announced, bad, laneswap.StatusWarning, good)
-		says(t, quiet, laneswap.StatusWarning, good)
-		says(t, removed, laneswap.StatusCritical)
+		announced, quiet, removed := registerHealthy(t, m, "announced"), registerHealthy(t, m, "quiet"), registerHealthy(t, m, "removed")
+		reportEach(t, announced, bad, laneswap.StatusWarning, good)
+		reportEach(t, quiet, laneswap.StatusWarning, good)
+		reportEach(t, removed, laneswap.StatusCritical)
 		require.NoError(t, m.Remove(t.Context(), "removed"))
 		synctest.Wait()
 		var told []string
@@ -163,13 +163,13 @@ func TestRoutes_recoveryFollowsWhatWasAnnounced(t *testing.T) {
 			told = append(told, string(ev.Service)+" "+string(ev.Kind))
 		}
 		require.Equal(t, []string{"announced down", "announced better", "announced recovered", "removed down", "removed removed"}, told)
-		ids := noticesOf(t, m, "announced")
-		require.Equal(t, []string{"sent despite filter (level error or louder): this notifier was alerted about the incident", "sent as message m3", "state: sent"}, story(d.trace(t, m, ids[2])))
-		for _, id := range noticesOf(t, m, "quiet") {
-			require.Equal(t, []string{"excluded by the filter: level error or louder", "state: skipped"}, story(d.trace(t, m, id)))
+		ids := noticeEventIDs(t, m, "announced")
+		require.Equal(t, []string{"sent despite filter (level error or louder): this notifier was alerted about the incident", "sent as message m3", "state: sent"}, traceLines(d.trace(t, m, ids[2])))
+		for _, id := range noticeEventIDs(t, m, "quiet") {
+			require.Equal(t, []string{"excluded by the filter: level error or louder", "state: skipped"}, traceLines(d.trace(t, m, id)))
 		}
 
-		says(t, announced, laneswap.StatusWarning, good)
+		reportEach(t, announced, laneswap.StatusWarning, good)
 		require.Empty(t, d.took(), "the next incident is a new one")
 	})
 }
@@ -178,16 +178,16 @@ func TestRoutes_recoveryFollowsWhatWasAnnounced(t *testing.T) {
 func TestRoutes_recoveryFollowsAPendingAlarm(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		d.says(always(errAway))
+		d := newFakeNotifier()
+		d.answers(alwaysReturn(errAway))
 		m := routed(t, d, laneswap.OnStatuses(laneswap.StatusError))
-		h := well(t, m, "svc")
-		says(t, h, bad, good)
+		h := registerHealthy(t, m, "svc")
+		reportEach(t, h, bad, good)
 		d.calls()
-		d.says(nil)
+		d.answers(nil)
 		time.Sleep(time.Minute)
 		n := d.one(t)
-		require.Equal(t, noticesOf(t, m, "svc"), idsOf(eventsIn(n)))
+		require.Equal(t, noticeEventIDs(t, m, "svc"), idsOf(eventsIn(n)))
 		require.Equal(t, laneswap.EventRecovered, n.Event.Kind)
 	})
 }
@@ -196,17 +196,17 @@ func TestRoutes_recoveryFollowsAPendingAlarm(t *testing.T) {
 func TestRoutes_areOfEachNotifier(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		web, db := newDesk(), newDesk()
+		web, db := newFakeNotifier(), newFakeNotifier()
 		web.name, db.name = "web", "db"
-		m := laneswap.NewManager(atOnce(laneswap.WithNotifier(laneswap.Only(web, laneswap.Services("web-*"))), laneswap.WithNotifier(laneswap.Only(db, laneswap.Services("db-*"))))...)
+		m := laneswap.NewManager(ungrouped(laneswap.WithNotifier(laneswap.Only(web, laneswap.Services("web-*"))), laneswap.WithNotifier(laneswap.Only(db, laneswap.Services("db-*"))))...)
 		require.NoError(t, m.Start(t.Context()))
 		defer func() { require.NoError(t, m.Stop(context.Background())) }()
 		for _, id := range []laneswap.ServiceID{"web-1", "db-1", "web-2", "other"} {
-			says(t, well(t, m, id), bad)
+			reportEach(t, registerHealthy(t, m, id), bad)
 		}
-		require.Equal(t, []laneswap.ServiceID{"web-1", "web-2"}, namesIn(web.took()...))
-		require.Equal(t, []laneswap.ServiceID{"db-1"}, namesIn(db.took()...))
-		x, err := m.Explain(t.Context(), noticesOf(t, m, "other")[0])
+		require.Equal(t, []laneswap.ServiceID{"web-1", "web-2"}, servicesIn(web.took()...))
+		require.Equal(t, []laneswap.ServiceID{"db-1"}, servicesIn(db.took()...))
+		x, err := m.Explain(t.Context(), noticeEventIDs(t, m, "other")[0])
 		require.NoError(t, err)
 		require.Len(t, x.Notices, 2)
 		require.Equal(t, "db", x.Notices[0].Notifier, "in the order of their names")
@@ -231,8 +231,8 @@ func TestRoutes_ofLaneSwapsOwnEvents(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d := newDesk()
-				m := laneswap.NewManager(atOnce(laneswap.WithStorage(exactStore()), laneswap.WithRemark("the file was set aside"), laneswap.WithNotifier(laneswap.Only(d, c.filter)))...)
+				d := newFakeNotifier()
+				m := laneswap.NewManager(ungrouped(laneswap.WithStorage(exactStore()), laneswap.WithRemark("the file was set aside"), laneswap.WithNotifier(laneswap.Only(d, c.filter)))...)
 				require.NoError(t, m.Start(t.Context()))
 				defer func() { require.NoError(t, m.Stop(context.Background())) }()
 				time.Sleep(time.Second)

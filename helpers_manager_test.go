@@ -13,8 +13,9 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// atOnce has every notice told at once and by itself, unless opts say otherwise.
-func atOnce(opts ...laneswap.Option) []laneswap.Option {
+// ungrouped are options that send every notice at once and by itself; opts override
+// them.
+func ungrouped(opts ...laneswap.Option) []laneswap.Option {
 	return append([]laneswap.Option{laneswap.WithGroupWait(0), laneswap.WithFlapLimit(0)}, opts...)
 }
 
@@ -22,7 +23,7 @@ func atOnce(opts ...laneswap.Option) []laneswap.Option {
 // the test.
 func started(t *testing.T, opts ...laneswap.Option) *laneswap.Manager {
 	t.Helper()
-	m := laneswap.NewManager(atOnce(opts...)...)
+	m := laneswap.NewManager(ungrouped(opts...)...)
 	require.NoError(t, m.Start(t.Context()))
 	t.Cleanup(func() { require.NoError(t, m.Stop(context.Background())) })
 	return m
@@ -67,10 +68,10 @@ func kindsOf(t *testing.T, m *laneswap.Manager) (kinds []laneswap.EventKind) {
 
 func beats(n int) laneswap.Threshold { return laneswap.Threshold{Beats: n} }
 
-func lasting(d time.Duration) laneswap.Threshold { return laneswap.Threshold{For: d} }
+func forTime(d time.Duration) laneswap.Threshold { return laneswap.Threshold{For: d} }
 
-// says has a service report statuses, ten seconds apart.
-func says(t *testing.T, h *laneswap.Handle, statuses ...laneswap.Status) {
+// reportEach has a service report statuses, ten seconds apart.
+func reportEach(t *testing.T, h *laneswap.Handle, statuses ...laneswap.Status) {
 	t.Helper()
 	for _, s := range statuses {
 		require.NoError(t, h.Report(laneswap.Heartbeat{Status: s}))
@@ -83,18 +84,18 @@ const (
 	good = laneswap.StatusHealthy
 )
 
-// many registers services without a deadline, which have beaten.
-func many(t *testing.T, m *laneswap.Manager, n int) []*laneswap.Handle {
+// registerMany registers services without a deadline, which have beaten.
+func registerMany(t *testing.T, m *laneswap.Manager, n int) []*laneswap.Handle {
 	t.Helper()
 	handles := make([]*laneswap.Handle, n)
 	for i := range handles {
-		handles[i] = well(t, m, flapper(i))
+		handles[i] = registerHealthy(t, m, nthID(i))
 	}
 	return handles
 }
 
-// turn has services report a status at once.
-func turn(t *testing.T, handles []*laneswap.Handle, status laneswap.Status) {
+// reportAll has services report a status at once.
+func reportAll(t *testing.T, handles []*laneswap.Handle, status laneswap.Status) {
 	t.Helper()
 	for _, h := range handles {
 		require.NoError(t, h.Report(laneswap.Heartbeat{Status: status}))
@@ -111,16 +112,16 @@ func errorsOf(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID, q lanesw
 	return recs
 }
 
-// report reports an error of a service.
-func report(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID, rep laneswap.ErrorReport) laneswap.ErrorRecord {
+// reportError reports an error of a service.
+func reportError(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID, rep laneswap.ErrorReport) laneswap.ErrorRecord {
 	t.Helper()
 	rec, err := m.ReportError(t.Context(), id, rep)
 	require.NoError(t, err)
 	return rec
 }
 
-// well registers a service without a deadline, which has beaten.
-func well(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID) *laneswap.Handle {
+// registerHealthy registers a service without a deadline, which has beaten.
+func registerHealthy(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID) *laneswap.Handle {
 	t.Helper()
 	h := register(t, m, laneswap.Registration{ID: id, NoDeadline: true})
 	h.Beat()
@@ -135,8 +136,8 @@ func historyOf(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID, q lanes
 	return h
 }
 
-// trouble has a service be good and bad in turns, an hour each.
-func trouble(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID, times int) {
+// alternateHourly has a service be good and bad in turns, an hour each.
+func alternateHourly(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID, times int) {
 	t.Helper()
 	require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: id, NoDeadline: true}, laneswap.Heartbeat{}))
 	for n := range times {
@@ -146,34 +147,34 @@ func trouble(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID, times int
 	}
 }
 
-// logbook is a writer that remembers, for several loggers at once.
-type logbook struct {
+// logBuffer is a writer that remembers, for several loggers at once.
+type logBuffer struct {
 	mu   sync.Mutex
 	text strings.Builder
 }
 
-func (b *logbook) Write(p []byte) (int, error) {
+func (b *logBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.Write(p)
 }
 
-func (b *logbook) String() string {
+func (b *logBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.String()
 }
 
-// mustHandle is the handle of a service that is there.
-func mustHandle(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID) *laneswap.Handle {
+// handleOf is the handle of a service that is there.
+func handleOf(t *testing.T, m *laneswap.Manager, id laneswap.ServiceID) *laneswap.Handle {
 	t.Helper()
 	h, err := m.Handle(id)
 	require.NoError(t, err)
 	return h
 }
 
-// live has services beat every second for a while.
-func live(handles []*laneswap.Handle, d time.Duration) {
+// beatAll has services beat every second for a while.
+func beatAll(handles []*laneswap.Handle, d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Second) {
 		for _, h := range handles {
 			h.Beat()
@@ -181,10 +182,10 @@ func live(handles []*laneswap.Handle, d time.Duration) {
 	}
 }
 
-func flapper(n int) laneswap.ServiceID { return laneswap.ServiceID(fmt.Sprint("svc", n)) }
+func nthID(n int) laneswap.ServiceID { return laneswap.ServiceID(fmt.Sprint("svc", n)) }
 
 // kill ends a run as kill -9 does, where its storage is dead already.
-func (r *run) kill() { r.crash(newSevered(nil)) }
+func (r *run) kill() { r.crash(newCrashStorage(nil)) }
 
 // run is one life of a Manager on a storage.
 type run struct {
@@ -192,10 +193,10 @@ type run struct {
 	stopped bool
 }
 
-// launch starts a Manager on a storage. The test ends it by stop or crash.
-func launch(t *testing.T, s laneswap.Storage, opts ...laneswap.Option) *run {
+// startWithStorage starts a Manager on a storage. The test ends it by stop or crash.
+func startWithStorage(t *testing.T, s laneswap.Storage, opts ...laneswap.Option) *run {
 	t.Helper()
-	r := &run{Manager: laneswap.NewManager(append(atOnce(laneswap.WithStorage(s)), opts...)...)}
+	r := &run{Manager: laneswap.NewManager(append(ungrouped(laneswap.WithStorage(s)), opts...)...)}
 	require.NoError(t, r.Start(t.Context()))
 	t.Cleanup(func() {
 		if !r.stopped {
@@ -212,23 +213,23 @@ func (r *run) stop(t *testing.T) {
 }
 
 // crash ends a run as kill -9 does: nothing is stored any more.
-func (r *run) crash(s *severed) {
-	close(s.cut)
+func (r *run) crash(s *crashStorage) {
+	close(s.crashed)
 	r.stopped = true
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = r.Stop(ctx)
 }
 
-// lastOf is the latest event that is kept.
-func lastOf(t *testing.T, m *laneswap.Manager) laneswap.Event {
+// lastEvent is the latest event that is kept.
+func lastEvent(t *testing.T, m *laneswap.Manager) laneswap.Event {
 	t.Helper()
 	evs := eventsOf(t, m, laneswap.EventQuery{})
 	require.NotEmpty(t, evs)
 	return evs[len(evs)-1]
 }
 
-func count(kinds []laneswap.EventKind, kind laneswap.EventKind) (n int) {
+func countKind(kinds []laneswap.EventKind, kind laneswap.EventKind) (n int) {
 	for _, k := range kinds {
 		if k == kind {
 			n++
@@ -237,8 +238,8 @@ func count(kinds []laneswap.EventKind, kind laneswap.EventKind) (n int) {
 	return n
 }
 
-// flip makes n events of a registered service.
-func flip(t *testing.T, h *laneswap.Handle, n int) {
+// alternate makes n events of a registered service.
+func alternate(t *testing.T, h *laneswap.Handle, n int) {
 	t.Helper()
 	for i := range n {
 		status := laneswap.StatusHealthy

@@ -15,42 +15,42 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// desk is a notifier whose answers a test decides. It remembers every call, and
+// fakeNotifier is a notifier whose answers a test decides. It remembers every call, and
 // calls the messages that it takes "m1", "m2" and so on.
-type desk struct {
+type fakeNotifier struct {
 	name string
 
-	mu     sync.Mutex                             // guards what is below
-	answer func(n laneswap.Notification) error    // nil takes everything
-	work   func(ctx context.Context) (over error) // nil takes no time
-	visits []visit
-	inside int
-	most   int // calls at once
-	gave   int // messages taken
+	mu            sync.Mutex                             // guards what is below
+	answer        func(n laneswap.Notification) error    // nil takes everything
+	work          func(ctx context.Context) (over error) // nil takes no time
+	deliveries    []delivery
+	concurrent    int
+	maxConcurrent int // calls at once
+	accepted      int // messages taken
 }
 
-// visit is one call of a desk.
-type visit struct {
+// delivery is one call of a fakeNotifier.
+type delivery struct {
 	at   time.Time
 	note laneswap.Notification
 	err  error
 }
 
-func newDesk() *desk { return &desk{name: "desk"} }
+func newFakeNotifier() *fakeNotifier { return &fakeNotifier{name: "desk"} }
 
-func (d *desk) Name() string { return d.name }
+func (d *fakeNotifier) Name() string { return d.name }
 
-func (d *desk) Notify(ctx context.Context, n laneswap.Notification) error {
+func (d *fakeNotifier) Notify(ctx context.Context, n laneswap.Notification) error {
 	d.mu.Lock()
-	d.inside++
-	d.most = max(d.most, d.inside)
-	v := visit{at: time.Now(), note: n}
+	d.concurrent++
+	d.maxConcurrent = max(d.maxConcurrent, d.concurrent)
+	v := delivery{at: time.Now(), note: n}
 	work, answer := d.work, d.answer
 	d.mu.Unlock()
 	defer func() { // also when the answer panics
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.inside--
+		d.concurrent--
 	}()
 	if work != nil {
 		v.err = work(ctx)
@@ -61,22 +61,22 @@ func (d *desk) Notify(ctx context.Context, n laneswap.Notification) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if v.err == nil {
-		d.gave++
-		n.Receipt("m" + strconv.Itoa(d.gave))
+		d.accepted++
+		n.Receipt("m" + strconv.Itoa(d.accepted))
 	}
-	d.visits = append(d.visits, v)
+	d.deliveries = append(d.deliveries, v)
 	return v.err
 }
 
-// says changes what the desk answers; nil takes everything.
-func (d *desk) says(answer func(n laneswap.Notification) error) {
+// answers sets the answer of later calls; nil accepts everything.
+func (d *fakeNotifier) answers(answer func(n laneswap.Notification) error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.answer = answer
 }
 
 // takes changes how long an answer takes.
-func (d *desk) takes(delay time.Duration) {
+func (d *fakeNotifier) takes(delay time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.work = func(ctx context.Context) error {
@@ -89,22 +89,22 @@ func (d *desk) takes(delay time.Duration) {
 	}
 }
 
-// always is an answer that is the same for all.
-func always(err error) func(laneswap.Notification) error {
+// alwaysReturn is an answer that is the same for all.
+func alwaysReturn(err error) func(laneswap.Notification) error {
 	return func(laneswap.Notification) error { return err }
 }
 
 // calls are all calls, and forgets them.
-func (d *desk) calls() []visit {
+func (d *fakeNotifier) calls() []delivery {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	visits := d.visits
-	d.visits = nil
+	visits := d.deliveries
+	d.deliveries = nil
 	return visits
 }
 
 // took are the messages that were taken since the last time somebody asked.
-func (d *desk) took() (notes []laneswap.Notification) {
+func (d *fakeNotifier) took() (notes []laneswap.Notification) {
 	for _, v := range d.calls() {
 		if v.err == nil {
 			notes = append(notes, v.note)
@@ -114,19 +114,19 @@ func (d *desk) took() (notes []laneswap.Notification) {
 }
 
 // one is the only message that was taken since the last time.
-func (d *desk) one(t *testing.T) laneswap.Notification {
+func (d *fakeNotifier) one(t *testing.T) laneswap.Notification {
 	t.Helper()
 	notes := d.took()
 	require.Len(t, notes, 1, "messages: %v", texts(notes))
 	return notes[0]
 }
 
-// alone asserts that no two calls were made at once.
-func (d *desk) alone(t *testing.T) {
+// requireNoOverlap asserts that no two calls were made at once.
+func (d *fakeNotifier) requireNoOverlap(t *testing.T) {
 	t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	require.LessOrEqual(t, d.most, 1, "calls at once")
+	require.LessOrEqual(t, d.maxConcurrent, 1, "calls at once")
 }
 
 func texts(notes []laneswap.Notification) (out []string) {
@@ -136,7 +136,7 @@ func texts(notes []laneswap.Notification) (out []string) {
 	return out
 }
 
-// eventsIn are the events of messages, in the order in which they are told.
+// eventsIn returns the events of messages, in their order.
 func eventsIn(notes ...laneswap.Notification) (evs []laneswap.Event) {
 	for _, n := range notes {
 		for _, item := range n.Items {
@@ -155,8 +155,8 @@ func idsOf(evs []laneswap.Event) (ids []string) {
 	return ids
 }
 
-// noticesOf are the ids of the events that people are told of, in their order.
-func noticesOf(t *testing.T, m *laneswap.Manager, service laneswap.ServiceID) (ids []string) {
+// noticeEventIDs returns the ids of the events that notifiers get, in their order.
+func noticeEventIDs(t *testing.T, m *laneswap.Manager, service laneswap.ServiceID) (ids []string) {
 	t.Helper()
 	for _, ev := range eventsOf(t, m, laneswap.EventQuery{Service: service}) {
 		if ev.Kind != laneswap.EventUp && ev.Kind != laneswap.EventUnknown {
@@ -166,8 +166,8 @@ func noticesOf(t *testing.T, m *laneswap.Manager, service laneswap.ServiceID) (i
 	return ids
 }
 
-// namesIn are the services that messages tell of, each once, sorted.
-func namesIn(notes ...laneswap.Notification) (ids []laneswap.ServiceID) {
+// servicesIn are the services that messages tell of, each once, sorted.
+func servicesIn(notes ...laneswap.Notification) (ids []laneswap.ServiceID) {
 	for _, n := range notes {
 		for _, item := range n.Items {
 			ids = append(ids, item.Event.Service)
@@ -177,9 +177,9 @@ func namesIn(notes ...laneswap.Notification) (ids []laneswap.ServiceID) {
 	return slices.Compact(ids)
 }
 
-// open starts a Manager with the defaults of notices, for a desk, and stops it
-// with the test.
-func open(t *testing.T, d *desk, opts ...laneswap.Option) *laneswap.Manager {
+// startWithNotifier starts a Manager that sends to d, with the default grouping, and
+// stops it with the test.
+func startWithNotifier(t *testing.T, d *fakeNotifier, opts ...laneswap.Option) *laneswap.Manager {
 	t.Helper()
 	m := laneswap.NewManager(append([]laneswap.Option{laneswap.WithNotifier(d)}, opts...)...)
 	require.NoError(t, m.Start(t.Context()))
@@ -187,8 +187,8 @@ func open(t *testing.T, d *desk, opts ...laneswap.Option) *laneswap.Manager {
 	return m
 }
 
-// trace is what was decided about an event for the desk.
-func (d *desk) trace(t *testing.T, m *laneswap.Manager, event string) laneswap.NoticeTrace {
+// trace returns what was decided about an event for d.
+func (d *fakeNotifier) trace(t *testing.T, m *laneswap.Manager, event string) laneswap.NoticeTrace {
 	t.Helper()
 	x, err := m.Explain(t.Context(), event)
 	require.NoError(t, err)
@@ -202,16 +202,16 @@ func (d *desk) trace(t *testing.T, m *laneswap.Manager, event string) laneswap.N
 	return laneswap.NoticeTrace{}
 }
 
-// story is a trace as lines.
-func story(tr laneswap.NoticeTrace) (lines []string) {
+// traceLines is a trace as lines.
+func traceLines(tr laneswap.NoticeTrace) (lines []string) {
 	for _, s := range tr.Steps {
 		lines = append(lines, s.Text)
 	}
 	return append(lines, "state: "+string(tr.State))
 }
 
-// status is how the desk stands.
-func (d *desk) status(t *testing.T, m *laneswap.Manager) laneswap.NotifierStatus {
+// status returns the status of d as the Manager reports it.
+func (d *fakeNotifier) status(t *testing.T, m *laneswap.Manager) laneswap.NotifierStatus {
 	t.Helper()
 	all, err := m.Notifiers(t.Context())
 	require.NoError(t, err)
@@ -224,44 +224,44 @@ func (d *desk) status(t *testing.T, m *laneswap.Manager) laneswap.NotifierStatus
 	return laneswap.NotifierStatus{}
 }
 
-// errAway is what a receiver answers that cannot be reached.
+// errAway is the error of a receiver that cannot be reached.
 var errAway = errors.New("no answer")
 
-// tellsAtOnce starts a Manager that gathers nothing.
-func tellsAtOnce(t *testing.T, d *desk, opts ...laneswap.Option) *laneswap.Manager {
+// startUngrouped starts a Manager that gathers nothing.
+func startUngrouped(t *testing.T, d *fakeNotifier, opts ...laneswap.Option) *laneswap.Manager {
 	t.Helper()
-	return open(t, d, atOnce(opts...)...)
+	return startWithNotifier(t, d, ungrouped(opts...)...)
 }
 
-// people is a notifier with a name of its own. While it is deaf it takes nothing
-// until it is given up.
-type people struct {
+// namedNotifier is a notifier with a name of its own. While it hangs, each call
+// blocks until its context ends.
+type namedNotifier struct {
 	recorder
-	name string
-	deaf atomic.Bool
+	name  string
+	hangs atomic.Bool
 }
 
-func (p *people) Name() string { return p.name }
+func (p *namedNotifier) Name() string { return p.name }
 
-func (p *people) Notify(ctx context.Context, n laneswap.Notification) error {
-	if p.deaf.Load() {
+func (p *namedNotifier) Notify(ctx context.Context, n laneswap.Notification) error {
+	if p.hangs.Load() {
 		<-ctx.Done()
 		return ctx.Err()
 	}
 	return p.recorder.Notify(ctx, n)
 }
 
-// ids are the events that were told.
-func (p *people) ids() (ids []string) {
+// ids returns the ids of the events that were sent.
+func (p *namedNotifier) ids() (ids []string) {
 	for _, ev := range p.events() {
 		ids = append(ids, ev.ID)
 	}
 	return ids
 }
 
-func deafPeople(name string) *people {
-	p := &people{name: name}
-	p.deaf.Store(true)
+func newHangingNotifier(name string) *namedNotifier {
+	p := &namedNotifier{name: name}
+	p.hangs.Store(true)
 	return p
 }
 
@@ -287,7 +287,7 @@ func (r *recorder) texts() (texts []string) {
 	return texts
 }
 
-// events are those that were told, in whatever messages.
+// events returns the events of all messages, in their order.
 func (r *recorder) events() (evs []laneswap.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -306,8 +306,8 @@ func (r *recorder) kinds() (kinds []laneswap.EventKind) {
 	return kinds
 }
 
-// of are those of some events of a service that were told, each once, in the order
-// in which they were told first.
+// of returns those of some events of a service that were sent, each once, in the
+// order in which they were sent first.
 func (r *recorder) of(id laneswap.ServiceID, among []string) (told []string) {
 	for _, event := range r.events() {
 		ev := event.ID + event.At.String()

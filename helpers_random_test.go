@@ -17,28 +17,27 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-// A drama is one scenario of three lives on one storage, ended by crashes, at
-// fixed times: what is the same in two dramas must end in the same. Deeds are
-// clients that wait for their answers; each is done at its time, whatever the one
-// before it waits for.
-type drama struct {
-	t       *testing.T
-	begun   time.Time
-	faulty  *storagetest.Faulty
-	told    recorder // in all lives
-	m       *run
-	deeds   sync.WaitGroup
-	done    int // deeds
-	crashes []time.Duration
-	away    time.Duration // how long the storage takes nothing, once struck
+// A scenario has three runs of a Manager on one storage, each ended by a crash, at
+// fixed times: without faults it always has the same outcome. Clients call at their
+// times and wait for their answers; one that waits delays no other.
+type scenario struct {
+	t        *testing.T
+	begun    time.Time
+	faulty   *storagetest.Faulty
+	notifier recorder // of all runs
+	m        *run
+	calls    sync.WaitGroup
+	done     int // calls of clients
+	crashes  []time.Duration
+	away     time.Duration // how long the storage takes nothing, once struck
 
-	mu     sync.Mutex // guards what is below
-	ledger []deed
-	late   bool // a start has found no storage
+	mu           sync.Mutex // guards what is below
+	acknowledged []clientCall
+	late         bool // a start has found no storage
 }
 
-// deed is what a client was told: that something is so, or that it is not sure.
-type deed struct {
+// clientCall is a call of a client and what its answer acknowledged.
+type clientCall struct {
 	at      time.Duration
 	service laneswap.ServiceID
 	what    string // register, remove, report or error; missing when the service was not there
@@ -49,25 +48,25 @@ type deed struct {
 }
 
 const (
-	playThreshold = 20 * time.Second
-	playLife      = 50*time.Second + 600*time.Millisecond
-	playSleep     = 3 * time.Second // between two lives
+	scenarioThreshold = 20 * time.Second
+	runLength         = 50*time.Second + 600*time.Millisecond
+	scenarioPause     = 3 * time.Second // between two runs
 )
 
-// perform plays it all; faults are injected by who calls. At the end the last
-// life has been crashed as well.
-func (p *drama) perform() {
+// playAll plays the three runs; the caller injects faults. At the end the last
+// run has crashed as well.
+func (p *scenario) playAll() {
 	p.begun = time.Now()
-	p.live(p.childhood)
-	p.live(p.youth)
-	p.live(p.age)
+	p.playRun(p.firstRun)
+	p.playRun(p.secondRun)
+	p.playRun(p.thirdRun)
 }
 
-func (p *drama) elapsed() time.Duration { return time.Since(p.begun) }
+func (p *scenario) elapsed() time.Duration { return time.Since(p.begun) }
 
-// struck is when the first fault met a call; before it all where none did. How
+// firstFault is when the first fault met a call; before it all where none did. How
 // many calls there are, and so which one is the n-th, differs from run to run.
-func (p *drama) struck() time.Duration {
+func (p *scenario) firstFault() time.Duration {
 	met := p.faulty.Met()
 	if len(met) == 0 {
 		return -24 * time.Hour
@@ -75,28 +74,28 @@ func (p *drama) struck() time.Duration {
 	return met[0].Sub(p.begun)
 }
 
-// locate says where the fault of a drama that failed was; it is deferred.
-func (p *drama) locate(name string, n int) {
+// locate logs where the fault was when the test has failed; it is deferred.
+func (p *scenario) locate(name string, n int) {
 	if p.t.Failed() {
-		p.t.Logf("%s at call %d of %d, at %v", name, n, p.faulty.Calls(storagetest.Any), p.struck())
+		p.t.Logf("%s at call %d of %d, at %v", name, n, p.faulty.Calls(storagetest.Any), p.firstFault())
 	}
 }
 
-// live is one life: deeds at their times, beats all along, and a crash.
-func (p *drama) live(deeds func(begin time.Duration)) {
+// playRun is one run: calls at their times, beats all along, and a crash.
+func (p *scenario) playRun(calls func(begin time.Duration)) {
 	begin := p.elapsed()
-	s := newSevered(p.faulty)
-	p.m = launch(p.t, s, laneswap.WithStaleThreshold(playThreshold), laneswap.WithNotifier(&p.told))
+	s := newCrashStorage(p.faulty)
+	p.m = startWithStorage(p.t, s, laneswap.WithStaleThreshold(scenarioThreshold), laneswap.WithNotifier(&p.notifier))
 	p.late = p.late || p.elapsed() > begin || p.m.Health().Stage != "running"
 	over := make(chan struct{})
 	p.beat(over, "steady", 2*time.Second)
-	if begin < playLife {
+	if begin < runLength {
 		p.beat(over, "worker", 3*time.Second)
 	}
-	deeds(begin)
-	time.Sleep(begin + playLife - p.elapsed())
-	require.Equal(p.t, begin+playLife, p.elapsed())
-	if since := p.elapsed() - p.struck(); 6*time.Second < since && since < p.away {
+	calls(begin)
+	time.Sleep(begin + runLength - p.elapsed())
+	require.Equal(p.t, begin+runLength, p.elapsed())
+	if since := p.elapsed() - p.firstFault(); 6*time.Second < since && since < p.away {
 		require.NotEqual(p.t, "ok", p.m.Health().Storage.State, "it says so")
 		if p.m.Health().Stage == "running" {
 			require.Contains(p.t, kindsOf(p.t, p.m.Manager), laneswap.EventStorageAway, "it says so")
@@ -105,15 +104,15 @@ func (p *drama) live(deeds func(begin time.Duration)) {
 	p.crashes = append(p.crashes, p.elapsed())
 	close(over)
 	p.m.crash(s)
-	p.deeds.Wait() // who waits for the dead is told
-	time.Sleep(begin + playLife + playSleep - p.elapsed())
+	p.calls.Wait() // a call that waits for a crashed Manager returns
+	time.Sleep(begin + runLength + scenarioPause - p.elapsed())
 }
 
 // beat keeps a service beating until a life is over.
-func (p *drama) beat(over <-chan struct{}, id laneswap.ServiceID, interval time.Duration) {
+func (p *scenario) beat(over <-chan struct{}, id laneswap.ServiceID, interval time.Duration) {
 	m := p.m
 	go func() { // ended with the life
-		time.Sleep(137 * time.Millisecond) // never together with a deed
+		time.Sleep(137 * time.Millisecond) // never together with a call
 		ticker := time.NewTicker(interval)
 		defer ticker.Stop()
 		for {
@@ -131,21 +130,21 @@ func (p *drama) beat(over <-chan struct{}, id laneswap.ServiceID, interval time.
 	}()
 }
 
-// do has a client do something at a time of the drama.
-func (p *drama) do(at time.Duration, id laneswap.ServiceID, what string, f func(m *laneswap.Manager, d *deed) error) {
+// do makes a client call f at a time of the scenario.
+func (p *scenario) do(at time.Duration, id laneswap.ServiceID, what string, f func(m *laneswap.Manager, d *clientCall) error) {
 	time.Sleep(at + 400*time.Millisecond - p.elapsed())
 	m := p.m.Manager
 	p.done++
 	pause := time.Second + time.Duration(p.done)*time.Millisecond // no two at once
-	p.deeds.Go(func() {
+	p.calls.Go(func() {
 		for {
-			d := deed{at: p.elapsed(), service: id, what: what}
+			d := clientCall{at: p.elapsed(), service: id, what: what}
 			err := f(m, &d)
 			if waited := p.elapsed() - d.at; waited > 5*time.Second {
 				p.t.Errorf("%s of %s has waited %v", what, id, waited)
 			}
 			switch {
-			case errors.Is(err, laneswap.ErrLoading): // told to come again
+			case errors.Is(err, laneswap.ErrLoading): // the client tries again
 				p.mu.Lock()
 				p.late = true
 				p.mu.Unlock()
@@ -160,23 +159,23 @@ func (p *drama) do(at time.Duration, id laneswap.ServiceID, what string, f func(
 			}
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.ledger = append(p.ledger, d)
+			p.acknowledged = append(p.acknowledged, d)
 			return
 		}
 	})
 	synctest.Wait()
 }
 
-func (p *drama) register(at time.Duration, reg laneswap.Registration) {
-	p.do(at, reg.ID, "register", func(m *laneswap.Manager, d *deed) error {
+func (p *scenario) register(at time.Duration, reg laneswap.Registration) {
+	p.do(at, reg.ID, "register", func(m *laneswap.Manager, d *clientCall) error {
 		st, err := m.Register(p.t.Context(), reg)
 		d.durable = !st.NotDurable
 		return err
 	})
 }
 
-func (p *drama) report(at time.Duration, id laneswap.ServiceID, hb laneswap.Heartbeat) {
-	p.do(at, id, "report", func(m *laneswap.Manager, d *deed) error {
+func (p *scenario) report(at time.Duration, id laneswap.ServiceID, hb laneswap.Heartbeat) {
+	p.do(at, id, "report", func(m *laneswap.Manager, d *clientCall) error {
 		st, err := m.Report(p.t.Context(), id, hb)
 		d.status, d.durable = st.ReportedStatus, !st.NotDurable
 		if err == nil && m.Ready(p.t.Context()) == nil {
@@ -190,23 +189,23 @@ func (p *drama) report(at time.Duration, id laneswap.ServiceID, hb laneswap.Hear
 	})
 }
 
-func (p *drama) remove(at time.Duration, id laneswap.ServiceID) {
-	p.do(at, id, "remove", func(m *laneswap.Manager, d *deed) error {
+func (p *scenario) remove(at time.Duration, id laneswap.ServiceID) {
+	p.do(at, id, "remove", func(m *laneswap.Manager, d *clientCall) error {
 		d.durable = true
 		return m.Remove(p.t.Context(), id)
 	})
 }
 
-func (p *drama) fail(at time.Duration, id laneswap.ServiceID, message string) {
-	p.do(at, id, "error", func(m *laneswap.Manager, d *deed) error {
+func (p *scenario) fail(at time.Duration, id laneswap.ServiceID, message string) {
+	p.do(at, id, "error", func(m *laneswap.Manager, d *clientCall) error {
 		rec, err := m.ReportError(p.t.Context(), id, laneswap.ErrorReport{Type: "Oops", Message: message})
 		d.record, d.durable = rec, !rec.NotDurable
 		return err
 	})
 }
 
-// childhood registers them all; "silent" goes stale and recovers.
-func (p *drama) childhood(b time.Duration) {
+// firstRun registers them all; "silent" goes stale and recovers.
+func (p *scenario) firstRun(b time.Duration) {
 	p.register(b+1*time.Second, laneswap.Registration{ID: "steady", Name: "Steady", Interval: 2 * time.Second, Tags: []string{"x"}})
 	p.register(b+2*time.Second, laneswap.Registration{ID: "worker", Metadata: map[string]any{"host": "a"}})
 	p.register(b+3*time.Second, laneswap.Registration{ID: "silent"})
@@ -222,8 +221,8 @@ func (p *drama) childhood(b time.Duration) {
 	p.report(b+30*time.Second, "steady", laneswap.Heartbeat{Status: laneswap.StatusWarning, Message: "hot"})
 }
 
-// youth brings "doomed" back and lets "worker" die.
-func (p *drama) youth(b time.Duration) {
+// secondRun brings "doomed" back and lets "worker" die.
+func (p *scenario) secondRun(b time.Duration) {
 	p.register(b+11*time.Second, laneswap.Registration{ID: "doomed", Name: "Doomed no more"})
 	p.report(b+13*time.Second, "doomed", laneswap.Heartbeat{Message: "hello"})
 	p.report(b+14*time.Second, "steady", laneswap.Heartbeat{Status: laneswap.StatusError})
@@ -234,8 +233,8 @@ func (p *drama) youth(b time.Duration) {
 	p.report(b+28*time.Second, "doomed", laneswap.Heartbeat{Status: laneswap.StatusError, Message: "doomed after all"})
 }
 
-// age has "worker" back, and says goodbye.
-func (p *drama) age(b time.Duration) {
+// thirdRun has "worker" back, and says goodbye.
+func (p *scenario) thirdRun(b time.Duration) {
 	p.report(b+11*time.Second, "worker", laneswap.Heartbeat{Message: "back"})
 	p.report(b+13*time.Second, "doomed", laneswap.Heartbeat{Status: laneswap.StatusShutdown, Message: "bye"})
 	p.report(b+15*time.Second, "silent", laneswap.Heartbeat{Status: laneswap.StatusDegraded})
@@ -243,7 +242,7 @@ func (p *drama) age(b time.Duration) {
 	p.report(b+19*time.Second, "worker", laneswap.Heartbeat{Status: laneswap.StatusShutdown})
 }
 
-// outcome is what is there after the last crash.
+// outcome is the state after the last crash.
 type outcome struct {
 	Services map[laneswap.ServiceID]laneswap.ServiceStatus
 	Events   map[laneswap.ServiceID][]laneswap.Event
@@ -253,9 +252,9 @@ type outcome struct {
 }
 
 // outcome starts once more and reads it all.
-func (p *drama) outcome(disk *memorystore.Store) outcome {
+func (p *scenario) outcome(disk *memorystore.Store) outcome {
 	t := p.t
-	m := launch(t, disk, laneswap.WithStaleThreshold(playThreshold), laneswap.WithNotifier(&p.told))
+	m := startWithStorage(t, disk, laneswap.WithStaleThreshold(scenarioThreshold), laneswap.WithNotifier(&p.notifier))
 	o := outcome{
 		Services: map[laneswap.ServiceID]laneswap.ServiceStatus{}, Events: map[laneswap.ServiceID][]laneswap.Event{},
 		Errors: map[laneswap.ServiceID][]laneswap.ErrorRecord{}, History: map[laneswap.ServiceID]laneswap.History{},
@@ -288,20 +287,20 @@ func (p *drama) outcome(disk *memorystore.Store) outcome {
 	return o
 }
 
-// check compares what is there with what clients were told.
-func (p *drama) check(o outcome) {
+// check compares the outcome with what was acknowledged to clients.
+func (p *scenario) check(o outcome) {
 	t := p.t
-	slices.SortStableFunc(p.ledger, func(a, b deed) int { return cmp.Compare(a.at, b.at) })
-	for i, d := range p.ledger {
+	slices.SortStableFunc(p.acknowledged, func(a, b clientCall) int { return cmp.Compare(a.at, b.at) })
+	for i, d := range p.acknowledged {
 		at := fmt.Sprintf("%s of %s at %v was acknowledged", d.what, d.service, d.at)
-		about := func(deeds []deed, what ...string) bool {
-			return slices.ContainsFunc(deeds, func(l deed) bool { return l.service == d.service && slices.Contains(what, l.what) })
+		about := func(calls []clientCall, what ...string) bool {
+			return slices.ContainsFunc(calls, func(l clientCall) bool { return l.service == d.service && slices.Contains(what, l.what) })
 		}
-		later := func(what ...string) bool { return about(p.ledger[i+1:], what...) }
+		later := func(what ...string) bool { return about(p.acknowledged[i+1:], what...) }
 		switch {
 		case d.what == "missing":
-			known := slices.IndexFunc(p.ledger[:i], func(l deed) bool { return l.service == d.service && l.what == "register" && l.durable })
-			require.True(t, known < 0 || about(p.ledger[known:i], "remove"), "%s was lost before %v", d.service, d.at)
+			known := slices.IndexFunc(p.acknowledged[:i], func(l clientCall) bool { return l.service == d.service && l.what == "register" && l.durable })
+			require.True(t, known < 0 || about(p.acknowledged[known:i], "remove"), "%s was lost before %v", d.service, d.at)
 		case !d.durable:
 		case d.what == "register" && !later("remove"):
 			require.Contains(t, o.Services, d.service, at)
@@ -311,7 +310,7 @@ func (p *drama) check(o outcome) {
 			require.Contains(t, o.Errors[d.service], d.record, at)
 		case d.what == "report":
 			// A beat says that all is well, and some beat all the time.
-			beats := d.service == "steady" || d.service == "worker" && d.at < playLife
+			beats := d.service == "steady" || d.service == "worker" && d.at < runLength
 			if !later("report", "remove") && !beats {
 				require.Equal(t, d.status, o.Services[d.service].ReportedStatus, at)
 			}
@@ -329,8 +328,8 @@ func (p *drama) check(o outcome) {
 	for _, ev := range o.Events["steady"] {
 		require.NotEqual(t, laneswap.StatusStale, ev.To, "it was never silent: %+v", ev)
 	}
-	// What is stored was told, in its order. What was told may be lost, where
-	// nothing was acknowledged.
+	// Each stored event was sent, in order. A sent event may be lost where nothing
+	// was acknowledged.
 	for id, evs := range o.Events {
 		var want []string
 		for _, ev := range evs {
@@ -338,7 +337,7 @@ func (p *drama) check(o outcome) {
 				want = append(want, ev.ID+ev.At.String())
 			}
 		}
-		require.Equal(t, want, p.told.of(id, want))
+		require.Equal(t, want, p.notifier.of(id, want))
 	}
 }
 

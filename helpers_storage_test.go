@@ -23,8 +23,8 @@ const (
 	kindOutbox  laneswap.Kind = "outbox"
 )
 
-// owed is how many notices are stored that are still to be told.
-func owed(t *testing.T, s laneswap.Storage) (n int) {
+// pendingNotices counts the stored notices that have not been delivered.
+func pendingNotices(t *testing.T, s laneswap.Storage) (n int) {
 	t.Helper()
 	for row, err := range s.Rows(t.Context(), laneswap.RowQuery{Kind: kindOutbox}) {
 		require.NoError(t, err)
@@ -38,8 +38,8 @@ func owed(t *testing.T, s laneswap.Storage) (n int) {
 // exactStore is an empty storage.
 func exactStore() laneswap.Storage { return memorystore.New() }
 
-// puppet is a storage whose methods a test replaces while it is used.
-type puppet struct {
+// hookStorage is a storage whose methods a test replaces while it is used.
+type hookStorage struct {
 	laneswap.Storage
 
 	mu     sync.Mutex // guards what is below; nil is the method of Storage
@@ -49,19 +49,19 @@ type puppet struct {
 	rows   func(ctx context.Context, q laneswap.RowQuery) iter.Seq2[laneswap.Row, error]
 }
 
-// pull replaces methods.
-func (p *puppet) pull(replace func()) {
+// replace replaces methods.
+func (p *hookStorage) replace(replace func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	replace()
 }
 
 // heal gives all methods back.
-func (p *puppet) heal() {
-	p.pull(func() { p.commit, p.prune, p.load, p.rows = nil, nil, nil, nil })
+func (p *hookStorage) heal() {
+	p.replace(func() { p.commit, p.prune, p.load, p.rows = nil, nil, nil, nil })
 }
 
-func (p *puppet) Commit(ctx context.Context, b laneswap.Batch) error {
+func (p *hookStorage) Commit(ctx context.Context, b laneswap.Batch) error {
 	p.mu.Lock()
 	f := p.commit
 	p.mu.Unlock()
@@ -71,7 +71,7 @@ func (p *puppet) Commit(ctx context.Context, b laneswap.Batch) error {
 	return p.Storage.Commit(ctx, b)
 }
 
-func (p *puppet) Prune(ctx context.Context, k laneswap.Kind, before time.Time, limit int) (int, error) {
+func (p *hookStorage) Prune(ctx context.Context, k laneswap.Kind, before time.Time, limit int) (int, error) {
 	p.mu.Lock()
 	f := p.prune
 	p.mu.Unlock()
@@ -81,7 +81,7 @@ func (p *puppet) Prune(ctx context.Context, k laneswap.Kind, before time.Time, l
 	return p.Storage.Prune(ctx, k, before, limit)
 }
 
-func (p *puppet) Load(ctx context.Context) iter.Seq2[laneswap.Row, error] {
+func (p *hookStorage) Load(ctx context.Context) iter.Seq2[laneswap.Row, error] {
 	p.mu.Lock()
 	f := p.load
 	p.mu.Unlock()
@@ -91,7 +91,7 @@ func (p *puppet) Load(ctx context.Context) iter.Seq2[laneswap.Row, error] {
 	return p.Storage.Load(ctx)
 }
 
-func (p *puppet) Rows(ctx context.Context, q laneswap.RowQuery) iter.Seq2[laneswap.Row, error] {
+func (p *hookStorage) Rows(ctx context.Context, q laneswap.RowQuery) iter.Seq2[laneswap.Row, error] {
 	p.mu.Lock()
 	f := p.rows
 	p.mu.Unlock()
@@ -101,57 +101,57 @@ func (p *puppet) Rows(ctx context.Context, q laneswap.RowQuery) iter.Seq2[lanesw
 	return p.Storage.Rows(ctx, q)
 }
 
-// failing is a Load that yields nothing but an error.
-func failing(context.Context) iter.Seq2[laneswap.Row, error] {
-	return func(yield func(laneswap.Row, error) bool) { yield(laneswap.Row{}, errCut) }
+// failingRows is a Load that yields nothing but an error.
+func failingRows(context.Context) iter.Seq2[laneswap.Row, error] {
+	return func(yield func(laneswap.Row, error) bool) { yield(laneswap.Row{}, errCrashed) }
 }
 
-// plant puts rows into a storage, whatever they say.
-func plant(t *testing.T, s laneswap.Storage, rows ...laneswap.Row) {
+// putRows writes rows into a storage without a check.
+func putRows(t *testing.T, s laneswap.Storage, rows ...laneswap.Row) {
 	t.Helper()
 	require.NoError(t, s.Commit(t.Context(), laneswap.Batch{Epoch: 1, Put: rows}))
 }
 
-// seeded is a storage that an earlier run has left.
-func seeded(t *testing.T, fill func(m *laneswap.Manager)) *memorystore.Store {
+// storageAfter is a storage that an earlier run has left.
+func storageAfter(t *testing.T, fill func(m *laneswap.Manager)) *memorystore.Store {
 	t.Helper()
 	disk := memorystore.New()
-	m := launch(t, disk)
+	m := startWithStorage(t, disk)
 	fill(m.Manager)
 	m.stop(t)
 	return disk
 }
 
-// severed is a storage that a crash cuts off: what comes after is not stored.
-type severed struct {
+// crashStorage is a storage that a crash cuts off: what comes after is not stored.
+type crashStorage struct {
 	laneswap.Storage
-	cut chan struct{}
+	crashed chan struct{}
 }
 
-func newSevered(s laneswap.Storage) *severed { return &severed{s, make(chan struct{})} }
+func newCrashStorage(s laneswap.Storage) *crashStorage { return &crashStorage{s, make(chan struct{})} }
 
-var errCut = errors.New("the process is dead")
+var errCrashed = errors.New("the process is dead")
 
-func (s *severed) Commit(ctx context.Context, b laneswap.Batch) error {
+func (s *crashStorage) Commit(ctx context.Context, b laneswap.Batch) error {
 	select {
-	case <-s.cut:
-		return errCut
+	case <-s.crashed:
+		return errCrashed
 	default:
 		return s.Storage.Commit(ctx, b)
 	}
 }
 
-func (s *severed) Prune(ctx context.Context, k laneswap.Kind, before time.Time, limit int) (int, error) {
+func (s *crashStorage) Prune(ctx context.Context, k laneswap.Kind, before time.Time, limit int) (int, error) {
 	select {
-	case <-s.cut:
-		return 0, errCut
+	case <-s.crashed:
+		return 0, errCrashed
 	default:
 		return s.Storage.Prune(ctx, k, before, limit)
 	}
 }
 
-// rows counts what is stored.
-func rows(t *testing.T, s laneswap.Storage, kind laneswap.Kind) (n int) {
+// countRows counts what is stored.
+func countRows(t *testing.T, s laneswap.Storage, kind laneswap.Kind) (n int) {
 	t.Helper()
 	for _, err := range s.Rows(t.Context(), laneswap.RowQuery{Kind: kind}) {
 		require.NoError(t, err)
@@ -160,8 +160,8 @@ func rows(t *testing.T, s laneswap.Storage, kind laneswap.Kind) (n int) {
 	return n
 }
 
-// holds reports whether a row holds an event of a kind, whatever else it says.
-func holds(row laneswap.Row, kind laneswap.EventKind) bool {
+// holdsEvent reports whether a row holds an event of a kind.
+func holdsEvent(row laneswap.Row, kind laneswap.EventKind) bool {
 	var stored struct{ Event laneswap.Event }
 	return json.Unmarshal(row.Data, &stored) == nil && stored.Event.Kind == kind
 }

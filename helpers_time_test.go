@@ -43,8 +43,8 @@ func skipShort(t *testing.T) {
 // window is the silence after which a service without thresholds is stale.
 const window = laneswap.DefaultStaleThreshold
 
-// nap is enough for the loop to pass a deadline that is reached now.
-const nap = time.Millisecond
+// moment is enough for the loop to pass a deadline that is reached now.
+const moment = time.Millisecond
 
-// pass lets virtual time pass, and what is due then happen.
-func pass(d time.Duration) { time.Sleep(d + nap) }
+// sleepPast lets virtual time pass, and what is due then happen.
+func sleepPast(d time.Duration) { time.Sleep(d + moment) }

@@ -27,7 +27,7 @@ func TestHistory_isTheSameWithAndWithoutAStorage(t *testing.T) {
 
 func withAndWithout(t *testing.T, random *rand.Rand) {
 	begun := time.Now().Truncate(time.Millisecond)
-	both := []*laneswap.Manager{started(t), launch(t, memorystore.New()).Manager}
+	both := []*laneswap.Manager{started(t), startWithStorage(t, memorystore.New()).Manager}
 	time.Sleep(time.Second) // ids hold the time, and that of a start is taken
 	for _, m := range both {
 		register(t, m, laneswap.Registration{ID: "svc"})
@@ -68,10 +68,10 @@ func TestHistory_isTheSameBeforeAndAfterARestart(t *testing.T) {
 		t.Run(fmt.Sprint("crash ", crash), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := newSevered(memorystore.New())
+				s := newCrashStorage(memorystore.New())
 				begun := time.Now()
-				m := launch(t, s)
-				trouble(t, m.Manager, "svc", 6)
+				m := startWithStorage(t, s)
+				alternateHourly(t, m.Manager, "svc", 6)
 				require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{}))
 				time.Sleep(90 * time.Minute)
 				require.NoError(t, m.Sync(t.Context()))
@@ -93,8 +93,8 @@ func TestHistory_isTheSameBeforeAndAfterARestart(t *testing.T) {
 						m.stop(t)
 					}
 					time.Sleep(25 * time.Minute)
-					s = newSevered(s.Storage)
-					m = launch(t, s)
+					s = newCrashStorage(s.Storage)
+					m = startWithStorage(t, s)
 					for i, q := range queries {
 						require.Equal(t, before[i], historyOf(t, m.Manager, "svc", q))
 					}
@@ -113,8 +113,8 @@ func TestHistory_saysFromWhenOnItKnows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now().UTC()
-		m := launch(t, memorystore.New())
-		trouble(t, m.Manager, "svc", 1)
+		m := startWithStorage(t, memorystore.New())
+		alternateHourly(t, m.Manager, "svc", 1)
 		now := time.Now().UTC()
 
 		h := historyOf(t, m.Manager, "svc", laneswap.HistoryQuery{From: begun.Add(-30 * 24 * time.Hour)})
@@ -147,15 +147,15 @@ func TestHistory_listsTheNewestUpToItsLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
-		s := newSevered(memorystore.New())
-		m := launch(t, s, laneswap.WithEventBuffer(4))
-		trouble(t, m.Manager, "svc", 12)
+		s := newCrashStorage(memorystore.New())
+		m := startWithStorage(t, s, laneswap.WithEventBuffer(4))
+		alternateHourly(t, m.Manager, "svc", 12)
 		for range 5 {
 			time.Sleep(time.Minute)
 			m.crash(s)
 			time.Sleep(time.Minute)
-			s = newSevered(s.Storage)
-			m = launch(t, s, laneswap.WithEventBuffer(4))
+			s = newCrashStorage(s.Storage)
+			m = startWithStorage(t, s, laneswap.WithEventBuffer(4))
 		}
 		whole := historyOf(t, m.Manager, "svc", laneswap.HistoryQuery{From: begun})
 		require.False(t, whole.Truncated)
@@ -217,14 +217,14 @@ func TestHistory_goesOnWhenARemovedServiceReturns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now().UTC()
-		m := launch(t, memorystore.New())
-		trouble(t, m.Manager, "svc", 2)
+		m := startWithStorage(t, memorystore.New())
+		alternateHourly(t, m.Manager, "svc", 2)
 		time.Sleep(time.Hour)
 		require.NoError(t, m.Remove(t.Context(), "svc"))
 		_, err := m.History(t.Context(), "svc", laneswap.HistoryQuery{})
 		require.ErrorIs(t, err, laneswap.ErrServiceNotFound)
 		time.Sleep(5 * time.Hour)
-		trouble(t, m.Manager, "svc", 2)
+		alternateHourly(t, m.Manager, "svc", 2)
 		h := historyOf(t, m.Manager, "svc", laneswap.HistoryQuery{})
 		require.Equal(t, begun, h.KnownFrom)
 		require.Equal(t, 3*time.Hour, h.Up)
@@ -241,8 +241,8 @@ func TestHistory_unreadableStorageIsAnError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		faulty := storagetest.NewFaulty(memorystore.New())
-		m := launch(t, faulty)
-		trouble(t, m.Manager, "svc", 4)
+		m := startWithStorage(t, faulty)
+		alternateHourly(t, m.Manager, "svc", 4)
 		want := historyOf(t, m.Manager, "svc", laneswap.HistoryQuery{})
 		for call := 1; call <= 3; call++ {
 			for _, how := range []storagetest.How{storagetest.Refuse, storagetest.Half} {
@@ -270,10 +270,10 @@ func TestHistory_includesTheBacklog(t *testing.T) {
 		begun := time.Now()
 		disk := memorystore.New()
 		faulty := storagetest.NewFaulty(disk)
-		m := launch(t, faulty)
-		trouble(t, m.Manager, "svc", 2)
+		m := startWithStorage(t, faulty)
+		alternateHourly(t, m.Manager, "svc", 2)
 		faulty.Inject(storagetest.Fault{Op: storagetest.Commit, Times: -1})
-		trouble(t, m.Manager, "svc", 3)
+		alternateHourly(t, m.Manager, "svc", 3)
 		time.Sleep(time.Minute)
 		away := historyOf(t, m.Manager, "svc", laneswap.HistoryQuery{From: begun})
 		require.Equal(t, []time.Duration{3 * time.Hour, 2*time.Hour + time.Minute}, []time.Duration{away.Up, away.Down})
@@ -285,7 +285,7 @@ func TestHistory_includesTheBacklog(t *testing.T) {
 		back := historyOf(t, m.Manager, "svc", laneswap.HistoryQuery{From: begun, To: until})
 		require.Equal(t, []time.Duration{away.Up, away.Down}, []time.Duration{back.Up, back.Down})
 		require.Len(t, back.Spans, len(away.Spans))
-		require.Equal(t, len(away.Spans)-1, rows(t, disk, "span"))
+		require.Equal(t, len(away.Spans)-1, countRows(t, disk, "span"))
 		m.stop(t)
 	})
 }
@@ -293,7 +293,7 @@ func TestHistory_includesTheBacklog(t *testing.T) {
 func TestHistory_periodEndHasTheSpanBeforeIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := launch(t, memorystore.New())
+		m := startWithStorage(t, memorystore.New())
 		from := time.Now()
 		say := func(s laneswap.Status) {
 			_, err := m.Report(t.Context(), "svc", laneswap.Heartbeat{Status: s})
@@ -319,7 +319,7 @@ func TestHistory_periodEndHasTheSpanBeforeIt(t *testing.T) {
 func TestHistory_goesOnWhenReplacedInOneMillisecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := launch(t, memorystore.New())
+		m := startWithStorage(t, memorystore.New())
 		reg := laneswap.Registration{ID: "svc", NoDeadline: true}
 		require.NoError(t, m.AnnounceBeat(t.Context(), reg, laneswap.Heartbeat{}))
 		require.NoError(t, m.Remove(t.Context(), "svc"))
@@ -335,7 +335,7 @@ func TestHistory_goesOnWhenReplacedInOneMillisecond(t *testing.T) {
 func TestHistory_replacedWhileDownIsNotDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := launch(t, memorystore.New())
+		m := startWithStorage(t, memorystore.New())
 		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", NoDeadline: true}, laneswap.Heartbeat{}))
 		time.Sleep(time.Second)
 		_, err := m.Report(t.Context(), "svc", laneswap.Heartbeat{Status: laneswap.StatusError})
@@ -356,7 +356,7 @@ func TestHistory_replacedWhileDownIsNotDown(t *testing.T) {
 func TestHistory_removalEndsTheIncident(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := launch(t, memorystore.New())
+		m := startWithStorage(t, memorystore.New())
 		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", NoDeadline: true}, laneswap.Heartbeat{Status: laneswap.StatusError}))
 		time.Sleep(time.Minute)
 		require.NoError(t, m.Remove(t.Context(), "svc"))
@@ -376,7 +376,7 @@ func TestHistory_removalEndsTheIncident(t *testing.T) {
 func TestHistory_recoveryAtABoundaryCountsOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := launch(t, memorystore.New())
+		m := startWithStorage(t, memorystore.New())
 		from := time.Now()
 		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", NoDeadline: true}, laneswap.Heartbeat{}))
 		time.Sleep(time.Minute)
@@ -403,7 +403,7 @@ func TestHistory_recoveryAtABoundaryCountsOnce(t *testing.T) {
 func TestHistory_aChangedMustRunDoesNotChangeThePast(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := launch(t, memorystore.New())
+		m := startWithStorage(t, memorystore.New())
 		reg := laneswap.Registration{ID: "svc", NoDeadline: true, MustRun: true}
 		require.NoError(t, m.AnnounceBeat(t.Context(), reg, laneswap.Heartbeat{Status: laneswap.StatusShutdown}))
 		time.Sleep(time.Hour)
@@ -429,7 +429,7 @@ func TestHistory_aChangedMustRunDoesNotChangeThePast(t *testing.T) {
 func TestHistory_goodShutdownIsNotDowntime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := launch(t, memorystore.New())
+		m := startWithStorage(t, memorystore.New())
 		reg := laneswap.Registration{ID: "svc", NoDeadline: true}
 		require.NoError(t, m.AnnounceBeat(t.Context(), reg, laneswap.Heartbeat{Status: laneswap.StatusShutdown}))
 		time.Sleep(time.Hour)
@@ -446,7 +446,7 @@ func TestHistory_goodShutdownIsNotDowntime(t *testing.T) {
 func TestHistory_afterStopNothingIsUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := launch(t, memorystore.New())
+		m := startWithStorage(t, memorystore.New())
 		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc"}, laneswap.Heartbeat{}))
 		time.Sleep(10 * time.Second)
 		m.stop(t)

@@ -20,7 +20,7 @@ type world struct {
 	t     *testing.T
 	rand  *rand.Rand
 	disk  *memorystore.Store
-	cable *severed
+	cable *crashStorage
 	m     *run
 	begun int64 // ms
 	lives map[laneswap.ServiceID][]*life
@@ -58,8 +58,8 @@ func newWorld(t *testing.T, seed uint64) *world {
 }
 
 func (w *world) boot() {
-	w.cable = newSevered(w.disk)
-	w.m = launch(w.t, w.cable)
+	w.cable = newCrashStorage(w.disk)
+	w.m = startWithStorage(w.t, w.cable)
 }
 
 func (w *world) register(id laneswap.ServiceID) {
@@ -429,8 +429,8 @@ func (w *world) split(id laneswap.ServiceID, whole laneswap.History) {
 func TestHistory_goesBackTo1970(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := launch(t, memorystore.New())
-		trouble(t, m.Manager, "svc", 1)
+		m := startWithStorage(t, memorystore.New())
+		alternateHourly(t, m.Manager, "svc", 1)
 		h := historyOf(t, m.Manager, "svc", laneswap.HistoryQuery{From: time.UnixMilli(0)})
 		require.True(t, h.From.Equal(time.UnixMilli(0)))
 		require.Equal(t, time.Hour, h.Up)

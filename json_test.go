@@ -46,7 +46,7 @@ func TestEvent_travelsAsJSONAndBack(t *testing.T) {
 	t.Parallel()
 	m := laneswap.NewManager()
 	h := register(t, m, laneswap.Registration{ID: "svc"})
-	flip(t, h, 3)
+	alternate(t, h, 3)
 	for _, ev := range eventsOf(t, m, laneswap.EventQuery{}) {
 		data, err := json.Marshal(ev)
 		require.NoError(t, err)

@@ -23,7 +23,7 @@ func TestStop_isABarrier(t *testing.T) {
 	for round := range 10 {
 		synctest.Test(t, func(t *testing.T) {
 			rec := &recorder{}
-			m := laneswap.NewManager(atOnce(laneswap.WithNotifier(rec), laneswap.WithEventBuffer(100_000))...)
+			m := laneswap.NewManager(ungrouped(laneswap.WithNotifier(rec), laneswap.WithEventBuffer(100_000))...)
 			require.NoError(t, m.Start(t.Context()))
 			for i := range 3000 {
 				_, err := m.Announce(t.Context(), laneswap.Registration{ID: laneswap.ServiceID(fmt.Sprint("s", i))}, laneswap.Heartbeat{})
@@ -97,7 +97,7 @@ func TestStop_saysHowManyNoticesWereNotDelivered(t *testing.T) {
 		})))
 		require.NoError(t, m.Start(t.Context()))
 		for _, id := range []laneswap.ServiceID{"a", "b", "c", "d", "e"} {
-			flip(t, register(t, m, laneswap.Registration{ID: id}), 3)
+			alternate(t, register(t, m, laneswap.Registration{ID: id}), 3)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
 		defer cancel()
@@ -117,7 +117,7 @@ func TestStop_takesAtMostTenSeconds(t *testing.T) {
 			return nil
 		})))
 		require.NoError(t, m.Start(t.Context()))
-		flip(t, register(t, m, laneswap.Registration{ID: "a"}), 2)
+		alternate(t, register(t, m, laneswap.Registration{ID: "a"}), 2)
 		start := time.Now()
 		require.ErrorIs(t, m.Stop(context.Background()), laneswap.ErrNotifier)
 		require.LessOrEqual(t, time.Since(start), 10*time.Second)
@@ -185,13 +185,13 @@ func TestStop_isBoundedWhenTheLoggerBlocks(t *testing.T) {
 				<-release
 			}
 		}}
-		p := &puppet{Storage: memorystore.New()}
+		p := &hookStorage{Storage: memorystore.New()}
 		m := laneswap.NewManager(laneswap.WithStorage(p), laneswap.WithLogger(slog.New(h)))
 		require.NoError(t, m.Start(t.Context()))
 		register(t, m, laneswap.Registration{ID: "svc"}).Beat()
 		require.NoError(t, m.Sync(t.Context()))
 		armed.Store(true)
-		p.pull(func() {
+		p.replace(func() {
 			p.commit = func(ctx context.Context, _ laneswap.Batch) error { <-ctx.Done(); return ctx.Err() }
 		})
 		w, err := m.Watch(t.Context(), laneswap.WatchQuery{Service: "svc"})
@@ -231,11 +231,11 @@ func TestStop_isBoundedWhenTheLoggerBlocks(t *testing.T) {
 func TestStop_noEventComesAfterIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p, release := &puppet{Storage: memorystore.New()}, make(chan struct{})
-		m := launch(t, p)
+		p, release := &hookStorage{Storage: memorystore.New()}, make(chan struct{})
+		m := startWithStorage(t, p)
 		register(t, m.Manager, laneswap.Registration{ID: "svc"})
 		time.Sleep(1500 * time.Millisecond)
-		p.pull(func() { p.commit = func(context.Context, laneswap.Batch) error { <-release; return nil } })
+		p.replace(func() { p.commit = func(context.Context, laneswap.Batch) error { <-release; return nil } })
 		done := make(chan struct{})
 		go func() {
 			defer close(done)

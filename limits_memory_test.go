@@ -22,9 +22,9 @@ func TestBacklog_isBoundedWithNotices(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const services = 5
-		_, faulty, _, m := away(t, services, laneswap.WithNotifier(&recorder{}))
+		_, faulty, _, m := startThenLoseStorage(t, services, laneswap.WithNotifier(&recorder{}))
 		for range 10 { // an event, a run and a notice each
-			flapping(t, m.Manager, services, 1000)
+			changeStatuses(t, m.Manager, services, 1000)
 			synctest.Wait() // they are told
 		}
 		require.LessOrEqual(t, m.Health().Storage.Backlog, backlogRows+backlogSlack)
@@ -39,7 +39,7 @@ func TestBacklog_isBoundedWhileServicesComeAndGo(t *testing.T) {
 	skipHeavy(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk, faulty, _, m := away(t, 1)
+		disk, faulty, _, m := startThenLoseStorage(t, 1)
 		most := 0
 		var refused error
 		for most < 40_000 && refused == nil {
@@ -53,13 +53,13 @@ func TestBacklog_isBoundedWhileServicesComeAndGo(t *testing.T) {
 		require.ErrorIs(t, refused, laneswap.ErrDegraded, "a new service is refused while there is no room")
 		require.Greater(t, most, 10_000)
 		require.LessOrEqual(t, m.Health().Storage.Backlog, backlogRows+backlogSlack)
-		st, err := m.Report(t.Context(), flapper(0), laneswap.Heartbeat{Status: laneswap.StatusError})
+		st, err := m.Report(t.Context(), nthID(0), laneswap.Heartbeat{Status: laneswap.StatusError})
 		require.NoError(t, err, "who is known is heard")
 		require.True(t, st.NotDurable)
 		faulty.Heal()
 		time.Sleep(30 * time.Second)
 		require.NoError(t, m.Sync(t.Context()))
-		require.Equal(t, 1, rows(t, disk, laneswap.KindService))
+		require.Equal(t, 1, countRows(t, disk, laneswap.KindService))
 		st, err = m.Register(t.Context(), laneswap.Registration{Name: "short-lived"})
 		require.NoError(t, err)
 		require.False(t, st.NotDurable)
@@ -72,12 +72,12 @@ func TestBacklog_ofASlowStorageCountsWhatIsLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const services = 5
-		_, faulty, _, m := away(t, services)
+		_, faulty, _, m := startThenLoseStorage(t, services)
 		faulty.Heal()
 		faulty.Inject(storagetest.Fault{Op: storagetest.Commit, Times: -1, How: storagetest.Slow, Delay: 4 * time.Second})
 		time.Sleep(time.Minute)
 		require.Equal(t, "ok", m.Health().Storage.State, "it is slow, not away")
-		flapping(t, m.Manager, services, fullTimes)
+		changeStatuses(t, m.Manager, services, backlogOverflow)
 		require.NotZero(t, m.Health().Storage.Lost)
 		faulty.Heal()
 		time.Sleep(time.Minute)
@@ -92,7 +92,7 @@ func TestLoading_repeatedRegistrationsTakeLittleMemory(t *testing.T) {
 	skipHeavy(t)
 	synctest.Test(t, func(t *testing.T) { // not parallel: it measures the heap
 		const services, times, text = 20, 150, 7000
-		m := launch(t, &puppet{Storage: memorystore.New(), load: failing})
+		m := startWithStorage(t, &hookStorage{Storage: memorystore.New(), load: failingRows})
 		heap := func() int {
 			var stats runtime.MemStats
 			runtime.GC()
@@ -102,7 +102,7 @@ func TestLoading_repeatedRegistrationsTakeLittleMemory(t *testing.T) {
 		before := heap()
 		for i := range times {
 			for n := range services {
-				reg := laneswap.Registration{ID: flapper(n), Metadata: map[string]any{"k": strings.Repeat("x", text) + fmt.Sprint(i)}}
+				reg := laneswap.Registration{ID: nthID(n), Metadata: map[string]any{"k": strings.Repeat("x", text) + fmt.Sprint(i)}}
 				_, err := m.Register(t.Context(), reg)
 				require.NoError(t, err)
 			}
@@ -116,7 +116,7 @@ func TestAbsence_shortPausesMakeNoRows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		m := launch(t, disk)
+		m := startWithStorage(t, disk)
 		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc"}, laneswap.Heartbeat{}))
 		for range 500 {
 			m.JumpSeen(800 * time.Millisecond)
@@ -126,7 +126,7 @@ func TestAbsence_shortPausesMakeNoRows(t *testing.T) {
 		m.JumpSeen(time.Minute)
 		time.Sleep(time.Second)
 		m.stop(t)
-		n := rows(t, disk, kindAbsence)
+		n := countRows(t, disk, kindAbsence)
 		require.NotZero(t, n, "long ones do")
 		require.Less(t, n, 50)
 	})
@@ -140,16 +140,16 @@ func TestStorage_manySightingsAreStoredInParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const services, perThing = 20_000, 600 * time.Microsecond // 12 s in all: one commit may have 10
 		disk := memorystore.New()
-		p := &puppet{Storage: disk}
-		m := launch(t, p)
+		p := &hookStorage{Storage: disk}
+		m := startWithStorage(t, p)
 		var handles [services]*laneswap.Handle
 		for n := range handles {
-			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: flapper(n), Interval: 30 * time.Second}, laneswap.Heartbeat{}))
-			handles[n] = mustHandle(t, m.Manager, flapper(n))
+			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: nthID(n), Interval: 30 * time.Second}, laneswap.Heartbeat{}))
+			handles[n] = handleOf(t, m.Manager, nthID(n))
 		}
 		require.NoError(t, m.Sync(t.Context()))
 		seen := map[string]time.Time{}
-		p.pull(func() {
+		p.replace(func() {
 			p.commit = func(ctx context.Context, b laneswap.Batch) error {
 				n := len(b.Insert) + len(b.Put) + len(b.Delete) + len(b.Seen)
 				select {
@@ -242,7 +242,7 @@ func (s *flappy) Rows(ctx context.Context, q laneswap.RowQuery) iter.Seq2[lanesw
 func TestHistory_ofManySpansTakesNoMoreMemory(t *testing.T) { // not parallel: it looks at the heap
 	synctest.Test(t, func(t *testing.T) {
 		s := &flappy{Store: memorystore.New(), from: time.Now().Add(-24 * time.Hour)}
-		m := launch(t, s)
+		m := startWithStorage(t, s)
 		register(t, m.Manager, laneswap.Registration{ID: "svc", NoDeadline: true})
 		ask := func(runs int) uint64 {
 			s.runs = runs

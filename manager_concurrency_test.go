@@ -47,12 +47,12 @@ func stopIn(t *testing.T, m *laneswap.Manager) (err error) {
 func TestStop_isBoundedWhenCommitAndPruneHang(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p, release := &puppet{Storage: memorystore.New()}, make(chan struct{})
+		p, release := &hookStorage{Storage: memorystore.New()}, make(chan struct{})
 		defer close(release)
 		m := laneswap.NewManager(laneswap.WithStorage(p), laneswap.WithCheckInterval(time.Second))
 		require.NoError(t, m.Start(t.Context()))
 		register(t, m, laneswap.Registration{ID: "svc"})
-		p.pull(func() {
+		p.replace(func() {
 			p.commit = func(context.Context, laneswap.Batch) error { <-release; return nil }
 			p.prune = func(context.Context) (int, error) { <-release; return 0, nil }
 		})
@@ -74,7 +74,7 @@ func TestStop_isBoundedWhenLoadHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		defer close(release)
-		m := laneswap.NewManager(laneswap.WithStorage(&puppet{Storage: memorystore.New(), load: deafLoad(release)}))
+		m := laneswap.NewManager(laneswap.WithStorage(&hookStorage{Storage: memorystore.New(), load: deafLoad(release)}))
 		within(t, 5*time.Second, func() { require.NoError(t, m.Start(t.Context())) })
 		require.ErrorIs(t, stopIn(t, m), laneswap.ErrDegraded)
 	})
@@ -84,7 +84,7 @@ func TestStart_endsWithItsContextWhenLoadHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		p := &puppet{Storage: memorystore.New(), load: deafLoad(release)}
+		p := &hookStorage{Storage: memorystore.New(), load: deafLoad(release)}
 		m := laneswap.NewManager(laneswap.WithStorage(p))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -103,7 +103,7 @@ func TestStart_endsWithItsContextWhenLoadHangs(t *testing.T) {
 func TestStop_doesNotWaitForAStart(t *testing.T) {
 	t.Parallel()
 	loading := make(chan struct{})
-	p := &puppet{Storage: memorystore.New(), load: func(ctx context.Context) iter.Seq2[laneswap.Row, error] {
+	p := &hookStorage{Storage: memorystore.New(), load: func(ctx context.Context) iter.Seq2[laneswap.Row, error] {
 		return func(yield func(laneswap.Row, error) bool) {
 			close(loading)
 			<-ctx.Done()
@@ -126,12 +126,12 @@ func TestStop_doesNotWaitForAStart(t *testing.T) {
 func TestLogger_mayAskTheManagerDuringARestore(t *testing.T) {
 	t.Parallel()
 	disk := memorystore.New()
-	m := launch(t, disk)
+	m := startWithStorage(t, disk)
 	_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
 	require.NoError(t, err)
 	m.stop(t)
 	old := time.Now().Add(-48 * time.Hour).UTC().Truncate(time.Millisecond)
-	plant(t, disk, laneswap.Row{Kind: laneswap.KindService, ID: "torn", Service: "torn", At: old, Open: true, Data: []byte(`{"v":1,`)})
+	putRows(t, disk, laneswap.Row{Kind: laneswap.KindService, ID: "torn", Service: "torn", At: old, Open: true, Data: []byte(`{"v":1,`)})
 	h := &hooked{}
 	asking := laneswap.NewManager(laneswap.WithStorage(disk), laneswap.WithLogger(slog.New(h)))
 	var mu sync.Mutex
@@ -167,12 +167,12 @@ func TestService_doesNotWaitForAStorageThatHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const kept = 4
-		disk := seeded(t, func(m *laneswap.Manager) {
-			flip(t, register(t, m, laneswap.Registration{ID: "svc"}), 10)
+		disk := storageAfter(t, func(m *laneswap.Manager) {
+			alternate(t, register(t, m, laneswap.Registration{ID: "svc"}), 10)
 		})
-		p := &puppet{Storage: disk}
-		m := launch(t, p, laneswap.WithEventBuffer(kept))
-		p.pull(func() {
+		p := &hookStorage{Storage: disk}
+		m := startWithStorage(t, p, laneswap.WithEventBuffer(kept))
+		p.replace(func() {
 			p.rows = func(ctx context.Context, _ laneswap.RowQuery) iter.Seq2[laneswap.Row, error] {
 				return func(yield func(laneswap.Row, error) bool) { <-ctx.Done(); yield(laneswap.Row{}, ctx.Err()) }
 			}
@@ -200,7 +200,7 @@ func TestManager_allCallsAtOnceKeepStateConsistent(t *testing.T) {
 		faulty := storagetest.NewFaulty(disk)
 		faulty.Inject(storagetest.Fault{Op: storagetest.Load, Times: 3})
 		opts := []laneswap.Option{laneswap.WithStaleThreshold(time.Second), laneswap.WithCheckInterval(time.Second), laneswap.WithLimits(laneswap.Limits{Errors: 3})}
-		m := launch(t, faulty, append(opts, laneswap.WithNotifier(&recorder{}))...)
+		m := startWithStorage(t, faulty, append(opts, laneswap.WithNotifier(&recorder{}))...)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var group sync.WaitGroup
@@ -235,7 +235,7 @@ func TestManager_allCallsAtOnceKeepStateConsistent(t *testing.T) {
 		}
 		require.NotEmpty(t, want)
 		m.stop(t)
-		m = launch(t, disk, opts...)
+		m = startWithStorage(t, disk, opts...)
 		for id, status := range want {
 			require.Equal(t, status, statusOf(t, m.Manager, id).Status)
 		}

@@ -19,7 +19,7 @@ func TestManager_worksInMemoryBeforeStart(t *testing.T) {
 		h := register(t, m, laneswap.Registration{ID: "svc"})
 		h.Beat()
 		require.Equal(t, laneswap.StatusHealthy, statusOf(t, m, "svc").Status)
-		time.Sleep(window + nap)
+		time.Sleep(window + moment)
 		require.Equal(t, laneswap.StatusStale, statusOf(t, m, "svc").Status, "judged when asked")
 		h.Beat()
 		require.Equal(t, []laneswap.EventKind{"up", "down", "recovered"}, kindsOf(t, m))
@@ -28,7 +28,7 @@ func TestManager_worksInMemoryBeforeStart(t *testing.T) {
 
 func TestManager_withNotifierWantsToBeStarted(t *testing.T) {
 	t.Parallel()
-	m := laneswap.NewManager(atOnce(laneswap.WithNotifier(&recorder{}))...)
+	m := laneswap.NewManager(ungrouped(laneswap.WithNotifier(&recorder{}))...)
 	_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
 	require.ErrorIs(t, err, laneswap.ErrNotStarted)
 	require.ErrorIs(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{}), laneswap.ErrNotStarted)
@@ -73,7 +73,7 @@ func TestManager_stopIsFinalAndMayBeRepeated(t *testing.T) {
 
 func TestManager_stopBeforeStartIsFine(t *testing.T) {
 	t.Parallel()
-	m := laneswap.NewManager(atOnce(laneswap.WithNotifier(&recorder{}))...)
+	m := laneswap.NewManager(ungrouped(laneswap.WithNotifier(&recorder{}))...)
 	require.NoError(t, m.Stop(t.Context()))
 	require.ErrorIs(t, m.Start(t.Context()), laneswap.ErrStopped)
 }
@@ -95,13 +95,13 @@ func TestManager_runStartsWaitsAndStops(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rec := &recorder{}
-		m := laneswap.NewManager(atOnce(laneswap.WithNotifier(rec))...)
+		m := laneswap.NewManager(ungrouped(laneswap.WithNotifier(rec))...)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- m.Run(ctx) }()
 		synctest.Wait()
 		register(t, m, laneswap.Registration{ID: "svc"}).Beat()
-		time.Sleep(window + nap)
+		time.Sleep(window + moment)
 		cancel()
 		require.NoError(t, <-done)
 		require.Equal(t, []laneswap.EventKind{"down"}, rec.kinds())
@@ -137,7 +137,7 @@ func TestManager_lateIsShownAndNeverAnEvent(t *testing.T) {
 		h.Beat()
 		time.Sleep(30 * time.Second)
 		require.False(t, statusOf(t, m, "svc").Late)
-		time.Sleep(nap)
+		time.Sleep(moment)
 		st := statusOf(t, m, "svc")
 		require.True(t, st.Late)
 		require.Equal(t, laneswap.StatusHealthy, st.Status)
@@ -182,7 +182,7 @@ func TestManager_serviceThatNeverBeatsGoesStale(t *testing.T) {
 		require.Equal(t, laneswap.StatusUnknown, statusOf(t, m, "svc").Status)
 		time.Sleep(30 * time.Second)
 		register(t, m, laneswap.Registration{ID: "svc"}) // nobody gains time by registering
-		time.Sleep(30*time.Second + nap)
+		time.Sleep(30*time.Second + moment)
 		st := statusOf(t, m, "svc")
 		require.Equal(t, laneswap.StatusStale, st.Status)
 		require.True(t, st.LastHeartbeat.IsZero())

@@ -28,11 +28,11 @@ func beating(t *testing.T, m *laneswap.Manager, prefix string, n int) []*laneswa
 func TestMassSilence_isOneMessageWithTheFinding(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
+		d := newFakeNotifier()
 		asked := 0
-		m := open(t, d, laneswap.WithSelfCheck(func(context.Context) string { asked++; return "the gateway\nanswers" }))
+		m := startWithNotifier(t, d, laneswap.WithSelfCheck(func(context.Context) string { asked++; return "the gateway\nanswers" }))
 		silent, alive := beating(t, m, "silent", 5), beating(t, m, "alive", 4)
-		live(alive, window+10*time.Second)
+		beatAll(alive, window+10*time.Second)
 		n := d.one(t)
 		require.Equal(t, laneswap.NoticeMassSilence, n.Kind)
 		require.Len(t, n.Items, len(silent))
@@ -66,12 +66,12 @@ func TestMassSilence_needsHalfAndThree(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%d of %d", c.silent, c.silent+c.alive), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d := newDesk()
-				m := open(t, d)
+				d := newFakeNotifier()
+				m := startWithNotifier(t, d)
 				beating(t, m, "silent", c.silent)
-				live(beating(t, m, "alive", c.alive), window+10*time.Second)
+				beatAll(beating(t, m, "alive", c.alive), window+10*time.Second)
 				notes := d.took()
-				require.Len(t, namesIn(notes...), c.silent)
+				require.Len(t, servicesIn(notes...), c.silent)
 				for _, n := range notes {
 					require.Equal(t, c.mass, n.Kind == laneswap.NoticeMassSilence, "%+v", n)
 					require.Equal(t, c.mass, n.Finding != "")
@@ -87,8 +87,8 @@ func TestMassSilence_needsHalfAndThree(t *testing.T) {
 func TestMassSilence_isNotWhatComesOverMoreThanAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
 		for i := range 6 {
 			beating(t, m, fmt.Sprint("silent", i, "-"), 1)
 			time.Sleep(31 * time.Second)
@@ -106,14 +106,14 @@ func TestMassSilence_countsServicesThatLived(t *testing.T) {
 	t.Parallel()
 	t.Run("never beat", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			d := newDesk()
-			m := open(t, d)
+			d := newFakeNotifier()
+			m := startWithNotifier(t, d)
 			for i := range 5 {
-				register(t, m, laneswap.Registration{ID: flapper(i)})
+				register(t, m, laneswap.Registration{ID: nthID(i)})
 			}
-			live(beating(t, m, "alive", 3), window+10*time.Second)
+			beatAll(beating(t, m, "alive", 3), window+10*time.Second)
 			notes := d.took()
-			require.Len(t, namesIn(notes...), 5)
+			require.Len(t, servicesIn(notes...), 5)
 			for _, n := range notes {
 				require.Equal(t, laneswap.NoticeEvent, n.Kind, "all that lived live still: %s", n.Text)
 			}
@@ -121,16 +121,16 @@ func TestMassSilence_countsServicesThatLived(t *testing.T) {
 	})
 	t.Run("twice", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			d := newDesk()
-			m := open(t, d, laneswap.WithGroupWait(time.Second))
+			d := newFakeNotifier()
+			m := startWithNotifier(t, d, laneswap.WithGroupWait(time.Second))
 			var handles []*laneswap.Handle
 			for i := range 2 {
-				handles = append(handles, register(t, m, laneswap.Registration{ID: flapper(i), StaleAfter: 5 * time.Second}))
+				handles = append(handles, register(t, m, laneswap.Registration{ID: nthID(i), StaleAfter: 5 * time.Second}))
 			}
 			alive := beating(t, m, "alive", 1)
 			for range 4 { // silent, heard, silent, heard
-				live(append(alive, handles...), 2*time.Second)
-				live(alive, 8*time.Second)
+				beatAll(append(alive, handles...), 2*time.Second)
+				beatAll(alive, 8*time.Second)
 			}
 			for _, n := range d.took() {
 				require.NotEqual(t, laneswap.NoticeMassSilence, n.Kind, "there are two: %s", n.Text)
@@ -139,13 +139,13 @@ func TestMassSilence_countsServicesThatLived(t *testing.T) {
 	})
 	t.Run("said goodbye", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			d := newDesk()
-			m := open(t, d)
+			d := newFakeNotifier()
+			m := startWithNotifier(t, d)
 			beating(t, m, "silent", 3)
 			for _, h := range beating(t, m, "gone", 10) {
 				require.NoError(t, h.Report(laneswap.Heartbeat{Status: laneswap.StatusShutdown}))
 			}
-			pass(window + laneswap.DefaultGroupWait)
+			sleepPast(window + laneswap.DefaultGroupWait)
 			require.Equal(t, laneswap.NoticeMassSilence, d.one(t).Kind, "those that said goodbye do not count")
 		})
 	})
@@ -154,17 +154,17 @@ func TestMassSilence_countsServicesThatLived(t *testing.T) {
 func TestMassSilence_othersAreSentSeparately(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
 		beating(t, m, "silent", 6)
 		alive := beating(t, m, "alive", 4)
-		live(alive, window-time.Second)
+		beatAll(alive, window-time.Second)
 		for _, h := range alive {
 			h.Beat()
 		}
 		time.Sleep(2 * time.Second)
-		turn(t, alive[:2], laneswap.StatusError)
-		live(alive[2:], 30*time.Second)
+		reportAll(t, alive[:2], laneswap.StatusError)
+		beatAll(alive[2:], 30*time.Second)
 		notes := d.took()
 		require.Len(t, notes, 3)
 		require.Equal(t, laneswap.NoticeMassSilence, notes[0].Kind)
@@ -181,8 +181,8 @@ func TestMassSilence_othersAreSentSeparately(t *testing.T) {
 func TestMassSilence_isReportedWithTheLastOneAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
 		for i := range 3 {
 			beating(t, m, fmt.Sprint("svc", i, "-"), 1)
 			time.Sleep(20 * time.Second)
@@ -199,7 +199,7 @@ func TestMassSilence_isReportedWithTheLastOneAlone(t *testing.T) {
 func TestMassSilence_selfChecksMayHangOrPanic(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
+		d := newFakeNotifier()
 		defer time.Sleep(2 * time.Hour) // they end
 		var inside, most atomic.Int64
 		stuck := func(context.Context) string {
@@ -208,16 +208,16 @@ func TestMassSilence_selfChecksMayHangOrPanic(t *testing.T) {
 			time.Sleep(30 * time.Minute) // it does not listen
 			return "at last"
 		}
-		m := open(t, d, laneswap.WithFlapLimit(0),
+		m := startWithNotifier(t, d, laneswap.WithFlapLimit(0),
 			laneswap.WithSelfCheck(stuck),
 			laneswap.WithSelfCheck(func(context.Context) string { panic("a secret") }),
 			laneswap.WithSelfCheck(func(context.Context) string { return "" }),
 			laneswap.WithSelfCheck(func(ctx context.Context) string { <-ctx.Done(); return "obedient" }),
 			laneswap.WithSelfCheck(func(context.Context) string { return "the disk is full" }))
 		handles := beating(t, m, "svc", 4)
-		pass(window + laneswap.DefaultGroupWait)
+		sleepPast(window + laneswap.DefaultGroupWait)
 		require.Empty(t, d.took(), "it waits for the checks")
-		pass(10 * time.Second)
+		sleepPast(10 * time.Second)
 		n := d.one(t)
 		require.Contains(t, n.Finding, "a self-check did not return in time")
 		require.Contains(t, n.Finding, "a self-check panicked")
@@ -243,12 +243,12 @@ func TestMassSilence_selfChecksMayHangOrPanic(t *testing.T) {
 func TestMassSilence_notifiersShareTheFinding(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d, other := newDesk(), newDesk()
+		d, other := newFakeNotifier(), newFakeNotifier()
 		other.name = "other"
 		asked := 0
-		m := open(t, d, laneswap.WithNotifier(other), laneswap.WithSelfCheck(func(context.Context) string { asked++; return fmt.Sprint("asked ", asked) }))
+		m := startWithNotifier(t, d, laneswap.WithNotifier(other), laneswap.WithSelfCheck(func(context.Context) string { asked++; return fmt.Sprint("asked ", asked) }))
 		beating(t, m, "svc", 4)
-		pass(window + laneswap.DefaultGroupWait)
+		sleepPast(window + laneswap.DefaultGroupWait)
 		require.Equal(t, d.one(t).Finding, other.one(t).Finding)
 		require.Equal(t, 1, asked)
 	})
@@ -261,13 +261,13 @@ func TestMassSilence_isReportedAfterAReceiverOutage(t *testing.T) {
 	for _, services := range []int{4, 30} {
 		t.Run(fmt.Sprint(services), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d := newDesk()
-				d.says(always(errAway))
-				m := open(t, d)
+				d := newFakeNotifier()
+				d.answers(alwaysReturn(errAway))
+				m := startWithNotifier(t, d)
 				beating(t, m, "svc", services)
 				time.Sleep(window + 10*time.Minute)
 				d.calls()
-				d.says(nil)
+				d.answers(nil)
 				time.Sleep(10 * time.Minute)
 				n := d.one(t)
 				require.Equal(t, laneswap.NoticeMassSilence, n.Kind)
@@ -281,19 +281,19 @@ func TestMassSilence_isReportedAfterAReceiverOutage(t *testing.T) {
 func TestMassSilence_recoveriesAreFewMessages(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
 		handles := beating(t, m, "svc", 40)
 		time.Sleep(window + 10*time.Minute)
 		require.Equal(t, laneswap.NoticeMassSilence, d.one(t).Kind)
 		for _, h := range handles {
 			h.Beat()
 		}
-		pass(laneswap.DefaultGroupWait)
+		sleepPast(laneswap.DefaultGroupWait)
 		n := d.one(t)
 		require.Equal(t, laneswap.NoticeDigest, n.Kind)
 		require.Equal(t, "40 services: 40 recovered", n.Title)
-		require.Len(t, namesIn(n), 40)
+		require.Len(t, servicesIn(n), 40)
 		for _, ev := range eventsIn(n) {
 			require.Equal(t, laneswap.EventRecovered, ev.Kind)
 			require.InDelta(t, (10 * time.Minute).Seconds(), ev.Duration.Seconds(), 1)
@@ -306,8 +306,8 @@ func TestMassSilence_recoveriesAreFewMessages(t *testing.T) {
 func TestMassSilence_aShortOneTellsOfBoth(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		m := open(t, d)
+		d := newFakeNotifier()
+		m := startWithNotifier(t, d)
 		handles := beating(t, m, "svc", 20)
 		time.Sleep(window + 2*time.Second)
 		for _, h := range handles[:10] {
@@ -316,12 +316,12 @@ func TestMassSilence_aShortOneTellsOfBoth(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		notes := d.took()
 		require.LessOrEqual(t, len(notes), 2)
-		require.Len(t, namesIn(notes...), 20)
+		require.Len(t, servicesIn(notes...), 20)
 		ids := idsOf(eventsIn(notes...))
 		slices.Sort(ids)
 		var want []string
 		for _, h := range handles {
-			want = append(want, noticesOf(t, m, h.ID())...)
+			want = append(want, noticeEventIDs(t, m, h.ID())...)
 		}
 		slices.Sort(want)
 		require.Equal(t, want, ids)
@@ -335,17 +335,17 @@ func TestMassSilence_namesThoseThatFellTogether(t *testing.T) {
 	for _, late := range []int{1, 2, 20} {
 		t.Run(fmt.Sprint(late, " later"), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d := newDesk()
-				d.says(always(errAway))
-				m := open(t, d)
+				d := newFakeNotifier()
+				d.answers(alwaysReturn(errAway))
+				m := startWithNotifier(t, d)
 				beating(t, m, "early", 5)
-				live(beating(t, m, "late", late), 50*time.Minute)
+				beatAll(beating(t, m, "late", late), 50*time.Minute)
 				time.Sleep(5 * time.Minute)
 				d.calls()
-				d.says(nil)
+				d.answers(nil)
 				time.Sleep(20 * time.Minute)
 				notes := d.took()
-				require.Len(t, namesIn(notes...), 5+late)
+				require.Len(t, servicesIn(notes...), 5+late)
 				for _, n := range notes {
 					if n.Kind != laneswap.NoticeMassSilence {
 						continue
@@ -364,13 +364,13 @@ func TestMassSilence_namesThoseThatFellTogether(t *testing.T) {
 func TestMassSilence_excludesALaterOneRetriedAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk()
-		d.says(always(errAway))
-		m := open(t, d)
+		d := newFakeNotifier()
+		d.answers(alwaysReturn(errAway))
+		m := startWithNotifier(t, d)
 		beating(t, m, "early", 5)
-		live(beating(t, m, "late", 1), 50*time.Minute)
+		beatAll(beating(t, m, "late", 1), 50*time.Minute)
 		time.Sleep(5 * time.Minute)
-		d.says(func(n laneswap.Notification) error { // 400 for digests
+		d.answers(func(n laneswap.Notification) error { // 400 for digests
 			if len(n.Items) > 1 {
 				return errAway
 			}
@@ -378,7 +378,7 @@ func TestMassSilence_excludesALaterOneRetriedAlone(t *testing.T) {
 		})
 		time.Sleep(2 * time.Hour)
 		notes := d.took()
-		require.Contains(t, namesIn(notes...), laneswap.ServiceID("late0"))
+		require.Contains(t, servicesIn(notes...), laneswap.ServiceID("late0"))
 		for _, n := range notes {
 			require.False(t, n.Event.Service == "late0" && n.Finding != "", n.Text)
 		}

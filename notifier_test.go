@@ -50,12 +50,12 @@ func TestNotifier_blockingOneDelaysNothingElse(t *testing.T) {
 		panicking := laneswap.NotifierFunc(func(context.Context, laneswap.Notification) error { panic("oh no") })
 		failing := laneswap.NotifierFunc(func(context.Context, laneswap.Notification) error { return errors.New("refused") })
 		rec := &recorder{}
-		m := laneswap.NewManager(atOnce(laneswap.WithNotifier(stuck), laneswap.WithNotifier(panicking), laneswap.WithNotifier(failing), laneswap.WithNotifier(rec),
+		m := laneswap.NewManager(ungrouped(laneswap.WithNotifier(stuck), laneswap.WithNotifier(panicking), laneswap.WithNotifier(failing), laneswap.WithNotifier(rec),
 			laneswap.WithLogger(slog.New(slog.NewTextHandler(&logged, nil))))...)
 		require.NoError(t, m.Start(t.Context()))
 		h := register(t, m, laneswap.Registration{ID: "svc"})
 		before := time.Now()
-		flip(t, h, 1001)
+		alternate(t, h, 1001)
 		require.Equal(t, before, time.Now(), "not a moment passed")
 		synctest.Wait()
 		require.Len(t, rec.kinds(), 1000)
@@ -73,7 +73,7 @@ func TestNotifier_textOfAPanicIsNotLogged(t *testing.T) {
 		var logged bytes.Buffer
 		cause := &url.Error{Op: "Post", URL: "https://hooks.example/canary", Err: errors.New("away")}
 		panicking := laneswap.NotifierFunc(func(context.Context, laneswap.Notification) error { panic(cause) })
-		m := laneswap.NewManager(atOnce(laneswap.WithNotifier(panicking), laneswap.WithLogger(slog.New(slog.NewTextHandler(&logged, nil))))...)
+		m := laneswap.NewManager(ungrouped(laneswap.WithNotifier(panicking), laneswap.WithLogger(slog.New(slog.NewTextHandler(&logged, nil))))...)
 		require.NoError(t, m.Start(t.Context()))
 		require.NoError(t, register(t, m, laneswap.Registration{ID: "svc"}).Report(laneswap.Heartbeat{Status: laneswap.StatusError}))
 		synctest.Wait()
@@ -88,7 +88,7 @@ func TestNotifier_addedWhileRunningGetsWhatFollows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := started(t)
 		h := register(t, m, laneswap.Registration{ID: "svc"})
-		flip(t, h, 4)
+		alternate(t, h, 4)
 		rec := &recorder{}
 		require.NoError(t, m.AddNotifier(rec))
 		require.ErrorIs(t, m.AddNotifier(nil), laneswap.ErrNotifier)
@@ -106,9 +106,9 @@ func TestNotifier_stopDeliversPendingWithinItsBound(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			return rec.Notify(ctx, n)
 		})
-		m := laneswap.NewManager(atOnce(laneswap.WithNotifier(slow))...)
+		m := laneswap.NewManager(ungrouped(laneswap.WithNotifier(slow))...)
 		require.NoError(t, m.Start(t.Context()))
-		flip(t, register(t, m, laneswap.Registration{ID: "svc"}), 51)
+		alternate(t, register(t, m, laneswap.Registration{ID: "svc"}), 51)
 		require.NoError(t, m.Stop(context.Background()))
 		require.Len(t, rec.kinds(), 50)
 	})
@@ -121,9 +121,9 @@ func TestNotifier_ignoringItsContextDoesNotBlockStop(t *testing.T) {
 		defer close(release)
 		stuck := laneswap.NotifierFunc(func(context.Context, laneswap.Notification) error { <-release; return nil })
 		obedient := laneswap.NotifierFunc(func(ctx context.Context, _ laneswap.Notification) error { <-ctx.Done(); return ctx.Err() })
-		m := laneswap.NewManager(atOnce(laneswap.WithNotifier(obedient), laneswap.WithNotifier(stuck))...)
+		m := laneswap.NewManager(ungrouped(laneswap.WithNotifier(obedient), laneswap.WithNotifier(stuck))...)
 		require.NoError(t, m.Start(t.Context()))
-		flip(t, register(t, m, laneswap.Registration{ID: "svc"}), 2)
+		alternate(t, register(t, m, laneswap.Registration{ID: "svc"}), 2)
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
@@ -147,7 +147,7 @@ func TestNotifier_contextEndsAfterHalfAMinute(t *testing.T) {
 			}
 			return rec.Notify(ctx, n)
 		})))
-		flip(t, register(t, m, laneswap.Registration{ID: "svc"}), 3)
+		alternate(t, register(t, m, laneswap.Registration{ID: "svc"}), 3)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		require.Equal(t, 30*time.Second, waited)
@@ -165,7 +165,7 @@ func TestManager_startIsAnAbsence(t *testing.T) {
 		require.NoError(t, m.Start(t.Context()))
 		time.Sleep(window)
 		require.Equal(t, laneswap.StatusHealthy, statusOf(t, m, "svc").Status)
-		time.Sleep(nap)
+		time.Sleep(moment)
 		require.Equal(t, laneswap.StatusStale, statusOf(t, m, "svc").Status)
 		require.NoError(t, m.Stop(context.Background()))
 	})
@@ -187,7 +187,7 @@ func TestNotifier_mayMisbehaveInEveryWay(t *testing.T) {
 			told += len(n.Items[0].Earlier) + 1
 			return nil
 		}}))
-		flip(t, register(t, m, laneswap.Registration{ID: "x"}), 7)
+		alternate(t, register(t, m, laneswap.Registration{ID: "x"}), 7)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		require.Equal(t, 6, told)

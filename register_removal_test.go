@@ -16,14 +16,14 @@ import (
 func TestHistory_removalAtABoundaryEndsOneIncident(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := launch(t, memorystore.New())
+		m := startWithStorage(t, memorystore.New())
 		from := time.Now()
-		trouble(t, m.Manager, "svc", 1)
+		alternateHourly(t, m.Manager, "svc", 1)
 		time.Sleep(time.Minute)
 		require.NoError(t, m.Remove(t.Context(), "svc"))
 		at := time.Now()
 		time.Sleep(time.Minute)
-		trouble(t, m.Manager, "svc", 0)
+		alternateHourly(t, m.Manager, "svc", 0)
 		time.Sleep(time.Minute)
 		whole := historyOf(t, m.Manager, "svc", laneswap.HistoryQuery{From: from})
 		require.Equal(t, 1, whole.Recovered)
@@ -39,7 +39,7 @@ func TestRemove_nextServiceOfTheIDStartsEmpty(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const kept = 10
 		disk := memorystore.New()
-		m := launch(t, disk)
+		m := startWithStorage(t, disk)
 		for range 2 {
 			if err := m.Remove(t.Context(), "svc"); !errors.Is(err, laneswap.ErrServiceNotFound) {
 				require.NoError(t, err)
@@ -50,17 +50,17 @@ func TestRemove_nextServiceOfTheIDStartsEmpty(t *testing.T) {
 			_, err = m.Report(t.Context(), "svc", laneswap.Heartbeat{Status: laneswap.StatusError})
 			require.NoError(t, err)
 			require.Empty(t, errorsOf(t, m.Manager, "svc", laneswap.ErrorQuery{}))
-			report(t, m.Manager, "svc", laneswap.ErrorReport{Message: "no"})
+			reportError(t, m.Manager, "svc", laneswap.ErrorReport{Message: "no"})
 		}
 		before := statusOf(t, m.Manager, "svc").Events
 		require.Len(t, before, 1)
 		_, err := m.Register(t.Context(), laneswap.Registration{ID: "noisy"})
 		require.NoError(t, err)
-		flip(t, mustHandle(t, m.Manager, "noisy"), 4*kept)
+		alternate(t, handleOf(t, m.Manager, "noisy"), 4*kept)
 		m.stop(t)
 
 		// Those of svc are not among the events that a start keeps.
-		m = launch(t, disk, laneswap.WithEventBuffer(kept))
+		m = startWithStorage(t, disk, laneswap.WithEventBuffer(kept))
 		for _, ev := range eventsOf(t, m.Manager, laneswap.EventQuery{}) {
 			require.Equal(t, laneswap.ServiceID("noisy"), ev.Service)
 		}
@@ -75,8 +75,8 @@ func TestRemove_tornOneDeletesItsErrors(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		p := &puppet{Storage: disk}
-		m := launch(t, p)
+		p := &hookStorage{Storage: disk}
+		m := startWithStorage(t, p)
 		_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
 		require.NoError(t, err)
 		for range 1000 {
@@ -84,10 +84,10 @@ func TestRemove_tornOneDeletesItsErrors(t *testing.T) {
 			require.NoError(t, err)
 		}
 		dead := false
-		p.pull(func() {
+		p.replace(func() {
 			p.commit = func(ctx context.Context, b laneswap.Batch) error {
 				if dead {
-					return errCut
+					return errCrashed
 				}
 				dead = len(b.Delete) > 0 // killed right after it
 				return disk.Commit(ctx, b)
@@ -95,7 +95,7 @@ func TestRemove_tornOneDeletesItsErrors(t *testing.T) {
 		})
 		require.ErrorIs(t, m.Remove(t.Context(), "svc"), laneswap.ErrDegraded)
 		m.kill()
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 		if _, err := m.Service(t.Context(), "svc"); err != nil {
 			_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
 			require.NoError(t, err)

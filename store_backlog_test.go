@@ -21,14 +21,14 @@ const (
 	backlogSlack = 2_000
 )
 
-// flapping has services change their status again and again.
-func flapping(t *testing.T, m *laneswap.Manager, services, times int) {
+// changeStatuses has services change their status again and again.
+func changeStatuses(t *testing.T, m *laneswap.Manager, services, times int) {
 	t.Helper()
 	for i := range times {
 		status := []laneswap.Status{laneswap.StatusError, laneswap.StatusHealthy}[i%2]
 		for n := range services {
 			hb := laneswap.Heartbeat{Status: status, Message: fmt.Sprint("change ", i)}
-			require.NoError(t, m.Beat(t.Context(), flapper(n), hb))
+			require.NoError(t, m.Beat(t.Context(), nthID(n), hb))
 		}
 		if i%100 == 0 {
 			time.Sleep(time.Millisecond) // let others work
@@ -36,46 +36,46 @@ func flapping(t *testing.T, m *laneswap.Manager, services, times int) {
 	}
 }
 
-// away starts a Manager with some services whose storage then leaves.
-func away(t *testing.T, services int, opts ...laneswap.Option) (*memorystore.Store, *storagetest.Faulty, *severed, *run) {
+// startThenLoseStorage starts a Manager with some services whose storage then leaves.
+func startThenLoseStorage(t *testing.T, services int, opts ...laneswap.Option) (*memorystore.Store, *storagetest.Faulty, *crashStorage, *run) {
 	t.Helper()
 	disk := memorystore.New()
 	faulty := storagetest.NewFaulty(disk)
-	s := newSevered(faulty)
-	m := launch(t, s, opts...)
+	s := newCrashStorage(faulty)
+	m := startWithStorage(t, s, opts...)
 	for n := range services {
-		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: flapper(n), NoDeadline: true}, laneswap.Heartbeat{}))
+		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: nthID(n), NoDeadline: true}, laneswap.Heartbeat{}))
 	}
 	require.NoError(t, m.Sync(t.Context()))
 	faulty.Inject(storagetest.Fault{Op: storagetest.Commit, Times: -1})
 	return disk, faulty, s, m
 }
 
-// fullTimes is how often 5 services must change for more than the backlog.
-const fullTimes = 11_000
+// backlogOverflow is how often 5 services must change for more than the backlog.
+const backlogOverflow = 11_000
 
 func TestBacklog_fullKeepsFirstAndLatestCountsTheRest(t *testing.T) {
 	skipHeavy(t)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const services = 5
-		disk, faulty, s, m := away(t, services)
-		flapping(t, m.Manager, services, fullTimes)
+		disk, faulty, s, m := startThenLoseStorage(t, services)
+		changeStatuses(t, m.Manager, services, backlogOverflow)
 		full := m.Health().Storage
 		require.NotZero(t, full.Lost)
-		flapping(t, m.Manager, services, fullTimes)
+		changeStatuses(t, m.Manager, services, backlogOverflow)
 		h := m.Health().Storage
 		require.LessOrEqual(t, h.Backlog, backlogRows+backlogSlack)
 		require.Equal(t, full.Backlog, h.Backlog, "it does not grow any more")
-		require.Equal(t, full.Lost+services*fullTimes, h.Lost)
-		_, err := m.ReportError(t.Context(), flapper(0), laneswap.ErrorReport{Message: "one more"})
+		require.Equal(t, full.Lost+services*backlogOverflow, h.Lost)
+		_, err := m.ReportError(t.Context(), nthID(0), laneswap.ErrorReport{Message: "one more"})
 		require.ErrorIs(t, err, laneswap.ErrDegraded, "what can be refused is refused")
 		time.Sleep(10 * time.Second)
-		require.NoError(t, m.Beat(t.Context(), flapper(0), laneswap.Heartbeat{Status: laneswap.StatusCritical, Message: "the last"}))
+		require.NoError(t, m.Beat(t.Context(), nthID(0), laneswap.Heartbeat{Status: laneswap.StatusCritical, Message: "the last"}))
 		lost := m.Health().Storage.Lost
 		want := map[laneswap.ServiceID]laneswap.ServiceStatus{}
 		for n := range services {
-			want[flapper(n)] = statusOf(t, m.Manager, flapper(n))
+			want[nthID(n)] = statusOf(t, m.Manager, nthID(n))
 		}
 		faulty.Heal()
 		time.Sleep(30 * time.Second)
@@ -89,7 +89,7 @@ func TestBacklog_fullKeepsFirstAndLatestCountsTheRest(t *testing.T) {
 		}
 		total := 0
 		for n := range services {
-			require.Contains(t, said, " of "+string(flapper(n)))
+			require.Contains(t, said, " of "+string(nthID(n)))
 		}
 		for part := range strings.SplitSeq(said[strings.LastIndex(said, ": ")+2:], ", ") {
 			var k int
@@ -99,17 +99,17 @@ func TestBacklog_fullKeepsFirstAndLatestCountsTheRest(t *testing.T) {
 		}
 		require.Equal(t, lost, uint64(total), said)
 		require.Zero(t, m.Health().Storage.Lost)
-		_, err = m.ReportError(t.Context(), flapper(0), laneswap.ErrorReport{Message: "one more"})
+		_, err = m.ReportError(t.Context(), nthID(0), laneswap.ErrorReport{Message: "one more"})
 		require.NoError(t, err)
 		stored := map[laneswap.ServiceID][]laneswap.Event{}
 		for n := range services {
-			h, err := m.History(t.Context(), flapper(n), laneswap.HistoryQuery{Limit: 10_000})
+			h, err := m.History(t.Context(), nthID(n), laneswap.HistoryQuery{Limit: 10_000})
 			require.NoError(t, err)
-			stored[flapper(n)] = h.Events
+			stored[nthID(n)] = h.Events
 		}
 		m.crash(s)
 
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 		for id, st := range want {
 			got := statusOf(t, m.Manager, id)
 			require.Equal(t, st.Status, got.Status)
@@ -118,10 +118,10 @@ func TestBacklog_fullKeepsFirstAndLatestCountsTheRest(t *testing.T) {
 			require.Equal(t, st.Incident, got.Incident)
 			first, last := edges(t, disk, id)
 			require.Contains(t, first, "change 0", "the first transition is kept")
-			if id == flapper(0) {
+			if id == nthID(0) {
 				require.Contains(t, last, "the last", "the latest transition is kept")
 			} else {
-				require.Contains(t, last, fmt.Sprint("change ", fullTimes-1), "the latest transition is kept")
+				require.Contains(t, last, fmt.Sprint("change ", backlogOverflow-1), "the latest transition is kept")
 			}
 			require.NotEmpty(t, stored[id])
 		}
@@ -135,7 +135,7 @@ func edges(t *testing.T, disk *memorystore.Store, id laneswap.ServiceID) (first,
 	t.Helper()
 	for row, err := range disk.Rows(t.Context(), laneswap.RowQuery{Kind: laneswap.KindEvent, Service: string(id)}) {
 		require.NoError(t, err)
-		if first == "" && holds(row, laneswap.EventDown) {
+		if first == "" && holdsEvent(row, laneswap.EventDown) {
 			first = string(row.Data)
 		}
 		last = string(row.Data)
@@ -150,8 +150,8 @@ func TestBacklog_crashLeavesNoHalfChange(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				const services, times = 20, 101
-				disk, faulty, s, m := away(t, services, laneswap.WithNotifier(deafPeople("team")))
-				flapping(t, m.Manager, services, times)
+				disk, faulty, s, m := startThenLoseStorage(t, services, laneswap.WithNotifier(newHangingNotifier("team")))
+				changeStatuses(t, m.Manager, services, times)
 				time.Sleep(6 * time.Second) // less than until the notifier is given up
 				require.Equal(t, "degraded", m.Health().Storage.State)
 				faulty.Heal()
@@ -159,15 +159,15 @@ func TestBacklog_crashLeavesNoHalfChange(t *testing.T) {
 				faulty.Inject(storagetest.Fault{Op: storagetest.Commit, At: commits + 2, Times: -1})
 				time.Sleep(8 * time.Second)
 				m.crash(s)
-				require.Greater(t, rows(t, disk, laneswap.KindEvent), services+100*(commits-1))
+				require.Greater(t, countRows(t, disk, laneswap.KindEvent), services+100*(commits-1))
 
-				team := &people{name: "team"}
-				m = launch(t, disk, laneswap.WithNotifier(team))
+				team := &namedNotifier{name: "team"}
+				m = startWithStorage(t, disk, laneswap.WithNotifier(team))
 				synctest.Wait()
 				for n := range services {
-					evs := eventsOf(t, m.Manager, laneswap.EventQuery{Service: flapper(n)})
+					evs := eventsOf(t, m.Manager, laneswap.EventQuery{Service: nthID(n)})
 					last := evs[len(evs)-1]
-					st := statusOf(t, m.Manager, flapper(n))
+					st := statusOf(t, m.Manager, nthID(n))
 					require.Equal(t, last.To, st.Status)
 					require.Equal(t, last.At, st.Since)
 					require.Equal(t, last.Message, st.Message)
@@ -178,12 +178,12 @@ func TestBacklog_crashLeavesNoHalfChange(t *testing.T) {
 							notable = append(notable, ev.ID+ev.At.String())
 						}
 					}
-					require.Equal(t, notable, team.of(flapper(n), notable), "told of all that is stored, in its order")
-					h, err := m.History(t.Context(), flapper(n), laneswap.HistoryQuery{})
+					require.Equal(t, notable, team.of(nthID(n), notable), "told of all that is stored, in its order")
+					h, err := m.History(t.Context(), nthID(n), laneswap.HistoryQuery{})
 					require.NoError(t, err)
 					require.Len(t, h.Spans, len(evs)+1, "each ends with an event")
 					status := laneswap.StatusWarning
-					require.NoError(t, m.Beat(t.Context(), flapper(n), laneswap.Heartbeat{Status: status}))
+					require.NoError(t, m.Beat(t.Context(), nthID(n), laneswap.Heartbeat{Status: status}))
 				}
 				require.NoError(t, m.Sync(t.Context()))
 				require.NotContains(t, kindsOf(t, m.Manager), laneswap.EventStorageLost)

@@ -13,16 +13,16 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-// sluggish is a disk that needs some time for each commit.
-func sluggish(disk *memorystore.Store, took time.Duration) *puppet {
-	return &puppet{Storage: disk, commit: func(ctx context.Context, b laneswap.Batch) error {
+// slowCommits is a disk that needs some time for each commit.
+func slowCommits(disk *memorystore.Store, took time.Duration) *hookStorage {
+	return &hookStorage{Storage: disk, commit: func(ctx context.Context, b laneswap.Batch) error {
 		time.Sleep(took)
 		return disk.Commit(ctx, b)
 	}}
 }
 
-// busily changes a service more often than such a disk can take it.
-func busily(t *testing.T, m *laneswap.Manager, d time.Duration) {
+// changeStatusFast changes a service more often than such a disk can take it.
+func changeStatusFast(t *testing.T, m *laneswap.Manager, d time.Duration) {
 	t.Helper()
 	for i, end := 0, time.Now().Add(d); time.Now().Before(end); i++ {
 		status := []laneswap.Status{laneswap.StatusBusy, laneswap.StatusIdle}[i%2]
@@ -36,8 +36,8 @@ func TestStorage_checkpointsGoOnUnderLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		m := launch(t, sluggish(disk, 5*time.Millisecond))
-		busily(t, m.Manager, scaled(time.Minute, 2*time.Minute, 5*time.Minute))
+		m := startWithStorage(t, slowCommits(disk, 5*time.Millisecond))
+		changeStatusFast(t, m.Manager, scaled(time.Minute, 2*time.Minute, 5*time.Minute))
 		behind := time.Since(aliveOf(t, disk).At)
 		require.LessOrEqual(t, behind, 3*time.Second, "one alive row a second says until when we listened")
 		m.stop(t)
@@ -48,21 +48,21 @@ func TestStorage_killUnderLoadKeepsUptimeAndLastSeen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		p := sluggish(disk, 5*time.Millisecond)
-		m := launch(t, p)
+		p := slowCommits(disk, 5*time.Millisecond)
+		m := startWithStorage(t, p)
 		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "job", Interval: 2 * time.Minute, StaleAfter: 3 * time.Minute}, laneswap.Heartbeat{}))
-		h := mustHandle(t, m.Manager, "job")
+		h := handleOf(t, m.Manager, "job")
 		begun := time.Now()
 		for range scaled(1, 2, 5) {
-			busily(t, m.Manager, 2*time.Minute)
+			changeStatusFast(t, m.Manager, 2*time.Minute)
 			h.Beat()
 		}
-		busily(t, m.Manager, 10*time.Second)
-		p.pull(func() { p.commit = func(context.Context, laneswap.Batch) error { return errCut } })
+		changeStatusFast(t, m.Manager, 10*time.Second)
+		p.replace(func() { p.commit = func(context.Context, laneswap.Batch) error { return errCrashed } })
 		killed := time.Now()
 		m.kill()
 
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 		hist, err := m.History(t.Context(), "job", laneswap.HistoryQuery{From: begun, To: killed})
 		require.NoError(t, err)
 		time.Sleep(115 * time.Second) // it beats in time
@@ -78,11 +78,11 @@ func TestStorage_killUnderLoadMakesNobodyStale(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		p := sluggish(disk, 500*time.Millisecond)
+		p := slowCommits(disk, 500*time.Millisecond)
 		told := &recorder{}
-		m := launch(t, p)
+		m := startWithStorage(t, p)
 		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "hourly", Interval: time.Hour, StaleAfter: 90 * time.Minute}, laneswap.Heartbeat{}))
-		h := mustHandle(t, m.Manager, "hourly")
+		h := handleOf(t, m.Manager, "hourly")
 		load := func(d time.Duration) {
 			for i, end := 0, time.Now().Add(d); time.Now().Before(end); i++ {
 				status := []laneswap.Status{laneswap.StatusBusy, laneswap.StatusIdle}[i%2]
@@ -96,10 +96,10 @@ func TestStorage_killUnderLoadMakesNobodyStale(t *testing.T) {
 		}
 		load(30 * time.Minute)
 		require.Equal(t, "ok", m.Health().Storage.State)
-		p.pull(func() { p.commit = func(context.Context, laneswap.Batch) error { return errCut } })
+		p.replace(func() { p.commit = func(context.Context, laneswap.Batch) error { return errCrashed } })
 		m.kill()
 
-		m = launch(t, disk, laneswap.WithNotifier(told))
+		m = startWithStorage(t, disk, laneswap.WithNotifier(told))
 		time.Sleep(29 * time.Minute)
 		require.NoError(t, m.Beat(t.Context(), "hourly", laneswap.Heartbeat{})) // in time
 		time.Sleep(time.Minute)
@@ -113,7 +113,7 @@ func TestStorage_changingHeartbeatsSurviveACleanStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		m := launch(t, disk)
+		m := startWithStorage(t, disk)
 		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", NoDeadline: true}, laneswap.Heartbeat{}))
 		for i := range 3 {
 			time.Sleep(time.Minute)
@@ -131,7 +131,7 @@ func TestStorage_changingHeartbeatsSurviveACleanStop(t *testing.T) {
 		}
 		before := said()
 		m.stop(t)
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 		require.Equal(t, before, said())
 		m.stop(t)
 	})
@@ -140,15 +140,15 @@ func TestStorage_changingHeartbeatsSurviveACleanStop(t *testing.T) {
 func TestStorage_aFencedWriterPrunesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &puppet{Storage: memorystore.New()}
-		m := launch(t, p)
+		p := &hookStorage{Storage: memorystore.New()}
+		m := startWithStorage(t, p)
 		time.Sleep(1500 * time.Millisecond)
-		p.pull(func() { p.commit = func(context.Context, laneswap.Batch) error { return laneswap.ErrFenced } })
+		p.replace(func() { p.commit = func(context.Context, laneswap.Batch) error { return laneswap.ErrFenced } })
 		_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
 		require.NoError(t, err)
 		require.Equal(t, "fenced", m.Health().Storage.State)
 		pruned := 0
-		p.pull(func() { p.prune = func(context.Context) (int, error) { pruned++; return 0, nil } })
+		p.replace(func() { p.prune = func(context.Context) (int, error) { pruned++; return 0, nil } })
 		time.Sleep(10 * time.Minute)
 		require.Zero(t, pruned)
 		m.kill()
@@ -163,20 +163,20 @@ func TestStorage_checkpointsOfManyServicesFillNoBacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const services = 50_001
 		disk := memorystore.New()
-		m := launch(t, sluggish(disk, 5*time.Millisecond))
+		m := startWithStorage(t, slowCommits(disk, 5*time.Millisecond))
 		for n := range services {
-			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: flapper(n), NoDeadline: true}, laneswap.Heartbeat{}))
+			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: nthID(n), NoDeadline: true}, laneswap.Heartbeat{}))
 		}
 		time.Sleep(time.Minute)
 		require.NoError(t, m.Sync(t.Context()))
 		for n := range services {
-			require.NoError(t, m.Beat(t.Context(), flapper(n), laneswap.Heartbeat{Message: "well"}))
+			require.NoError(t, m.Beat(t.Context(), nthID(n), laneswap.Heartbeat{Message: "well"}))
 		}
 		for range 400 { // each has its turn among them
 			for _, s := range []laneswap.Status{laneswap.StatusError, laneswap.StatusHealthy, laneswap.StatusError, laneswap.StatusHealthy} {
-				require.NoError(t, m.Beat(t.Context(), flapper(0), laneswap.Heartbeat{Status: s}))
+				require.NoError(t, m.Beat(t.Context(), nthID(0), laneswap.Heartbeat{Status: s}))
 			}
-			_, err := m.ReportError(t.Context(), flapper(0), laneswap.ErrorReport{Message: "boom"})
+			_, err := m.ReportError(t.Context(), nthID(0), laneswap.ErrorReport{Message: "boom"})
 			require.NoError(t, err)
 			health := m.Health().Storage
 			require.Equal(t, "ok", health.State)
@@ -193,20 +193,20 @@ func TestStorage_checkpointsDoNotDelayWhatIsWaitedFor(t *testing.T) {
 		services := scaled(1_000, 10_000, 10_000)
 		disk := memorystore.New()
 		told := &recorder{}
-		m := launch(t, sluggish(disk, 300*time.Millisecond), laneswap.WithNotifier(told))
+		m := startWithStorage(t, slowCommits(disk, 300*time.Millisecond), laneswap.WithNotifier(told))
 		for n := range services {
-			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: flapper(n), NoDeadline: true}, laneswap.Heartbeat{}))
+			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: nthID(n), NoDeadline: true}, laneswap.Heartbeat{}))
 		}
 		time.Sleep(2 * time.Minute)
 		require.NoError(t, m.Sync(t.Context()))
 		for range 3 {
 			for n := range services {
-				require.NoError(t, m.Beat(t.Context(), flapper(n), laneswap.Heartbeat{Message: "well"}))
+				require.NoError(t, m.Beat(t.Context(), nthID(n), laneswap.Heartbeat{Message: "well"}))
 			}
 			for range 60 {
 				time.Sleep(100 * time.Millisecond)
 				begun := time.Now()
-				rec, err := m.ReportError(t.Context(), flapper(0), laneswap.ErrorReport{Message: "boom"})
+				rec, err := m.ReportError(t.Context(), nthID(0), laneswap.ErrorReport{Message: "boom"})
 				require.NoError(t, err)
 				require.False(t, rec.NotDurable, "it waited %v", time.Since(begun))
 			}
@@ -222,17 +222,17 @@ func TestStorage_absenceIsStoredBeforeTheAliveRow(t *testing.T) {
 	for range scaled(2, 5, 20) { // goroutines of one instant run in any order
 		synctest.Test(t, func(t *testing.T) {
 			disk := memorystore.New()
-			p := &puppet{Storage: disk}
-			m := launch(t, p)
+			p := &hookStorage{Storage: disk}
+			m := startWithStorage(t, p)
 			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", NoDeadline: true}, laneswap.Heartbeat{}))
 			require.NoError(t, m.Sync(t.Context()))
 			time.Sleep(time.Hour - 100*time.Millisecond)
 			begun := time.Now()
 			dead := false
-			p.pull(func() {
+			p.replace(func() {
 				p.commit = func(ctx context.Context, b laneswap.Batch) error {
 					if dead {
-						return errCut
+						return errCrashed
 					}
 					for _, row := range b.Put {
 						dead = dead || row.Kind == kindAlive // killed right after it
@@ -243,7 +243,7 @@ func TestStorage_absenceIsStoredBeforeTheAliveRow(t *testing.T) {
 			m.JumpSeen(10 * time.Minute) // as if the process had been stopped
 			time.Sleep(3 * time.Second)
 			m.kill()
-			m = launch(t, disk)
+			m = startWithStorage(t, disk)
 			h, err := m.History(t.Context(), "svc", laneswap.HistoryQuery{From: begun.Add(-30 * time.Minute)})
 			require.NoError(t, err)
 			require.GreaterOrEqual(t, h.Absent, 10*time.Minute)

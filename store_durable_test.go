@@ -17,11 +17,11 @@ import (
 func TestRegister_isNotDurableWhereTheCommitIsFenced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &puppet{Storage: memorystore.New()}
-		m := launch(t, p)
+		p := &hookStorage{Storage: memorystore.New()}
+		m := startWithStorage(t, p)
 		time.Sleep(1500 * time.Millisecond) // between two rounds of the writer
 		require.NoError(t, m.Sync(t.Context()))
-		p.pull(func() {
+		p.replace(func() {
 			p.commit = func(context.Context, laneswap.Batch) error {
 				time.Sleep(100 * time.Millisecond)
 				return laneswap.ErrFenced
@@ -41,7 +41,7 @@ func TestReport_repeatedOneIsNoMoreDurableThanTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
 		faulty := storagetest.NewFaulty(disk)
-		m := launch(t, faulty)
+		m := startWithStorage(t, faulty)
 		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc"}, laneswap.Heartbeat{}))
 		require.NoError(t, m.Sync(t.Context()))
 		faulty.Inject(storagetest.Fault{Op: storagetest.Commit, Times: -1})
@@ -63,7 +63,7 @@ func TestReport_repeatedOneIsNoMoreDurableThanTheFirst(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, durable)
 		m.kill()
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 		require.Equal(t, laneswap.StatusError, statusOf(t, m.Manager, "svc").Status)
 		m.stop(t)
 	})
@@ -72,25 +72,25 @@ func TestReport_repeatedOneIsNoMoreDurableThanTheFirst(t *testing.T) {
 func TestLoading_pendingIsAcknowledgedOnceStored(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk := seeded(t, func(m *laneswap.Manager) {
+		disk := storageAfter(t, func(m *laneswap.Manager) {
 			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc"}, laneswap.Heartbeat{}))
 		})
-		p := &puppet{Storage: disk, load: failing}
-		m := launch(t, p)
+		p := &hookStorage{Storage: disk, load: failingRows}
+		m := startWithStorage(t, p)
 		_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc", Name: "new name"})
 		require.NoError(t, err)
 		busy := laneswap.Heartbeat{Status: laneswap.StatusBusy}
 		st, err := m.Report(t.Context(), "svc", busy)
 		require.NoError(t, err)
 		require.True(t, st.NotDurable)
-		p.pull(func() {
+		p.replace(func() {
 			p.load = nil
 			commits := 0
 			p.commit = func(ctx context.Context, b laneswap.Batch) error {
 				if commits++; commits == 1 {
 					return disk.Commit(ctx, b) // the claim of numbers
 				}
-				return errCut
+				return errCrashed
 			}
 		})
 		time.Sleep(10 * time.Second)
@@ -109,7 +109,7 @@ func TestLoading_pendingIsAcknowledgedOnceStored(t *testing.T) {
 		require.NoError(t, m.Sync(t.Context()))
 		m.kill()
 
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 		after := statusOf(t, m.Manager, "svc")
 		require.Equal(t, laneswap.StatusBusy, after.ReportedStatus)
 		require.Equal(t, "new name", after.Name)
@@ -121,7 +121,7 @@ func TestLoading_aRegistrationIsNoHeartbeat(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		m := launch(t, disk)
+		m := startWithStorage(t, disk)
 		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc"}, laneswap.Heartbeat{}))
 		before := statusOf(t, m.Manager, "svc")
 		time.Sleep(2 * time.Second)
@@ -129,7 +129,7 @@ func TestLoading_aRegistrationIsNoHeartbeat(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		faulty := storagetest.NewFaulty(disk)
 		faulty.Inject(storagetest.Fault{Op: storagetest.Load})
-		m = launch(t, faulty)
+		m = startWithStorage(t, faulty)
 		require.ErrorIs(t, m.Ready(t.Context()), laneswap.ErrLoading)
 		_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
 		require.NoError(t, err)
@@ -143,14 +143,14 @@ func TestLoading_aRegistrationIsNoHeartbeat(t *testing.T) {
 
 // silentMany has services beat once, and fall silent together; a commit is cut
 // off as a test says.
-func silentMany(t *testing.T, p *puppet, services int, commit func(ctx context.Context, b laneswap.Batch) error, opts ...laneswap.Option) *run {
+func silentMany(t *testing.T, p *hookStorage, services int, commit func(ctx context.Context, b laneswap.Batch) error, opts ...laneswap.Option) *run {
 	t.Helper()
-	m := launch(t, p, opts...)
+	m := startWithStorage(t, p, opts...)
 	for n := range services {
-		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: flapper(n)}, laneswap.Heartbeat{}))
+		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: nthID(n)}, laneswap.Heartbeat{}))
 	}
 	require.NoError(t, m.Sync(t.Context()))
-	p.pull(func() { p.commit = commit })
+	p.replace(func() { p.commit = commit })
 	time.Sleep(window + 5*time.Second)
 	return m
 }
@@ -162,23 +162,23 @@ func TestNotices_ofAMassSilenceSurviveACrash(t *testing.T) {
 		const services = 1200
 		disk := memorystore.New()
 		commits := 0
-		m := silentMany(t, &puppet{Storage: disk}, services, func(ctx context.Context, b laneswap.Batch) error {
+		m := silentMany(t, &hookStorage{Storage: disk}, services, func(ctx context.Context, b laneswap.Batch) error {
 			if commits >= 2 {
-				return errCut
+				return errCrashed
 			}
 			time.Sleep(time.Second) // the rest waits meanwhile
 			if events(b) > 0 {
 				commits++
 			}
 			return disk.Commit(ctx, b)
-		}, laneswap.WithNotifier(deafPeople("people")))
+		}, laneswap.WithNotifier(newHangingNotifier("people")))
 		m.kill()
-		stored := rows(t, disk, laneswap.KindEvent)
+		stored := countRows(t, disk, laneswap.KindEvent)
 		require.Greater(t, stored, services, "some of them are stored")
 		require.Less(t, stored, 2*services, "and not all")
 
-		heard := &people{name: "people"}
-		m = launch(t, disk, laneswap.WithNotifier(heard))
+		heard := &namedNotifier{name: "people"}
+		m = startWithStorage(t, disk, laneswap.WithNotifier(heard))
 		time.Sleep(10 * time.Minute)
 		sum, err := m.Summary(t.Context())
 		require.NoError(t, err)
@@ -201,22 +201,22 @@ func TestReplay_ofSeveralCommitsKnowsEachNumber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
 		stored := 0
-		m := silentMany(t, &puppet{Storage: disk}, services, func(ctx context.Context, b laneswap.Batch) error {
+		m := silentMany(t, &hookStorage{Storage: disk}, services, func(ctx context.Context, b laneswap.Batch) error {
 			n := events(b)
 			if stored > 0 && stored+n > services*3/4 {
-				return errCut // dead, after a first part that may be larger
+				return errCrashed // dead, after a first part that may be larger
 			}
 			stored += n
 			return disk.Commit(ctx, b)
 		}, laneswap.WithEventBuffer(100))
 		m.kill()
-		require.Greater(t, rows(t, disk, laneswap.KindEvent), services)
+		require.Greater(t, countRows(t, disk, laneswap.KindEvent), services)
 
-		m = launch(t, disk, laneswap.WithEventBuffer(100))
+		m = startWithStorage(t, disk, laneswap.WithEventBuffer(100))
 		time.Sleep(5 * time.Minute)
-		require.Zero(t, count(kindsOf(t, m.Manager), laneswap.EventStorageLost), "a number was given twice")
+		require.Zero(t, countKind(kindsOf(t, m.Manager), laneswap.EventStorageLost), "a number was given twice")
 		m.stop(t)
-		require.Equal(t, 2*services, rows(t, disk, laneswap.KindEvent), "each is up and down once")
+		require.Equal(t, 2*services, countRows(t, disk, laneswap.KindEvent), "each is up and down once")
 	})
 }
 
@@ -229,8 +229,8 @@ func TestReplay_beatWithoutStoredStateMovesTheDeadline(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				disk := memorystore.New()
-				p := &puppet{Storage: disk}
-				m := launch(t, p)
+				p := &hookStorage{Storage: disk}
+				m := startWithStorage(t, p)
 				_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc", StaleAfter: time.Hour})
 				require.NoError(t, err)
 				if !first {
@@ -238,14 +238,14 @@ func TestReplay_beatWithoutStoredStateMovesTheDeadline(t *testing.T) {
 				}
 				time.Sleep(55 * time.Minute)
 				dead := false
-				p.pull(func() {
+				p.replace(func() {
 					p.commit = func(ctx context.Context, b laneswap.Batch) error {
 						if dead {
-							return errCut
+							return errCrashed
 						}
 						if dead = events(b) > 0; dead {
 							require.NoError(t, disk.Commit(ctx, laneswap.Batch{Epoch: b.Epoch, Insert: b.Insert}))
-							return errCut
+							return errCrashed
 						}
 						return disk.Commit(ctx, b)
 					}
@@ -255,7 +255,7 @@ func TestReplay_beatWithoutStoredStateMovesTheDeadline(t *testing.T) {
 				require.True(t, dead)
 				m.kill()
 
-				m = launch(t, disk)
+				m = startWithStorage(t, disk)
 				time.Sleep(30 * time.Minute)
 				require.Equal(t, laneswap.StatusWarning, statusOf(t, m.Manager, "svc").Status, "it beats hourly")
 				time.Sleep(40 * time.Minute)

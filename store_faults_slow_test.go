@@ -29,13 +29,13 @@ func slowly(disk laneswap.Storage, perRow time.Duration) func(context.Context, l
 	}
 }
 
-// overtaxed runs on a disk that was away while services became a warning, and then
+// startOverloaded runs on a disk that was away while services became a warning, and then
 // an error, and has come back so slow that a thousand rows take 20 s.
-func overtaxed(t *testing.T, disk laneswap.Storage, services int) *run {
+func startOverloaded(t *testing.T, disk laneswap.Storage, services int) *run {
 	t.Helper()
-	p := &puppet{Storage: disk}
-	m := launch(t, p)
-	p.pull(func() { p.commit = func(context.Context, laneswap.Batch) error { return errCut } })
+	p := &hookStorage{Storage: disk}
+	m := startWithStorage(t, p)
+	p.replace(func() { p.commit = func(context.Context, laneswap.Batch) error { return errCrashed } })
 	for n := range services {
 		reg := laneswap.Registration{ID: laneswap.ServiceID(fmt.Sprint("svc-", n)), NoDeadline: true}
 		for _, status := range []laneswap.Status{laneswap.StatusHealthy, laneswap.StatusWarning, laneswap.StatusError} {
@@ -44,7 +44,7 @@ func overtaxed(t *testing.T, disk laneswap.Storage, services int) *run {
 	}
 	time.Sleep(10 * time.Second)
 	require.Greater(t, m.Health().Storage.Backlog, 3*services)
-	p.pull(func() { p.commit = slowly(disk, 20*time.Millisecond) })
+	p.replace(func() { p.commit = slowly(disk, 20*time.Millisecond) })
 	return m
 }
 
@@ -55,7 +55,7 @@ func TestStorage_slowOneAcceptsABacklogInParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const services = 1000
 		disk := memorystore.New()
-		m := overtaxed(t, disk, services)
+		m := startOverloaded(t, disk, services)
 		time.Sleep(5 * time.Minute)
 		require.Equal(t, "ok", m.Health().Storage.State)
 		require.NoError(t, m.Sync(t.Context()))
@@ -64,7 +64,7 @@ func TestStorage_slowOneAcceptsABacklogInParts(t *testing.T) {
 		require.NoError(t, m.Sync(t.Context()))
 		m.kill()
 
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 		for n := range services {
 			st := statusOf(t, m.Manager, laneswap.ServiceID(fmt.Sprint("svc-", n)))
 			require.Equal(t, laneswap.StatusError, st.Status)
@@ -87,11 +87,11 @@ func TestStorage_killBetweenPartsLeavesWholeChanges(t *testing.T) {
 	for after := 15 * time.Second; after < 2*time.Minute; after += scaled[time.Duration](4, 2, 1) * 7300 * time.Millisecond {
 		synctest.Test(t, func(t *testing.T) {
 			disk := memorystore.New()
-			m := overtaxed(t, disk, 400)
+			m := startOverloaded(t, disk, 400)
 			time.Sleep(after)
 			m.kill()
 
-			m = launch(t, disk)
+			m = startWithStorage(t, disk)
 			found := 0
 			for n := range 400 {
 				id := laneswap.ServiceID(fmt.Sprint("svc-", n))

@@ -26,14 +26,14 @@ func rehearse(t *testing.T) (r rehearsal) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		p := &drama{t: t, faulty: storagetest.NewFaulty(disk)}
-		p.perform()
+		p := &scenario{t: t, faulty: storagetest.NewFaulty(disk)}
+		p.playAll()
 		r.calls = p.faulty.Calls(storagetest.Any)
 		r.want = p.outcome(disk)
 		p.check(r.want)
 		require.False(t, p.late)
-		require.Len(t, p.ledger, 26)
-		for _, d := range p.ledger {
+		require.Len(t, p.acknowledged, 26)
+		for _, d := range p.acknowledged {
 			require.True(t, d.durable, "%+v", d)
 		}
 		require.Empty(t, r.want.own)
@@ -53,8 +53,8 @@ func rehearse(t *testing.T) (r rehearsal) {
 	return r
 }
 
-// mishaps are what goes wrong with one call.
-var mishaps = map[string]storagetest.Fault{
+// callFaults are what goes wrong with one call.
+var callFaults = map[string]storagetest.Fault{
 	"ENOSPC": {How: storagetest.Refuse, Err: syscall.ENOSPC},
 	"EIO":    {How: storagetest.Refuse, Err: syscall.EIO},
 	"lost":   {How: storagetest.LoseAnswer, Err: syscall.EIO},
@@ -64,29 +64,29 @@ var mishaps = map[string]storagetest.Fault{
 }
 
 // stride is how many calls lie between two that are tried.
-func stride(n int) int { return n * scaled(26, len(mishaps), 1) }
+func stride(n int) int { return n * scaled(26, len(callFaults), 1) }
 
 func TestFaults_oneAtEachCallLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
 	r := rehearse(t)
-	for i, name := range slices.Sorted(maps.Keys(mishaps)) {
+	for i, name := range slices.Sorted(maps.Keys(callFaults)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			fault, exact := mishaps[name], 0
+			fault, exact := callFaults[name], 0
 			for n := 1 + i%stride(1); n <= r.calls; n += stride(1) { // together they try each call
 				synctest.Test(t, func(t *testing.T) {
 					t.Helper()
 					disk := memorystore.New()
-					p := &drama{t: t, faulty: storagetest.NewFaulty(disk)}
+					p := &scenario{t: t, faulty: storagetest.NewFaulty(disk)}
 					fault.Op, fault.At = storagetest.Any, n
 					p.faulty.Inject(fault)
 					defer p.locate(name, n)
-					p.perform()
+					p.playAll()
 					o := p.outcome(disk)
 					p.check(o)
 					// What happened so shortly before a crash may not be stored, and nobody was
 					// told that it was.
-					struck := p.struck() // in this run: the n-th call comes seconds earlier or later in others
+					struck := p.firstFault() // in this run: the n-th call comes seconds earlier or later in others
 					near := slices.ContainsFunc(p.crashes, func(crash time.Duration) bool {
 						return struck <= crash && crash <= struck+15*time.Second
 					})
@@ -104,22 +104,22 @@ func TestFaults_oneAtEachCallLosesNothingAcknowledged(t *testing.T) {
 func TestFaults_aMinuteOfThemLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
 	r := rehearse(t)
-	for i, name := range slices.Sorted(maps.Keys(mishaps)) {
+	for i, name := range slices.Sorted(maps.Keys(callFaults)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			fault := mishaps[name]
+			fault := callFaults[name]
 			for n := 1 + 4*i; n <= r.calls; n += stride(4) {
 				synctest.Test(t, func(t *testing.T) {
 					t.Helper()
 					disk := memorystore.New()
-					p := &drama{t: t, faulty: storagetest.NewFaulty(disk)}
+					p := &scenario{t: t, faulty: storagetest.NewFaulty(disk)}
 					fault.Op, fault.At, fault.Times, fault.For = storagetest.Any, n, -1, time.Minute
 					p.faulty.Inject(fault)
 					if fault.How != storagetest.Slow { // a slow one is not away
 						p.away = fault.For
 					}
 					defer p.locate(name, n)
-					p.perform()
+					p.playAll()
 					p.check(p.outcome(disk))
 				})
 			}

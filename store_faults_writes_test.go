@@ -29,15 +29,15 @@ func events(b laneswap.Batch) (n int) {
 	return n
 }
 
-// stubborn is a storage that answers ErrExists to everything while it is in the
+// conflictStorage is a storage that answers ErrExists to everything while it is in the
 // mood.
-type stubborn struct {
+type conflictStorage struct {
 	laneswap.Storage
 	mood  atomic.Bool
 	calls atomic.Int64
 }
 
-func (s *stubborn) Commit(ctx context.Context, b laneswap.Batch) error {
+func (s *conflictStorage) Commit(ctx context.Context, b laneswap.Batch) error {
 	if s.mood.Load() && s.calls.Add(1) < 1000 { // it must end, or a bubble hangs
 		return laneswap.ErrExists
 	}
@@ -47,8 +47,8 @@ func (s *stubborn) Commit(ctx context.Context, b laneswap.Batch) error {
 func TestStorage_conflictingRowIsRetriedWithPauses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := &stubborn{Storage: memorystore.New()}
-		m := launch(t, s)
+		s := &conflictStorage{Storage: memorystore.New()}
+		m := startWithStorage(t, s)
 		require.NoError(t, m.Sync(t.Context()))
 		s.mood.Store(true)
 		time.Sleep(20 * time.Second)
@@ -65,10 +65,10 @@ func TestStorage_slowOneAlertsOnceAnHour(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		p := &puppet{Storage: disk}
+		p := &hookStorage{Storage: disk}
 		told := &recorder{}
-		m := launch(t, p, laneswap.WithNotifier(told))
-		p.pull(func() {
+		m := startWithStorage(t, p, laneswap.WithNotifier(told))
+		p.replace(func() {
 			p.commit = func(ctx context.Context, b laneswap.Batch) error {
 				time.Sleep(6 * time.Second) // longer than anybody waits for
 				return disk.Commit(ctx, b)
@@ -85,10 +85,10 @@ func TestStorage_slowOneAlertsOnceAnHour(t *testing.T) {
 	})
 }
 
-// strict refuses batches with a row that is not one by the contract.
-type strict struct{ laneswap.Storage }
+// strictNames refuses batches with a row that is not one by the contract.
+type strictNames struct{ laneswap.Storage }
 
-func (s strict) Commit(ctx context.Context, b laneswap.Batch) error {
+func (s strictNames) Commit(ctx context.Context, b laneswap.Batch) error {
 	keys := append([]laneswap.Key(nil), b.Delete...)
 	for _, row := range append(b.Insert[:len(b.Insert):len(b.Insert)], b.Put...) {
 		keys = append(keys, laneswap.Key{Kind: row.Kind, ID: row.ID}, laneswap.Key{Kind: row.Kind, ID: "/" + row.Service})
@@ -107,7 +107,7 @@ func TestStorage_oddNotifierNamesBlockNothing(t *testing.T) {
 		t.Run(fmt.Sprintf("%.12q", name), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := launch(t, strict{memorystore.New()}, laneswap.WithNotifier(deafPeople(name)))
+				m := startWithStorage(t, strictNames{memorystore.New()}, laneswap.WithNotifier(newHangingNotifier(name)))
 				_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
 				require.NoError(t, err)
 				st, err := m.Report(t.Context(), "svc", laneswap.Heartbeat{Status: laneswap.StatusError})
@@ -129,15 +129,15 @@ func TestStorage_anEventAndItsNoticesAreOneCommit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		p := &puppet{Storage: disk}
-		m := launch(t, p, laneswap.WithNotifier(deafPeople("pager")))
+		p := &hookStorage{Storage: disk}
+		m := startWithStorage(t, p, laneswap.WithNotifier(newHangingNotifier("pager")))
 		const services, times = 4, 200
 		for n := range services {
-			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: flapper(n)}, laneswap.Heartbeat{}))
+			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: nthID(n)}, laneswap.Heartbeat{}))
 		}
 		require.NoError(t, m.Sync(t.Context()))
 		commits, whole, cut := 0, 0, 0
-		p.pull(func() {
+		p.replace(func() {
 			p.commit = func(ctx context.Context, b laneswap.Batch) error {
 				owed := map[string]bool{}
 				for _, row := range append(b.Insert[:len(b.Insert):len(b.Insert)], b.Put...) {
@@ -161,7 +161,7 @@ func TestStorage_anEventAndItsNoticesAreOneCommit(t *testing.T) {
 			group.Go(func() { // while the writer takes what is there
 				for i := range times {
 					status := []laneswap.Status{laneswap.StatusError, laneswap.StatusCritical}[i%2]
-					if err := m.Beat(t.Context(), flapper(n), laneswap.Heartbeat{Status: status}); err != nil {
+					if err := m.Beat(t.Context(), nthID(n), laneswap.Heartbeat{Status: status}); err != nil {
 						t.Error(err)
 					}
 				}
@@ -182,12 +182,12 @@ func TestLoading_readsASlowStorage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const services = 900
-		disk := seeded(t, func(m *laneswap.Manager) {
+		disk := storageAfter(t, func(m *laneswap.Manager) {
 			for n := range services {
-				require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: flapper(n)}, laneswap.Heartbeat{}))
+				require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: nthID(n)}, laneswap.Heartbeat{}))
 			}
 		})
-		p := &puppet{Storage: disk, load: func(ctx context.Context) iter.Seq2[laneswap.Row, error] {
+		p := &hookStorage{Storage: disk, load: func(ctx context.Context) iter.Seq2[laneswap.Row, error] {
 			return func(yield func(laneswap.Row, error) bool) {
 				for row, err := range disk.Load(ctx) {
 					select {
@@ -202,7 +202,7 @@ func TestLoading_readsASlowStorage(t *testing.T) {
 				}
 			}
 		}}
-		m := launch(t, p)
+		m := startWithStorage(t, p)
 		time.Sleep(time.Hour) // reading all of it takes 75 seconds
 		require.NoError(t, m.Ready(t.Context()))
 		m.stop(t)

@@ -29,9 +29,9 @@ type document struct {
 	LastHeartbeat *time.Time     `json:"last_heartbeat,omitempty"`
 }
 
-// heard is a document of a service that was created a day before it was heard
+// seenAgo is a document of a service that was created a day before it was heard
 // last, so long ago.
-func heard(id, status string, silent time.Duration) document {
+func seenAgo(id, status string, silent time.Duration) document {
 	last := time.Now().UTC().Add(-silent)
 	created := last.Add(-day)
 	return document{ID: id, Name: "name of " + id, Status: status, CreatedAt: &created, LastHeartbeat: &last}
@@ -60,13 +60,13 @@ func TestImport_isQuiet(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		docs := []document{
-			heard("api", "healthy", 20*time.Second), heard("worker", "warning", 40*time.Second),
-			heard("batch", "healthy", 23*time.Hour), heard("old", "error", 50*time.Hour),
+			seenAgo("api", "healthy", 20*time.Second), seenAgo("worker", "warning", 40*time.Second),
+			seenAgo("batch", "healthy", 23*time.Hour), seenAgo("old", "error", 50*time.Hour),
 		}
 		docs[0].Message = "all fine"
 		docs[0].Metadata = map[string]any{"host": "web-1", "cpu": 0.5, "tags": []any{"x", map[string]any{"y": nil}}}
 		told := &recorder{}
-		m := launch(t, deployment(t, docs...), laneswap.WithNotifier(told))
+		m := startWithStorage(t, deployment(t, docs...), laneswap.WithNotifier(told))
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
 		require.Empty(t, kindsOf(t, m.Manager))
@@ -94,8 +94,8 @@ func TestImport_statusesOfOthersBecomeOurs(t *testing.T) {
 			"HEALTHY": "healthy", "Warning": "warning", "CRITICAL": "critical", "STALE": "stale", "degraded": "degraded", "busy": "busy",
 			"idle": "idle", "shutdown": "shutdown", "": "unknown", "ok": "unknown", "HeartbeatStatus.HEALTHY": "unknown", "💥": "unknown",
 		} {
-			disk := deployment(t, heard("svc", said, 10*time.Second))
-			m := launch(t, disk)
+			disk := deployment(t, seenAgo("svc", said, 10*time.Second))
+			m := startWithStorage(t, disk)
 			st := statusOf(t, m.Manager, "svc")
 			require.Equal(t, want, st.Status, said)
 			require.Equal(t, want.Bad(), st.Incident != nil, said)
@@ -109,7 +109,7 @@ func TestImport_statusesOfOthersBecomeOurs(t *testing.T) {
 				require.Equal(t, 10*time.Second, eventsOf(t, m.Manager, laneswap.EventQuery{})[0].Duration)
 			}
 			m.stop(t)
-			m = launch(t, disk)
+			m = startWithStorage(t, disk)
 			require.Equal(t, laneswap.StatusHealthy, statusOf(t, m.Manager, "svc").Status, "it is ours now")
 			m.stop(t)
 		}
@@ -123,11 +123,11 @@ func TestImport_longSilentServicesAreForgotten(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				uuid := "0b9c6a5e-7a3d-4d3e-9a55-0123456789ab"
-				disk := deployment(t, heard("chosen", "healthy", 25*time.Hour), heard(uuid, "error", 400*day), heard("stale", "stale", 25*time.Hour), heard("gone", "shutdown", 48*time.Hour))
+				disk := deployment(t, seenAgo("chosen", "healthy", 25*time.Hour), seenAgo(uuid, "error", 400*day), seenAgo("stale", "stale", 25*time.Hour), seenAgo("gone", "shutdown", 48*time.Hour))
 				told := &recorder{}
-				s := newSevered(disk)
+				s := newCrashStorage(disk)
 				opts := []laneswap.Option{laneswap.WithNotifier(told), laneswap.WithCheckInterval(time.Minute)}
-				m := launch(t, s, opts...)
+				m := startWithStorage(t, s, opts...)
 				begun := time.Now()
 				away := day
 				if !daily {
@@ -142,8 +142,8 @@ func TestImport_longSilentServicesAreForgotten(t *testing.T) {
 					}
 					m.crash(s)
 					time.Sleep(min(away, time.Until(end)))
-					s = newSevered(disk)
-					m = launch(t, s, opts...)
+					s = newCrashStorage(disk)
+					m = startWithStorage(t, s, opts...)
 				}
 				sum, err := m.Summary(t.Context())
 				require.NoError(t, err)
@@ -152,7 +152,7 @@ func TestImport_longSilentServicesAreForgotten(t *testing.T) {
 				sum, err = m.Summary(t.Context())
 				require.NoError(t, err)
 				require.Zero(t, sum.Total, "forgotten after 30 days")
-				require.Zero(t, rows(t, disk, laneswap.KindService))
+				require.Zero(t, countRows(t, disk, laneswap.KindService))
 				require.Empty(t, kindsOf(t, m.Manager))
 				synctest.Wait()
 				require.Empty(t, told.kinds())
@@ -165,7 +165,7 @@ func TestImport_longSilentServicesAreForgotten(t *testing.T) {
 func TestImport_aDayOfSilenceIsTheBoundary(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := launch(t, deployment(t, heard("below", "healthy", day), heard("above", "healthy", day+time.Millisecond)))
+		m := startWithStorage(t, deployment(t, seenAgo("below", "healthy", day), seenAgo("above", "healthy", day+time.Millisecond)))
 		require.Equal(t, laneswap.StatusHealthy, statusOf(t, m.Manager, "below").Status)
 		require.Equal(t, laneswap.StatusUnknown, statusOf(t, m.Manager, "above").Status)
 		time.Sleep(5 * time.Minute)
@@ -179,8 +179,8 @@ func TestImport_aDayOfSilenceIsTheBoundary(t *testing.T) {
 func TestImport_comesBackByABeatOrARegistration(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk := deployment(t, heard("beats", "error", 50*time.Hour), heard("registers", "healthy", 50*time.Hour), heard("announced", "healthy", 50*time.Hour))
-		m := launch(t, disk)
+		disk := deployment(t, seenAgo("beats", "error", 50*time.Hour), seenAgo("registers", "healthy", 50*time.Hour), seenAgo("announced", "healthy", 50*time.Hour))
+		m := startWithStorage(t, disk)
 		time.Sleep(29 * time.Second)
 		require.NoError(t, m.Beat(t.Context(), "beats", laneswap.Heartbeat{}))
 		st, err := m.Register(t.Context(), laneswap.Registration{ID: "registers", Name: "new name"})
@@ -195,7 +195,7 @@ func TestImport_comesBackByABeatOrARegistration(t *testing.T) {
 				require.Equal(t, laneswap.StatusStale, statusOf(t, m.Manager, id).Status, "%s is watched again", id)
 			}
 			m.stop(t)
-			m = launch(t, disk)
+			m = startWithStorage(t, disk)
 		}
 		m.stop(t)
 	})
@@ -207,20 +207,20 @@ func TestImport_oddIDsAreServed(t *testing.T) {
 		ids := []string{"my service", "a/b/c", "größe 🫀", "..", "-dash", "/laneswap/1", "a%2Fb", "x\"y", strings.Repeat("ü", 100), " "}
 		var docs []document
 		for _, id := range ids {
-			docs = append(docs, heard(id, "healthy", 10*time.Second))
+			docs = append(docs, seenAgo(id, "healthy", 10*time.Second))
 		}
 		disk := deployment(t, docs...)
-		m := launch(t, disk)
+		m := startWithStorage(t, disk)
 		for _, odd := range ids {
 			id := laneswap.ServiceID(odd)
 			_, err := m.Report(t.Context(), id, laneswap.Heartbeat{Status: laneswap.StatusError})
 			require.NoError(t, err)
-			report(t, m.Manager, id, laneswap.ErrorReport{Type: "E"})
+			reportError(t, m.Manager, id, laneswap.ErrorReport{Type: "E"})
 			require.NoError(t, m.Beat(t.Context(), id, laneswap.Heartbeat{Message: "well"}))
 		}
 		time.Sleep(time.Second)
 		m.stop(t)
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 		for _, odd := range ids {
 			id := laneswap.ServiceID(odd)
 			st := statusOf(t, m.Manager, id)
@@ -233,7 +233,7 @@ func TestImport_oddIDsAreServed(t *testing.T) {
 			require.Len(t, h.Spans, 3, odd)
 			require.NoError(t, m.Remove(t.Context(), id))
 		}
-		require.Zero(t, rows(t, disk, laneswap.KindService))
+		require.Zero(t, countRows(t, disk, laneswap.KindService))
 		m.stop(t)
 	})
 }
@@ -246,7 +246,7 @@ func TestImport_missingFieldsAreNoHindrance(t *testing.T) {
 		disk := deployment(t,
 			document{ID: "bare"}, document{ID: "never beat", Name: "New", CreatedAt: &created},
 			document{ID: "only beat", Status: "healthy", LastHeartbeat: &last})
-		m := launch(t, disk)
+		m := startWithStorage(t, disk)
 		bare := statusOf(t, m.Manager, "bare")
 		require.Equal(t, "bare", bare.Name)
 		require.Equal(t, start, bare.CreatedAt)
@@ -276,11 +276,11 @@ func TestImport_thousandsMakeNoAlerts(t *testing.T) {
 		var docs []document
 		for n := range 2000 {
 			status := []string{"healthy", "warning", "error", "stale", "shutdown"}[n%5]
-			docs = append(docs, heard(fmt.Sprintf("%08x-7a3d-4d3e-9a55-0123456789ab", n), status, 25*time.Hour+time.Duration(n)*time.Hour))
+			docs = append(docs, seenAgo(fmt.Sprintf("%08x-7a3d-4d3e-9a55-0123456789ab", n), status, 25*time.Hour+time.Duration(n)*time.Hour))
 		}
-		disk := deployment(t, append(docs, heard("alive", "healthy", time.Second))...)
+		disk := deployment(t, append(docs, seenAgo("alive", "healthy", time.Second))...)
 		told := &recorder{}
-		m := launch(t, disk, laneswap.WithNotifier(told))
+		m := startWithStorage(t, disk, laneswap.WithNotifier(told))
 		for range 20 {
 			require.NoError(t, m.Beat(t.Context(), "alive", laneswap.Heartbeat{}))
 			time.Sleep(30 * time.Second)
@@ -292,7 +292,7 @@ func TestImport_thousandsMakeNoAlerts(t *testing.T) {
 		require.Equal(t, map[laneswap.Status]int{laneswap.StatusUnknown: 2000, laneswap.StatusHealthy: 1}, sum.Counts)
 		require.NoError(t, m.CheckBooks())
 		m.stop(t)
-		m = launch(t, disk, laneswap.WithNotifier(told))
+		m = startWithStorage(t, disk, laneswap.WithNotifier(told))
 		time.Sleep(10 * time.Second)
 		require.Empty(t, kindsOf(t, m.Manager), "nor after a restart")
 		m.stop(t)
@@ -303,7 +303,7 @@ func TestImport_historyBeginsWithTheLastHeartbeat(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now().UTC()
-		m := launch(t, deployment(t, heard("svc", "error", time.Hour)))
+		m := startWithStorage(t, deployment(t, seenAgo("svc", "error", time.Hour)))
 		require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{}))
 		time.Sleep(50 * time.Second)
 		h := historyOf(t, m.Manager, "svc", laneswap.HistoryQuery{})
@@ -320,9 +320,9 @@ func TestImport_historyBeginsWithTheLastHeartbeat(t *testing.T) {
 func TestImport_registrationWhileLoadingMakesOneService(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk := deployment(t, heard("svc", "error", 50*time.Hour), heard("young", "warning", time.Minute))
-		gate := &gated{Storage: disk, open: make(chan struct{})}
-		m := launch(t, gate)
+		disk := deployment(t, seenAgo("svc", "error", 50*time.Hour), seenAgo("young", "warning", time.Minute))
+		gate := &gatedLoad{Storage: disk, open: make(chan struct{})}
+		m := startWithStorage(t, gate)
 		for _, id := range []laneswap.ServiceID{"svc", "young"} {
 			_, err := m.Register(t.Context(), laneswap.Registration{ID: id, Interval: time.Hour})
 			require.NoError(t, err)
@@ -344,13 +344,13 @@ func TestImport_registrationWhileLoadingMakesOneService(t *testing.T) {
 	})
 }
 
-// gated is a storage that is read when its gate opens.
-type gated struct {
+// gatedLoad is a storage that is read when its gate opens.
+type gatedLoad struct {
 	laneswap.Storage
 	open chan struct{}
 }
 
-func (g *gated) Load(ctx context.Context) iter.Seq2[laneswap.Row, error] {
+func (g *gatedLoad) Load(ctx context.Context) iter.Seq2[laneswap.Row, error] {
 	return func(yield func(laneswap.Row, error) bool) {
 		select {
 		case <-g.open:
@@ -365,7 +365,7 @@ func TestImport_timesInTheFutureDateNothingInTheFuture(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ahead := time.Now().Add(365 * 24 * time.Hour)
-		m := launch(t, deployment(t, document{ID: "svc", Status: "healthy", CreatedAt: &ahead, LastHeartbeat: &ahead}))
+		m := startWithStorage(t, deployment(t, document{ID: "svc", Status: "healthy", CreatedAt: &ahead, LastHeartbeat: &ahead}))
 		st := statusOf(t, m.Manager, "svc")
 		require.False(t, st.Since.After(time.Now()), "since %v", st.Since)
 		require.False(t, st.CreatedAt.After(time.Now()), "created %v", st.CreatedAt)
@@ -389,7 +389,7 @@ func TestImport_createdInTheFutureDoesNotMakeItYoung(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ahead, long := time.Now().Add(time.Hour), time.Now().Add(-40*24*time.Hour)
-		m := launch(t, deployment(t, document{ID: "svc", Status: "healthy", CreatedAt: &ahead, LastHeartbeat: &long}))
+		m := startWithStorage(t, deployment(t, document{ID: "svc", Status: "healthy", CreatedAt: &ahead, LastHeartbeat: &long}))
 		time.Sleep(2 * time.Hour)
 		require.Equal(t, laneswap.StatusUnknown, statusOf(t, m.Manager, "svc").Status)
 		require.Empty(t, eventsOf(t, m.Manager, laneswap.EventQuery{}))
@@ -400,10 +400,10 @@ func TestImport_createdInTheFutureDoesNotMakeItYoung(t *testing.T) {
 func TestImport_textOfOthersIsNotTrusted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		doc := heard("svc", "error", 0)
+		doc := seenAgo("svc", "error", 0)
 		doc.Name, doc.Message = "\x1b[31mbad\u202e\n"+strings.Repeat("x", 500), "a\x1b]0;b\u009b"+strings.Repeat("ü", 10_000)
 		doc.Metadata = map[string]any{"\x1bkey": "v\x07al"}
-		m := launch(t, deployment(t, doc))
+		m := startWithStorage(t, deployment(t, doc))
 		st := statusOf(t, m.Manager, "svc")
 		require.Equal(t, laneswap.Sanitize(st.Name), st.Name)
 		require.LessOrEqual(t, utf8.RuneCountInString(st.Name), 128)
@@ -421,9 +421,9 @@ func TestImport_textOfOthersIsNotTrusted(t *testing.T) {
 func TestImport_metadataAboveTheLimitCanBeReduced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		doc := heard("svc", "healthy", 0)
+		doc := seenAgo("svc", "healthy", 0)
 		doc.Metadata = map[string]any{"big": strings.Repeat("x", 20_000), "host": "a"}
-		m := launch(t, deployment(t, doc))
+		m := startWithStorage(t, deployment(t, doc))
 		require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{Metadata: map[string]any{"cpu": 1.0}}), "a beat of a service that was taken over")
 		_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc", Metadata: map[string]any{"pid": 1}})
 		require.NoError(t, err)
@@ -434,7 +434,7 @@ func TestImport_metadataAboveTheLimitCanBeReduced(t *testing.T) {
 func TestImport_registersAgainUnderItsOddID(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := launch(t, deployment(t, heard("my service/ü", "healthy", 0)))
+		m := startWithStorage(t, deployment(t, seenAgo("my service/ü", "healthy", 0)))
 		_, err := m.Register(t.Context(), laneswap.Registration{ID: "my service/ü", Name: "n"})
 		require.NoError(t, err)
 		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "my service/ü"}, laneswap.Heartbeat{}))
@@ -458,14 +458,14 @@ func TestImport_longIDsBlockNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		served, left := strings.Repeat("ü", 150), strings.Repeat("x", 510)
-		m := launch(t, exacting{deployment(t, heard(served, "healthy", 0), heard(left, "healthy", 0))})
+		m := startWithStorage(t, exacting{deployment(t, seenAgo(served, "healthy", 0), seenAgo(left, "healthy", 0))})
 		require.Equal(t, []laneswap.EventKind{laneswap.EventStorageDamaged}, kindsOf(t, m.Manager), "what is left out is said")
 		_, err := m.Service(t.Context(), laneswap.ServiceID(left))
 		require.Error(t, err)
 		st, err := m.Report(t.Context(), laneswap.ServiceID(served), laneswap.Heartbeat{Status: laneswap.StatusError})
 		require.NoError(t, err)
 		require.False(t, st.NotDurable)
-		report(t, m.Manager, laneswap.ServiceID(served), laneswap.ErrorReport{Type: "E"})
+		reportError(t, m.Manager, laneswap.ServiceID(served), laneswap.ErrorReport{Type: "E"})
 		st, err = m.Register(t.Context(), laneswap.Registration{ID: "other"})
 		require.NoError(t, err)
 		require.False(t, st.NotDurable)

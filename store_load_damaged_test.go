@@ -36,18 +36,18 @@ func TestStart_damagedAliveRowStopsNoWatching(t *testing.T) {
 		t.Run(damaged, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				disk := seeded(t, func(m *laneswap.Manager) {
+				disk := storageAfter(t, func(m *laneswap.Manager) {
 					require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc"}, laneswap.Heartbeat{}))
 				})
-				plant(t, disk, aliveRow(damaged))
-				m := launch(t, disk)
+				putRows(t, disk, aliveRow(damaged))
+				m := startWithStorage(t, disk)
 				require.NoError(t, m.Ready(t.Context()))
 				time.Sleep(time.Hour)
 				require.Equal(t, laneswap.StatusStale, statusOf(t, m.Manager, "svc").Status)
-				damages := count(kindsOf(t, m.Manager), laneswap.EventStorageDamaged)
+				damages := countKind(kindsOf(t, m.Manager), laneswap.EventStorageDamaged)
 				m.stop(t)
-				m = launch(t, disk)
-				require.Equal(t, damages, count(kindsOf(t, m.Manager), laneswap.EventStorageDamaged), "the next start finds it whole")
+				m = startWithStorage(t, disk)
+				require.Equal(t, damages, countKind(kindsOf(t, m.Manager), laneswap.EventStorageDamaged), "the next start finds it whole")
 				m.stop(t)
 			})
 		})
@@ -63,7 +63,7 @@ func TestStart_unreadableServiceIsLeftAsItIs(t *testing.T) {
 		seen := []laneswap.Seen{{Service: "svc", At: now}, {Service: "stray", At: now}}
 		require.NoError(t, disk.Commit(t.Context(), laneswap.Batch{Epoch: 1, Put: []laneswap.Row{bad}, Seen: seen}))
 		for range 2 {
-			m := launch(t, disk)
+			m := startWithStorage(t, disk)
 			require.Contains(t, kindsOf(t, m.Manager), laneswap.EventStorageDamaged)
 			time.Sleep(2 * time.Second)
 			m.stop(t)
@@ -72,7 +72,7 @@ func TestStart_unreadableServiceIsLeftAsItIs(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, bad, row)
 		}
-		require.Equal(t, 1, rows(t, disk, laneswap.KindService))
+		require.Equal(t, 1, countRows(t, disk, laneswap.KindService))
 		left := 0
 		for row, err := range disk.Load(t.Context()) {
 			require.NoError(t, err)
@@ -89,11 +89,11 @@ func TestLoading_newerStorageIsNamedAfterAFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		plant(t, disk, aliveRow(`{"v":99}`))
+		putRows(t, disk, aliveRow(`{"v":99}`))
 		faulty := storagetest.NewFaulty(disk)
 		faulty.Inject(storagetest.Fault{Op: storagetest.Load})
-		var logged logbook
-		m := launch(t, faulty, laneswap.WithLogger(slog.New(slog.NewTextHandler(&logged, nil))))
+		var logged logBuffer
+		m := startWithStorage(t, faulty, laneswap.WithLogger(slog.New(slog.NewTextHandler(&logged, nil))))
 		time.Sleep(time.Hour)
 		require.Contains(t, logged.String(), "newer LaneSwap")
 		require.ErrorIs(t, m.Ready(t.Context()), laneswap.ErrLoading)
@@ -108,8 +108,8 @@ func TestStart_futureAliveRowJudgesNobodyTooEarly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		s := newSevered(disk)
-		m := launch(t, s)
+		s := newCrashStorage(disk)
+		m := startWithStorage(t, s)
 		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "hourly", Interval: time.Hour}, laneswap.Heartbeat{}))
 		made, err := m.Register(t.Context(), laneswap.Registration{Name: "worker"}) // it is forgotten a day after its end
 		require.NoError(t, err)
@@ -119,9 +119,9 @@ func TestStart_futureAliveRowJudgesNobodyTooEarly(t *testing.T) {
 		m.crash(s)
 		alive := aliveOf(t, disk)
 		alive.At = alive.At.AddDate(1, 0, 0)
-		plant(t, disk, alive)
+		putRows(t, disk, alive)
 
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 		time.Sleep(40 * time.Minute)
 		require.Equal(t, laneswap.StatusHealthy, statusOf(t, m.Manager, "hourly").Status)
 		require.Equal(t, laneswap.StatusStale, statusOf(t, m.Manager, made.ID).Status, "it ended minutes ago")
@@ -139,8 +139,8 @@ func TestStart_futureAbsenceJudgesNobodyTooEarly(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				disk := memorystore.New()
-				s := newSevered(disk)
-				m := launch(t, s)
+				s := newCrashStorage(disk)
+				m := startWithStorage(t, s)
 				require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "hourly", Interval: time.Hour}, laneswap.Heartbeat{}))
 				time.Sleep(10 * time.Minute)
 				require.NoError(t, m.Sync(t.Context()))
@@ -149,9 +149,9 @@ func TestStart_futureAbsenceJudgesNobodyTooEarly(t *testing.T) {
 				from := alive.At
 				alive.At = from.Add(ahead)
 				gone := laneswap.Row{Kind: kindAbsence, ID: "x", At: alive.At, Data: fmt.Appendf(nil, `{"v":1,"from":%d,"back":%d,"lost":true}`, from.UnixMilli(), alive.At.UnixMilli())}
-				plant(t, disk, alive, gone)
+				putRows(t, disk, alive, gone)
 
-				m = launch(t, disk)
+				m = startWithStorage(t, disk)
 				time.Sleep(45 * time.Minute) // it beat 55 min ago
 				require.Equal(t, laneswap.StatusHealthy, statusOf(t, m.Manager, "hourly").Status, "%v", kindsOf(t, m.Manager))
 				m.stop(t)
@@ -167,24 +167,24 @@ func TestStart_futureSeenRowHidesNoSilence(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				disk := memorystore.New()
-				m := launch(t, disk)
+				m := startWithStorage(t, disk)
 				require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", StaleAfter: 10 * time.Minute}, laneswap.Heartbeat{}))
 				time.Sleep(3 * time.Second)
 				m.stop(t)
 				wrong := laneswap.Seen{Service: "svc", At: time.Now().UTC().Add(ahead)}
 				require.NoError(t, disk.Commit(t.Context(), laneswap.Batch{Epoch: 1, Seen: []laneswap.Seen{wrong}}))
 				for range 10 { // each lives shorter than the window
-					m = launch(t, disk)
+					m = startWithStorage(t, disk)
 					time.Sleep(8 * time.Minute)
 					m.stop(t)
 				}
-				m = launch(t, disk)
+				m = startWithStorage(t, disk)
 				require.Equal(t, laneswap.StatusStale, statusOf(t, m.Manager, "svc").Status)
 				require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{}))
 				at := time.Now().UTC()
 				time.Sleep(3 * time.Second)
 				m.stop(t)
-				m = launch(t, disk)
+				m = startWithStorage(t, disk)
 				require.Equal(t, at, statusOf(t, m.Manager, "svc").LastHeartbeat)
 				m.stop(t)
 			})
@@ -206,10 +206,10 @@ func TestEvents_clockSetBackLeavesNoneOut(t *testing.T) {
 			ev := laneswap.Event{ID: fmt.Sprint("/laneswap/", i), Sequence: uint64(i), Kind: laneswap.EventStorageAway, At: at}
 			data, err := json.Marshal(map[string]any{"v": 1, "event": ev})
 			require.NoError(t, err)
-			plant(t, disk, laneswap.Row{Kind: laneswap.KindEvent, ID: ev.ID, At: at, Data: data})
+			putRows(t, disk, laneswap.Row{Kind: laneswap.KindEvent, ID: ev.ID, At: at, Data: data})
 		}
-		plant(t, disk, aliveRow(`{"v":1,"journal":"j","next":26,"born":1}`))
-		m := launch(t, disk, laneswap.WithEventBuffer(10))
+		putRows(t, disk, aliveRow(`{"v":1,"journal":"j","next":26,"born":1}`))
+		m := startWithStorage(t, disk, laneswap.WithEventBuffer(10))
 		for _, after := range []uint64{15, 20, 24} {
 			var got, want []uint64
 			for _, ev := range eventsOf(t, m.Manager, laneswap.EventQuery{After: after}) {

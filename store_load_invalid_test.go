@@ -14,8 +14,8 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-// nonsense is a row that is well formed and says what cannot be.
-func nonsense(kind laneswap.Kind, id, data string) laneswap.Row {
+// invalidData is a row that is well formed and says what cannot be.
+func invalidData(kind laneswap.Kind, id, data string) laneswap.Row {
 	return laneswap.Row{Kind: kind, ID: id, Service: "svc", At: time.Now().UTC(), Open: kind == laneswap.KindService, Data: []byte(data)}
 }
 
@@ -31,8 +31,8 @@ func TestStart_invalidStatusStopsNothing(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				disk := memorystore.New()
-				plant(t, disk, nonsense(laneswap.KindService, "svc", data))
-				m := launch(t, disk)
+				putRows(t, disk, invalidData(laneswap.KindService, "svc", data))
+				m := startWithStorage(t, disk)
 				if name == "status" || name == "empty" {
 					require.Contains(t, kindsOf(t, m.Manager), laneswap.EventStorageDamaged)
 				}
@@ -53,7 +53,7 @@ func TestStart_invalidStatusStopsNothing(t *testing.T) {
 func TestReplay_leavesOutAnEventWithAnInvalidStatus(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk := seeded(t, func(m *laneswap.Manager) {
+		disk := storageAfter(t, func(m *laneswap.Manager) {
 			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc"}, laneswap.Heartbeat{}))
 		})
 		var state struct {
@@ -64,9 +64,9 @@ func TestReplay_leavesOutAnEventWithAnInvalidStatus(t *testing.T) {
 			require.NoError(t, json.Unmarshal(row.Data, &state))
 		}
 		id := fmt.Sprintf("svc/%s-1/9", strconv.FormatInt(state.Born, 36))
-		plant(t, disk, nonsense(laneswap.KindEvent, id, fmt.Sprintf(
+		putRows(t, disk, invalidData(laneswap.KindEvent, id, fmt.Sprintf(
 			`{"v":1,"event":{"id":%q,"sequence":7,"kind":"down","service":"svc","to":"error"},"state":{"v":1,"id":"svc","status":"maintenance"}}`, id)))
-		m := launch(t, disk)
+		m := startWithStorage(t, disk)
 		require.Contains(t, kindsOf(t, m.Manager), laneswap.EventStorageDamaged)
 		require.Equal(t, laneswap.StatusHealthy, statusOf(t, m.Manager, "svc").Status)
 		m.stop(t)
@@ -78,9 +78,9 @@ func TestStart_aStateThatContradictsItselfIsJudgedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		plant(t, disk, nonsense(laneswap.KindService, "svc",
+		putRows(t, disk, invalidData(laneswap.KindService, "svc",
 			`{"v":1,"id":"svc","name":"svc","status":"healthy","judged":true,"armed":true,"armed_at":946684800000,"born":946684800000,"created_at":"2000-01-01T00:00:00Z"}`))
-		m := launch(t, disk)
+		m := startWithStorage(t, disk)
 		time.Sleep(time.Hour)
 		require.Equal(t, laneswap.StatusStale, statusOf(t, m.Manager, "svc").Status)
 		require.Equal(t, []laneswap.EventKind{laneswap.EventDown}, kindsOf(t, m.Manager))
@@ -92,10 +92,10 @@ func TestStart_numbersThatNoEventHasAreNotContinued(t *testing.T) {
 	t.Parallel()
 	for name, planted := range map[string]func() laneswap.Row{
 		"the highest": func() laneswap.Row {
-			return nonsense(laneswap.KindEvent, "svc/x-1/1", `{"v":1,"event":{"id":"svc/x-1/1","sequence":18446744073709551615,"kind":"down","service":"svc"}}`)
+			return invalidData(laneswap.KindEvent, "svc/x-1/1", `{"v":1,"event":{"id":"svc/x-1/1","sequence":18446744073709551615,"kind":"down","service":"svc"}}`)
 		},
 		"none": func() laneswap.Row {
-			return nonsense(laneswap.KindEvent, "svc/x-1/1", `{"v":1,"event":{"id":"svc/x-1/1","kind":"down","service":"svc"}}`)
+			return invalidData(laneswap.KindEvent, "svc/x-1/1", `{"v":1,"event":{"id":"svc/x-1/1","kind":"down","service":"svc"}}`)
 		},
 		"the highest as the next": func() laneswap.Row { return aliveRow(`{"v":1,"journal":"j","next":18446744073709551615}`) },
 		"none as the next":        func() laneswap.Row { return aliveRow(`{"v":1,"journal":"j"}`) },
@@ -106,10 +106,10 @@ func TestStart_numbersThatNoEventHasAreNotContinued(t *testing.T) {
 				disk := memorystore.New()
 				row := planted()
 				row.Service = "" // the history of svc is not asked for it
-				plant(t, disk, row)
+				putRows(t, disk, row)
 				time.Sleep(time.Second)
 				for life := range uint64(2) {
-					m := launch(t, disk)
+					m := startWithStorage(t, disk)
 					require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", NoDeadline: true}, laneswap.Heartbeat{}))
 					_, err := m.Report(t.Context(), "svc", laneswap.Heartbeat{Status: bad})
 					require.NoError(t, err)
@@ -141,15 +141,15 @@ func TestHistory_timesThatCannotBeCountNoMomentTwice(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				disk := memorystore.New()
-				m := launch(t, disk)
+				m := startWithStorage(t, disk)
 				begun := time.Now()
-				trouble(t, m.Manager, "svc", 4)
+				alternateHourly(t, m.Manager, "svc", 4)
 				require.NoError(t, m.Sync(t.Context()))
 				for row, err := range disk.Rows(t.Context(), laneswap.RowQuery{Kind: "span", Descending: true, Limit: 1}) {
 					require.NoError(t, err)
 					row.Data = fmt.Appendf(nil, `{"v":1,"born":%d,"number":4,"state":"down","status":"error",`+times+`}`,
 						begun.UnixMilli(), begun.Add(3*time.Hour).UnixMilli(), begun.Add(4*time.Hour).UnixMilli())
-					plant(t, disk, row)
+					putRows(t, disk, row)
 				}
 				time.Sleep(time.Hour)
 				h := historyOf(t, m.Manager, "svc", laneswap.HistoryQuery{From: begun.Add(-time.Hour)})

@@ -16,10 +16,10 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-// torn is a storage without transactions whose machine dies in the middle of a
+// tornStorage is a storage without transactions whose machine dies in the middle of a
 // commit: of the first batch that tear wants it applies a beginning, and nothing
 // after that.
-type torn struct {
+type tornStorage struct {
 	*memorystore.Store
 
 	mu   sync.Mutex // guards what is below
@@ -30,7 +30,7 @@ type torn struct {
 	held chan struct{} // commits wait until it is closed
 }
 
-func (s *torn) Commit(ctx context.Context, b laneswap.Batch) error {
+func (s *tornStorage) Commit(ctx context.Context, b laneswap.Batch) error {
 	s.mu.Lock()
 	held := s.held
 	s.mu.Unlock()
@@ -45,36 +45,36 @@ func (s *torn) Commit(ctx context.Context, b laneswap.Batch) error {
 	defer s.mu.Unlock()
 	switch {
 	case s.dead:
-		return errCut
+		return errCrashed
 	case s.tear != nil && s.tear(b):
 		s.dead, s.size = true, len(b.Insert)+len(b.Put)+len(b.Delete)+len(b.Seen)
 		if err := s.Store.Commit(ctx, first(b, s.keep)); err != nil {
 			return err
 		}
-		return errCut
+		return errCrashed
 	}
 	return s.Store.Commit(ctx, b)
 }
 
 // arm makes the storage die at the next commit that stores an event of a kind.
-func (s *torn) arm(kind laneswap.EventKind, keep int) {
+func (s *tornStorage) arm(kind laneswap.EventKind, keep int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.keep = keep
 	s.tear = func(b laneswap.Batch) bool {
-		return slices.ContainsFunc(b.Insert, func(row laneswap.Row) bool { return row.Kind == laneswap.KindEvent && holds(row, kind) })
+		return slices.ContainsFunc(b.Insert, func(row laneswap.Row) bool { return row.Kind == laneswap.KindEvent && holdsEvent(row, kind) })
 	}
 }
 
 // died is how many things the batch had at which the storage died.
-func (s *torn) died() (size int, dead bool) {
+func (s *tornStorage) died() (size int, dead bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.size, s.dead
 }
 
 // hold has commits wait until release is called.
-func (s *torn) hold() (release func()) {
+func (s *tornStorage) hold() (release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	held := make(chan struct{})
@@ -126,7 +126,7 @@ func tearings(t *testing.T) map[string]tearing {
 		}
 	}
 	healthy, bad := status(laneswap.StatusHealthy), status(laneswap.StatusError)
-	silence := func(*laneswap.Manager) { time.Sleep(window + nap) }
+	silence := func(*laneswap.Manager) { time.Sleep(window + moment) }
 	made := laneswap.Registration{ID: "svc", ForgetAfter: time.Hour}
 	return map[string]tearing{
 		"up":             {kind: laneswap.EventUp, act: healthy},
@@ -173,9 +173,9 @@ func TestReplay_stateFollowsTheEventOfATornCommit(t *testing.T) {
 // tear plays a change whose commit is applied in part, and returns how many
 // things that commit had.
 func tear(t *testing.T, c tearing, keep int) (size int) {
-	disk := &torn{Store: memorystore.New()}
-	told := deafPeople("people")
-	m := launch(t, disk, laneswap.WithNotifier(told))
+	disk := &tornStorage{Store: memorystore.New()}
+	told := newHangingNotifier("people")
+	m := startWithStorage(t, disk, laneswap.WithNotifier(told))
 	if c.reg.ID == "" {
 		c.reg.ID = "svc"
 	}
@@ -190,7 +190,7 @@ func tear(t *testing.T, c tearing, keep int) (size int) {
 		disk.mu.Lock()
 		disk.dead = true
 		disk.mu.Unlock()
-		m.crash(newSevered(disk))
+		m.crash(newCrashStorage(disk))
 		disk.mu.Lock()
 		disk.dead, disk.tear = false, nil
 		disk.mu.Unlock()
@@ -198,7 +198,7 @@ func tear(t *testing.T, c tearing, keep int) (size int) {
 	if c.absent > 0 {
 		crash()
 		time.Sleep(c.absent)
-		m = launch(t, disk, laneswap.WithNotifier(told))
+		m = startWithStorage(t, disk, laneswap.WithNotifier(told))
 	}
 	disk.arm(c.kind, keep)
 	c.act(m.Manager)
@@ -215,8 +215,8 @@ func tear(t *testing.T, c tearing, keep int) (size int) {
 	events := eventsOf(t, m.Manager, laneswap.EventQuery{Service: "svc"})
 	crash()
 
-	heard := &people{name: "people"}
-	m = launch(t, disk, laneswap.WithNotifier(heard))
+	heard := &namedNotifier{name: "people"}
+	m = startWithStorage(t, disk, laneswap.WithNotifier(heard))
 	now := time.Now()
 	if !slices.ContainsFunc(eventsOf(t, m.Manager, laneswap.EventQuery{}), func(ev laneswap.Event) bool { return ev.ID == events[len(events)-1].ID }) {
 		require.Less(t, keep, 2, "it was stored")
@@ -258,7 +258,7 @@ func tear(t *testing.T, c tearing, keep int) (size int) {
 	m.stop(t)
 
 	// And it stays so.
-	m = launch(t, disk, laneswap.WithNotifier(heard))
+	m = startWithStorage(t, disk, laneswap.WithNotifier(heard))
 	require.Equal(t, got, statusOf(t, m.Manager, "svc"), where)
 	m.stop(t)
 	return size
@@ -271,8 +271,8 @@ func TestReplay_seesEventsBeyondTheBuffer(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				const services = 20
-				disk := &torn{Store: memorystore.New()}
-				m := launch(t, disk, laneswap.WithEventBuffer(kept))
+				disk := &tornStorage{Store: memorystore.New()}
+				m := startWithStorage(t, disk, laneswap.WithEventBuffer(kept))
 				id := func(i int) laneswap.ServiceID { return laneswap.ServiceID(fmt.Sprint("svc", i)) }
 				for i := range services {
 					require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: id(i)}, laneswap.Heartbeat{}))
@@ -288,8 +288,8 @@ func TestReplay_seesEventsBeyondTheBuffer(t *testing.T) {
 				synctest.Wait()
 				_, dead := disk.died()
 				require.True(t, dead)
-				m.crash(newSevered(disk))
-				m = launch(t, disk.Store, laneswap.WithEventBuffer(kept))
+				m.crash(newCrashStorage(disk))
+				m = startWithStorage(t, disk.Store, laneswap.WithEventBuffer(kept))
 				for i := range services {
 					require.Equal(t, laneswap.StatusError, statusOf(t, m.Manager, id(i)).Status, "of %d", i)
 				}
@@ -304,8 +304,8 @@ func TestNotices_areStoredBeforeTheStateThatMadeThem(t *testing.T) {
 	size := 1
 	for keep := 0; keep <= size; keep++ {
 		synctest.Test(t, func(t *testing.T) {
-			disk := &torn{Store: memorystore.New()}
-			m := launch(t, disk, laneswap.WithNotifier(deafPeople("people")))
+			disk := &tornStorage{Store: memorystore.New()}
+			m := startWithStorage(t, disk, laneswap.WithNotifier(newHangingNotifier("people")))
 			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc"}, laneswap.Heartbeat{}))
 			require.NoError(t, m.Sync(t.Context()))
 			release := disk.hold()
@@ -321,9 +321,9 @@ func TestNotices_areStoredBeforeTheStateThatMadeThem(t *testing.T) {
 			things, dead := disk.died()
 			require.True(t, dead)
 			size = things
-			m.crash(newSevered(disk))
-			heard := &people{name: "people"}
-			m = launch(t, disk.Store, laneswap.WithNotifier(heard))
+			m.crash(newCrashStorage(disk))
+			heard := &namedNotifier{name: "people"}
+			m = startWithStorage(t, disk.Store, laneswap.WithNotifier(heard))
 			synctest.Wait()
 			var want []laneswap.EventKind
 			if statusOf(t, m.Manager, "svc").Status == laneswap.StatusError {
@@ -343,32 +343,32 @@ func TestReplay_sentDuringAnOutageIsNotSentAgain(t *testing.T) {
 	size, known := 1, 0
 	for keep := 0; keep <= size; keep++ {
 		synctest.Test(t, func(t *testing.T) {
-			disk := &torn{Store: memorystore.New()}
-			d := newDesk()
-			m := launch(t, disk, laneswap.WithNotifier(d))
-			h := well(t, m.Manager, "svc")
-			says(t, h, laneswap.StatusError)
+			disk := &tornStorage{Store: memorystore.New()}
+			d := newFakeNotifier()
+			m := startWithStorage(t, disk, laneswap.WithNotifier(d))
+			h := registerHealthy(t, m.Manager, "svc")
+			reportEach(t, h, laneswap.StatusError)
 			release := disk.hold()
 			time.Sleep(2 * time.Second) // a commit is under way
 			h.Beat()
 			time.Sleep(8 * time.Second)
-			end := noticesOf(t, m.Manager, "svc")[1]
+			end := noticeEventIDs(t, m.Manager, "svc")[1]
 			require.Contains(t, idsOf(eventsIn(d.took()...)), end)
 			disk.arm(laneswap.EventRecovered, keep)
 			release()
 			time.Sleep(2 * time.Second)
 			size, _ = disk.died()
-			m.crash(newSevered(disk))
+			m.crash(newCrashStorage(disk))
 			stored := false
 			for row, err := range disk.Rows(t.Context(), laneswap.RowQuery{Kind: "outbox", Service: "svc"}) {
 				require.NoError(t, err)
 				stored = stored || row.ID == "desk/"+end
 			}
-			m = launch(t, disk.Store, laneswap.WithNotifier(d), laneswap.WithRemindEvery(time.Hour))
+			m = startWithStorage(t, disk.Store, laneswap.WithNotifier(d), laneswap.WithRemindEvery(time.Hour))
 			time.Sleep(2 * time.Hour)
 			if stored {
 				known++
-				require.NotContains(t, namesIn(d.took()...), laneswap.ServiceID("svc"), "%d of %d things were stored", keep, size)
+				require.NotContains(t, servicesIn(d.took()...), laneswap.ServiceID("svc"), "%d of %d things were stored", keep, size)
 			}
 			m.stop(t)
 		})
@@ -379,18 +379,18 @@ func TestReplay_sentDuringAnOutageIsNotSentAgain(t *testing.T) {
 func TestReplay_keepsARemovedServiceThatRegisters(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk := &torn{Store: memorystore.New()}
-		m := launch(t, disk)
+		disk := &tornStorage{Store: memorystore.New()}
+		m := startWithStorage(t, disk)
 		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc"}, laneswap.Heartbeat{Status: laneswap.StatusError}))
 		require.NoError(t, m.Sync(t.Context()))
 		disk.arm(laneswap.EventRemoved, 1)
 		require.ErrorIs(t, m.Remove(t.Context(), "svc"), laneswap.ErrDegraded)
-		m.crash(newSevered(disk))
+		m.crash(newCrashStorage(disk))
 
 		faulty := storagetest.NewFaulty(disk.Store)
 		faulty.Inject(storagetest.Fault{Op: storagetest.Load, Times: -1})
-		s := newSevered(faulty)
-		m = launch(t, s)
+		s := newCrashStorage(faulty)
+		m = startWithStorage(t, s)
 		_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc", Name: "again"})
 		require.NoError(t, err)
 		faulty.Heal()
@@ -398,7 +398,7 @@ func TestReplay_keepsARemovedServiceThatRegisters(t *testing.T) {
 		require.Equal(t, "again", statusOf(t, m.Manager, "svc").Name)
 		require.NoError(t, m.Sync(t.Context()))
 		m.crash(s)
-		m = launch(t, disk.Store)
+		m = startWithStorage(t, disk.Store)
 		require.Equal(t, "again", statusOf(t, m.Manager, "svc").Name)
 		m.stop(t)
 	})
@@ -409,8 +409,8 @@ func TestReplay_keepsARemovedServiceThatRegisters(t *testing.T) {
 func TestHistory_aTornRemovalDoesNotEndTheRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk := &torn{Store: memorystore.New()}
-		m := launch(t, disk)
+		disk := &tornStorage{Store: memorystore.New()}
+		m := startWithStorage(t, disk)
 		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", NoDeadline: true}, laneswap.Heartbeat{}))
 		time.Sleep(time.Hour)
 		disk.mu.Lock()
@@ -420,9 +420,9 @@ func TestHistory_aTornRemovalDoesNotEndTheRun(t *testing.T) {
 		}
 		disk.mu.Unlock()
 		require.ErrorIs(t, m.Remove(t.Context(), "svc"), laneswap.ErrDegraded)
-		m.crash(newSevered(disk))
+		m.crash(newCrashStorage(disk))
 
-		m = launch(t, disk.Store)
+		m = startWithStorage(t, disk.Store)
 		require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{}))
 		time.Sleep(10 * time.Hour)
 		require.Greater(t, historyOf(t, m.Manager, "svc", laneswap.HistoryQuery{}).Up, 10*time.Hour)

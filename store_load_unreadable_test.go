@@ -17,25 +17,25 @@ func TestHistory_unreadableRowHidesNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		m := launch(t, disk)
-		trouble(t, m.Manager, "svc", 6)
+		m := startWithStorage(t, disk)
+		alternateHourly(t, m.Manager, "svc", 6)
 		for range 3 {
-			report(t, m.Manager, "svc", laneswap.ErrorReport{Message: "older"})
+			reportError(t, m.Manager, "svc", laneswap.ErrorReport{Message: "older"})
 		}
 		want := historyOf(t, m.Manager, "svc", laneswap.HistoryQuery{})
 		require.Len(t, want.Spans, 8)
 		m.stop(t)
 		torn := []laneswap.Kind{"span", kindAbsence, laneswap.KindEvent, laneswap.KindError}
 		for _, kind := range torn {
-			row := nonsense(kind, "svc/torn/"+string(kind), `{"v":1,`)
+			row := invalidData(kind, "svc/torn/"+string(kind), `{"v":1,`)
 			if kind == kindAbsence {
 				row.Service = ""
 			}
-			plant(t, disk, row, nonsense(kind, "svc/newer/"+string(kind), `{"v":99}`))
+			putRows(t, disk, row, invalidData(kind, "svc/newer/"+string(kind), `{"v":99}`))
 		}
 
-		var logged logbook
-		m = launch(t, disk, laneswap.WithEventBuffer(1), laneswap.WithLogger(slog.New(slog.NewTextHandler(&logged, nil))))
+		var logged logBuffer
+		m = startWithStorage(t, disk, laneswap.WithEventBuffer(1), laneswap.WithLogger(slog.New(slog.NewTextHandler(&logged, nil))))
 		before := len(logged.String())
 		h := historyOf(t, m.Manager, "svc", laneswap.HistoryQuery{})
 		require.Len(t, h.Spans, len(want.Spans))

@@ -34,7 +34,7 @@ func TestLoading_startsWithoutTheStorageAndMergesLater(t *testing.T) {
 }
 
 func mergeLater(t *testing.T, fault storagetest.Fault) {
-	disk := seeded(t, func(m *laneswap.Manager) {
+	disk := storageAfter(t, func(m *laneswap.Manager) {
 		reg := laneswap.Registration{ID: "known", Name: "Known", Interval: time.Minute, Metadata: map[string]any{"old": "1", "both": "old"}}
 		require.NoError(t, m.AnnounceBeat(t.Context(), reg, laneswap.Heartbeat{Status: laneswap.StatusError, Message: "ill"}))
 		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "silent"}, laneswap.Heartbeat{}))
@@ -43,7 +43,7 @@ func mergeLater(t *testing.T, fault storagetest.Fault) {
 	faulty.Inject(fault)
 	told := &recorder{}
 	begun := time.Now()
-	m := launch(t, faulty, laneswap.WithNotifier(told))
+	m := startWithStorage(t, faulty, laneswap.WithNotifier(told))
 	require.LessOrEqual(t, time.Since(begun), 5*time.Second)
 	require.Equal(t, "loading", m.Health().Storage.State)
 	require.ErrorIs(t, m.Ready(t.Context()), laneswap.ErrLoading)
@@ -113,7 +113,7 @@ func mergeLater(t *testing.T, fault storagetest.Fault) {
 	require.NoError(t, m.CheckBooks())
 	m.stop(t)
 
-	m = launch(t, disk)
+	m = startWithStorage(t, disk)
 	require.Equal(t, laneswap.StatusStale, statusOf(t, m.Manager, "fresh").Status)
 	m.stop(t)
 }
@@ -121,13 +121,13 @@ func mergeLater(t *testing.T, fault storagetest.Fault) {
 func TestLoading_announceKeepsAKnownRegistration(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk := seeded(t, func(m *laneswap.Manager) {
+		disk := storageAfter(t, func(m *laneswap.Manager) {
 			_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc", Name: "Named", Interval: time.Hour, Tags: []string{"a"}})
 			require.NoError(t, err)
 		})
 		faulty := storagetest.NewFaulty(disk)
 		faulty.Inject(storagetest.Fault{Op: storagetest.Load, Times: -1})
-		m := launch(t, faulty)
+		m := startWithStorage(t, faulty)
 		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc"}, laneswap.Heartbeat{}))
 		faulty.Heal()
 		time.Sleep(10 * time.Second)
@@ -144,7 +144,7 @@ func TestLoading_stopWhileTheStorageIsAwayEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		faulty := storagetest.NewFaulty(memorystore.New())
 		faulty.Inject(storagetest.Fault{Op: storagetest.Load, Times: -1, How: storagetest.Hang})
-		m := launch(t, faulty)
+		m := startWithStorage(t, faulty)
 		m.stopped = true
 		require.ErrorIs(t, m.Stop(t.Context()), laneswap.ErrDegraded)
 	})
@@ -166,10 +166,10 @@ func TestStart_endsWithItsContextAndMayBeTriedAgain(t *testing.T) {
 	})
 }
 
-// newer is a storage that a newer LaneSwap has written.
-type newer struct{ *memorystore.Store }
+// newerStorage is a storage that a newer LaneSwap has written.
+type newerStorage struct{ *memorystore.Store }
 
-func (s newer) Load(ctx context.Context) iter.Seq2[laneswap.Row, error] {
+func (s newerStorage) Load(ctx context.Context) iter.Seq2[laneswap.Row, error] {
 	return func(yield func(laneswap.Row, error) bool) {
 		yield(laneswap.Row{Kind: laneswap.KindService, ID: "a", Service: "a", Open: true, Data: []byte(`{"v":99,"id":"a"}`)}, nil)
 	}
@@ -178,7 +178,7 @@ func (s newer) Load(ctx context.Context) iter.Seq2[laneswap.Row, error] {
 func TestStart_refusesTheStorageOfANewerLaneSwap(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := laneswap.NewManager(laneswap.WithStorage(newer{memorystore.New()}))
+		m := laneswap.NewManager(laneswap.WithStorage(newerStorage{memorystore.New()}))
 		err := m.Start(t.Context())
 		require.ErrorIs(t, err, laneswap.ErrStorage)
 		require.ErrorContains(t, err, "newer LaneSwap")
@@ -186,10 +186,10 @@ func TestStart_refusesTheStorageOfANewerLaneSwap(t *testing.T) {
 	})
 }
 
-// broken is a storage with rows that cannot be read.
-type broken struct{ *memorystore.Store }
+// brokenLoad is a storage with rows that cannot be read.
+type brokenLoad struct{ *memorystore.Store }
 
-func (s broken) Load(ctx context.Context) iter.Seq2[laneswap.Row, error] {
+func (s brokenLoad) Load(ctx context.Context) iter.Seq2[laneswap.Row, error] {
 	return func(yield func(laneswap.Row, error) bool) {
 		if !yield(laneswap.Row{Kind: laneswap.KindService, ID: "torn", Service: "torn", Open: true, Data: []byte(`{"v":1,`)}, nil) {
 			return
@@ -205,11 +205,11 @@ func (s broken) Load(ctx context.Context) iter.Seq2[laneswap.Row, error] {
 func TestStart_saysWhichRowsCannotBeReadAndGoesOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk := seeded(t, func(m *laneswap.Manager) {
+		disk := storageAfter(t, func(m *laneswap.Manager) {
 			_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
 			require.NoError(t, err)
 		})
-		m := launch(t, broken{disk}, laneswap.WithRemark("the file was damaged"))
+		m := startWithStorage(t, brokenLoad{disk}, laneswap.WithRemark("the file was damaged"))
 		require.Equal(t, laneswap.StatusUnknown, statusOf(t, m.Manager, "svc").Status)
 		require.Equal(t, []laneswap.EventKind{laneswap.EventStorageDamaged, laneswap.EventStorageDamaged}, kindsOf(t, m.Manager))
 		m.stop(t)
@@ -220,7 +220,7 @@ func TestLoading_anIdleStorageThatPanicsIsAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var calm atomic.Bool
-		m := launch(t, skittish{memorystore.New(), &calm})
+		m := startWithStorage(t, panickingStorage{memorystore.New(), &calm})
 		require.ErrorIs(t, m.Ready(t.Context()), laneswap.ErrLoading)
 		calm.Store(true)
 		time.Sleep(10 * time.Second)
@@ -238,20 +238,20 @@ func TestLoading_anIdleStorageThatPanicsIsAway(t *testing.T) {
 	})
 }
 
-// skittish panics unless it is calm.
-type skittish struct {
+// panickingStorage panics unless it is calm.
+type panickingStorage struct {
 	laneswap.Storage
 	calm *atomic.Bool
 }
 
-func (p skittish) Load(ctx context.Context) iter.Seq2[laneswap.Row, error] {
+func (p panickingStorage) Load(ctx context.Context) iter.Seq2[laneswap.Row, error] {
 	if !p.calm.Load() {
 		panic("load")
 	}
 	return p.Storage.Load(ctx)
 }
 
-func (p skittish) Commit(ctx context.Context, b laneswap.Batch) error {
+func (p panickingStorage) Commit(ctx context.Context, b laneswap.Batch) error {
 	if !p.calm.Load() {
 		panic("commit")
 	}
@@ -262,11 +262,11 @@ func (p skittish) Commit(ctx context.Context, b laneswap.Batch) error {
 func TestLoading_keepsTheRegistrationOfABusyService(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk := seeded(t, func(m *laneswap.Manager) {
+		disk := storageAfter(t, func(m *laneswap.Manager) {
 			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", Interval: 10 * time.Second}, laneswap.Heartbeat{}))
 		})
-		p := &puppet{Storage: disk, load: failing}
-		m := launch(t, p)
+		p := &hookStorage{Storage: disk, load: failingRows}
+		m := startWithStorage(t, p)
 		_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc", Name: "new", Interval: time.Hour})
 		require.NoError(t, err)
 		for i := range 24 {
@@ -287,11 +287,11 @@ func TestLoading_keepsTheRegistrationOfABusyService(t *testing.T) {
 func TestLoading_keepsARegistrationWithMuchMetadata(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk := seeded(t, func(m *laneswap.Manager) {
+		disk := storageAfter(t, func(m *laneswap.Manager) {
 			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc", Interval: 10 * time.Second}, laneswap.Heartbeat{}))
 		})
-		p := &puppet{Storage: disk, load: failing}
-		m := launch(t, p)
+		p := &hookStorage{Storage: disk, load: failingRows}
+		m := startWithStorage(t, p)
 		large := strings.Repeat("0123456789", 750)
 		_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc", Interval: time.Hour, Metadata: map[string]any{"env": large}})
 		require.NoError(t, err)
@@ -308,13 +308,13 @@ func TestLoading_heartbeatsSurviveACleanStop(t *testing.T) {
 	for _, known := range []bool{false, true} {
 		t.Run(fmt.Sprint("known ", known), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				disk := seeded(t, func(m *laneswap.Manager) {
+				disk := storageAfter(t, func(m *laneswap.Manager) {
 					if known {
 						require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc"}, laneswap.Heartbeat{}))
 					}
 				})
-				p := &puppet{Storage: disk, load: failing}
-				m := launch(t, p)
+				p := &hookStorage{Storage: disk, load: failingRows}
+				m := startWithStorage(t, p)
 				_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
 				require.NoError(t, err)
 				require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{Message: "hello"}))
@@ -330,7 +330,7 @@ func TestLoading_heartbeatsSurviveACleanStop(t *testing.T) {
 				require.Equal(t, []string{"hello"}, said())
 				time.Sleep(2 * time.Minute)
 				m.stop(t)
-				m = launch(t, disk)
+				m = startWithStorage(t, disk)
 				require.Equal(t, []string{"hello"}, said())
 				m.stop(t)
 			})

@@ -21,8 +21,8 @@ func TestStorage_crashWithinTheBacklogMakesNobodyStale(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			disk := memorystore.New()
 			faulty := storagetest.NewFaulty(disk)
-			s := newSevered(faulty)
-			m := launch(t, s)
+			s := newCrashStorage(faulty)
+			m := startWithStorage(t, s)
 			_, err := m.Register(t.Context(), laneswap.Registration{ID: "hourly", Interval: time.Hour})
 			require.NoError(t, err)
 			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "flapping"}, laneswap.Heartbeat{}))
@@ -41,7 +41,7 @@ func TestStorage_crashWithinTheBacklogMakesNobodyStale(t *testing.T) {
 			faulty.Inject(storagetest.Fault{Op: storagetest.Commit, At: commits + 1, Times: -1})
 			time.Sleep(30 * time.Second)
 			m.crash(s)
-			m = launch(t, disk)
+			m = startWithStorage(t, disk)
 			time.Sleep(30 * time.Minute)
 			require.NoError(t, m.Beat(t.Context(), "hourly", laneswap.Heartbeat{}))
 			for _, ev := range eventsOf(t, m.Manager, laneswap.EventQuery{Service: "hourly"}) {

@@ -17,7 +17,7 @@ func TestStorage_numbersOfACrashedRunAreNotReused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		m := launch(t, disk)
+		m := startWithStorage(t, disk)
 		_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
 		require.NoError(t, err)
 		m.stop(t)
@@ -26,8 +26,8 @@ func TestStorage_numbersOfACrashedRunAreNotReused(t *testing.T) {
 			// It can be read, and takes nothing: the crash comes before the first commit.
 			faulty := storagetest.NewFaulty(disk)
 			faulty.Inject(storagetest.Fault{Op: storagetest.Commit, At: 2, Times: -1})
-			s := newSevered(faulty)
-			m = launch(t, s)
+			s := newCrashStorage(faulty)
+			m = startWithStorage(t, s)
 			time.Sleep(time.Millisecond)
 			require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{Status: laneswap.StatusError}))
 			require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{}))
@@ -53,8 +53,8 @@ func TestStorage_crashLoopMakesNoBeatingServiceStale(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				disk := memorystore.New()
 				for n := range 60 {
-					s := newSevered(disk)
-					m := launch(t, s)
+					s := newCrashStorage(disk)
+					m := startWithStorage(t, s)
 					if n == 0 {
 						_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc", StaleAfter: 2 * time.Second})
 						require.NoError(t, err)
@@ -75,12 +75,12 @@ func TestEvents_endBehindReservedNumbers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		s := newSevered(disk)
-		m := launch(t, s)
+		s := newCrashStorage(disk)
+		m := startWithStorage(t, s)
 		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc"}, laneswap.Heartbeat{Status: laneswap.StatusError}))
 		require.NoError(t, m.Sync(t.Context()))
 		m.crash(s)
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 		require.Equal(t, []laneswap.EventKind{laneswap.EventDown}, kindsOf(t, m.Manager))
 		m.stop(t)
 	})
@@ -90,7 +90,7 @@ func TestRemove_deletesTheReportedErrors(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		m := launch(t, disk, laneswap.WithLimits(laneswap.Limits{Errors: 3}))
+		m := startWithStorage(t, disk, laneswap.WithLimits(laneswap.Limits{Errors: 3}))
 		for range 2 {
 			_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
 			require.NoError(t, err)
@@ -98,9 +98,9 @@ func TestRemove_deletesTheReportedErrors(t *testing.T) {
 				_, err := m.ReportError(t.Context(), "svc", laneswap.ErrorReport{Message: "no"})
 				require.NoError(t, err)
 			}
-			require.Equal(t, 3, rows(t, disk, laneswap.KindError))
+			require.Equal(t, 3, countRows(t, disk, laneswap.KindError))
 			require.NoError(t, m.Remove(t.Context(), "svc"))
-			require.Zero(t, rows(t, disk, laneswap.KindError))
+			require.Zero(t, countRows(t, disk, laneswap.KindError))
 		}
 		m.stop(t)
 	})
@@ -127,8 +127,8 @@ func TestStorage_killRightAfterABeatMakesNobodyStale(t *testing.T) {
 
 func killAfterABeat(t *testing.T, reg laneswap.Registration, between time.Duration, again string) {
 	disk := memorystore.New()
-	s := newSevered(disk)
-	m := launch(t, s)
+	s := newCrashStorage(disk)
+	m := startWithStorage(t, s)
 	require.NoError(t, m.AnnounceBeat(t.Context(), reg, laneswap.Heartbeat{}))
 	for range 3 {
 		time.Sleep(between)
@@ -137,17 +137,17 @@ func killAfterABeat(t *testing.T, reg laneswap.Registration, between time.Durati
 	m.crash(s)
 	next := time.Now().Add(between)
 	time.Sleep(time.Second)
-	s = newSevered(disk)
-	m = launch(t, s)
+	s = newCrashStorage(disk)
+	m = startWithStorage(t, s)
 	switch again { // what was forgotten stays so
 	case "a stop":
 		time.Sleep(time.Minute)
 		m.stop(t)
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 	case "a kill":
 		time.Sleep(time.Minute)
 		m.crash(s)
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 	}
 	time.Sleep(time.Until(next))
 	require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{}))
@@ -156,7 +156,7 @@ func killAfterABeat(t *testing.T, reg laneswap.Registration, between time.Durati
 	}
 	m.stop(t)
 
-	m = launch(t, disk)
+	m = startWithStorage(t, disk)
 	started := time.Now()
 	time.Sleep(reg.StaleAfter + 2*time.Minute)
 	evs := eventsOf(t, m.Manager, laneswap.EventQuery{Service: "svc"})
@@ -169,13 +169,13 @@ func TestStorage_silenceAcrossAKillIsFoundInTheWindow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		s := newSevered(disk)
-		m := launch(t, s)
+		s := newCrashStorage(disk)
+		m := startWithStorage(t, s)
 		reg := laneswap.Registration{ID: "svc", StaleAfter: 10 * time.Minute}
 		require.NoError(t, m.AnnounceBeat(t.Context(), reg, laneswap.Heartbeat{}))
 		time.Sleep(9 * time.Minute)
 		m.crash(s)
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 		time.Sleep(3 * time.Minute)
 		require.Equal(t, laneswap.StatusUnknown, statusOf(t, m.Manager, "svc").Status, "it may have beaten right before the kill")
 		time.Sleep(8 * time.Minute)
@@ -183,11 +183,11 @@ func TestStorage_silenceAcrossAKillIsFoundInTheWindow(t *testing.T) {
 		m.stop(t)
 
 		// After a stop nothing is forgotten, so nothing is excused.
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 		require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{}))
 		time.Sleep(9 * time.Minute)
 		m.stop(t)
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 		time.Sleep(3 * time.Minute)
 		require.Equal(t, laneswap.StatusStale, statusOf(t, m.Manager, "svc").Status)
 		m.stop(t)

@@ -20,8 +20,8 @@ func TestStorage_restartKeepsWhatWasAcknowledged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		s := newSevered(disk)
-		m := launch(t, s)
+		s := newCrashStorage(disk)
+		m := startWithStorage(t, s)
 		st, err := m.Register(t.Context(), laneswap.Registration{
 			ID: "billing", Name: "Billing", Interval: 30 * time.Second, Tags: []string{"money"},
 			Metadata: map[string]any{"host": "a", "n": 1.5}, MustRun: true, ForgetAfter: 48 * time.Hour,
@@ -41,7 +41,7 @@ func TestStorage_restartKeepsWhatWasAcknowledged(t *testing.T) {
 		require.NoError(t, err)
 		m.crash(s)
 
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 		after := statusOf(t, m.Manager, "billing")
 		require.Equal(t, before, after)
 		_, err = m.Service(t.Context(), "gone")
@@ -69,7 +69,7 @@ func TestStorage_stopStoresEverythingAndNumbersGoOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		m := launch(t, disk)
+		m := startWithStorage(t, disk)
 		h := register(t, m.Manager, laneswap.Registration{ID: "svc"})
 		for range 5 {
 			h.Beat()
@@ -80,7 +80,7 @@ func TestStorage_stopStoresEverythingAndNumbersGoOn(t *testing.T) {
 		sum, err := m.Summary(t.Context())
 		require.NoError(t, err)
 		m.stop(t)
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 		require.Equal(t, before, statusOf(t, m.Manager, "svc"))
 		again, err := m.Summary(t.Context())
 		require.NoError(t, err)
@@ -120,8 +120,8 @@ func TestStorage_restartsMakeNoBeatingServiceStale(t *testing.T) {
 // the Manager crashes three times in a row.
 func restartThrice(t *testing.T, pause, interval time.Duration) {
 	disk := memorystore.New()
-	s := newSevered(disk)
-	m := launch(t, s)
+	s := newCrashStorage(disk)
+	m := startWithStorage(t, s)
 	reg := laneswap.Registration{Interval: interval}
 	for _, id := range []laneswap.ServiceID{"alive", "dead"} {
 		reg.ID = id
@@ -155,8 +155,8 @@ func restartThrice(t *testing.T, pause, interval time.Duration) {
 	for range 3 {
 		m.crash(s)
 		sleepTo(nil, pause)
-		s = newSevered(disk)
-		m = launch(t, s)
+		s = newCrashStorage(disk)
+		m = startWithStorage(t, s)
 		sleepTo(m, 2*time.Second)
 	}
 	started := time.Now()
@@ -182,21 +182,21 @@ func TestStorage_dailyJobMissedWhileDownIsUnknownOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
 		told := &recorder{}
-		s := newSevered(disk)
-		m := launch(t, s, laneswap.WithNotifier(told))
+		s := newCrashStorage(disk)
+		m := startWithStorage(t, s, laneswap.WithNotifier(told))
 		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "backup", Interval: 24 * time.Hour, StaleAfter: 25 * time.Hour}, laneswap.Heartbeat{}))
 		time.Sleep(23 * time.Hour)
 		m.crash(s)
 		time.Sleep(4 * time.Hour) // it beat in vain after one of them
 		for range 3 {
-			s = newSevered(disk)
-			m = launch(t, s, laneswap.WithNotifier(told))
+			s = newCrashStorage(disk)
+			m = startWithStorage(t, s, laneswap.WithNotifier(told))
 			time.Sleep(10 * time.Minute)
 			m.crash(s)
 		}
-		m = launch(t, disk, laneswap.WithNotifier(told))
+		m = startWithStorage(t, disk, laneswap.WithNotifier(told))
 		require.Equal(t, laneswap.StatusUnknown, statusOf(t, m.Manager, "backup").Status)
-		time.Sleep(nap)
+		time.Sleep(moment)
 		synctest.Wait()
 		require.Equal(t, []laneswap.EventKind{laneswap.EventUnheard}, told.kinds())
 		m.stop(t)
@@ -208,8 +208,8 @@ func TestStorage_staleStaysStaleWithoutASecondAlarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
 		told := &recorder{}
-		s := newSevered(disk)
-		m := launch(t, s, laneswap.WithNotifier(told))
+		s := newCrashStorage(disk)
+		m := startWithStorage(t, s, laneswap.WithNotifier(told))
 		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc"}, laneswap.Heartbeat{}))
 		time.Sleep(window + time.Minute)
 		before := statusOf(t, m.Manager, "svc")
@@ -217,8 +217,8 @@ func TestStorage_staleStaysStaleWithoutASecondAlarm(t *testing.T) {
 		for range 3 {
 			m.crash(s)
 			time.Sleep(time.Hour)
-			s = newSevered(disk)
-			m = launch(t, s, laneswap.WithNotifier(told))
+			s = newCrashStorage(disk)
+			m = startWithStorage(t, s, laneswap.WithNotifier(told))
 			time.Sleep(10 * time.Minute)
 		}
 		require.Equal(t, before, statusOf(t, m.Manager, "svc"))
@@ -246,7 +246,7 @@ func TestStorage_outageIsReportedAndLosesNothing(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				disk := memorystore.New()
 				faulty := storagetest.NewFaulty(disk)
-				m := launch(t, faulty)
+				m := startWithStorage(t, faulty)
 				_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
 				require.NoError(t, err)
 				faulty.Inject(fault)
@@ -273,10 +273,10 @@ func TestStorage_outageIsReportedAndLosesNothing(t *testing.T) {
 				require.Equal(t, laneswap.EventStorageBack, kinds[len(kinds)-1])
 				want := statusOf(t, m.Manager, "svc")
 				events := eventsOf(t, m.Manager, laneswap.EventQuery{})
-				s := newSevered(disk)
-				close(s.cut)
-				m.crash(newSevered(disk))
-				m = launch(t, disk)
+				s := newCrashStorage(disk)
+				close(s.crashed)
+				m.crash(newCrashStorage(disk))
+				m = startWithStorage(t, disk)
 				require.Equal(t, want, statusOf(t, m.Manager, "svc"))
 				require.Equal(t, events, eventsOf(t, m.Manager, laneswap.EventQuery{}))
 				m.stop(t)
@@ -289,9 +289,9 @@ func TestStorage_outageIsReportedAndLosesNothing(t *testing.T) {
 func TestStorage_canceledReaderHidesNoEvents(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk := seeded(t, func(m *laneswap.Manager) { flip(t, register(t, m, laneswap.Registration{ID: "svc"}), 10) })
+		disk := storageAfter(t, func(m *laneswap.Manager) { alternate(t, register(t, m, laneswap.Registration{ID: "svc"}), 10) })
 		faulty := storagetest.NewFaulty(disk)
-		m := launch(t, faulty, laneswap.WithEventBuffer(4))
+		m := startWithStorage(t, faulty, laneswap.WithEventBuffer(4))
 		faulty.Inject(storagetest.Fault{Op: storagetest.Rows, How: storagetest.Slow, Delay: 100 * time.Millisecond, Times: -1})
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()

@@ -122,10 +122,10 @@ func TestRetention_deletesWhatIsOlderInSmallSteps(t *testing.T) {
 		}
 		kinds := []laneswap.Kind{laneswap.KindEvent, "span", "absence", laneswap.KindError}
 		p := &pruner{Storage: a.disk, limits: map[int]int{}, most: map[laneswap.Kind]int{}}
-		m := launch(t, p)
+		m := startWithStorage(t, p)
 		time.Sleep(time.Minute)
 		for _, kind := range kinds {
-			require.Equal(t, 10, rows(t, a.disk, kind), kind)
+			require.Equal(t, 10, countRows(t, a.disk, kind), kind)
 		}
 		p.mu.Lock()
 		require.Len(t, p.limits, 1)
@@ -141,7 +141,7 @@ func TestRetention_deletesWhatIsOlderInSmallSteps(t *testing.T) {
 		// What comes of age later goes later.
 		time.Sleep(2 * time.Hour)
 		for _, kind := range []laneswap.Kind{laneswap.KindEvent, "span", laneswap.KindError} {
-			require.Equal(t, 9, rows(t, a.disk, kind), kind)
+			require.Equal(t, 9, countRows(t, a.disk, kind), kind)
 		}
 		require.Equal(t, laneswap.StatusHealthy, statusOf(t, m.Manager, "svc").Status)
 		m.stop(t)
@@ -159,7 +159,7 @@ func TestRetention_anOpenRunIsKnownHoweverOld(t *testing.T) {
 			"incident": map[string]any{"id": "ill/7-1", "started_at": ms(a.ago(800 * day)), "cause": "reported error"},
 		})
 		a.alive(5000)
-		m := launch(t, a.disk, laneswap.WithRetention(30*day))
+		m := startWithStorage(t, a.disk, laneswap.WithRetention(30*day))
 		time.Sleep(10 * time.Minute)
 		for range 2 {
 			h := historyOf(t, m.Manager, "old", laneswap.HistoryQuery{From: a.ago(1500 * day), To: a.now})
@@ -172,7 +172,7 @@ func TestRetention_anOpenRunIsKnownHoweverOld(t *testing.T) {
 			require.Equal(t, a.ago(800*day), h.Incidents[0].StartedAt)
 			require.Equal(t, 800*day, h.Incidents[0].Duration)
 			m.stop(t)
-			m = launch(t, a.disk, laneswap.WithRetention(30*day))
+			m = startWithStorage(t, a.disk, laneswap.WithRetention(30*day))
 		}
 		_, err := m.Report(t.Context(), "ill", laneswap.Heartbeat{})
 		require.NoError(t, err)
@@ -194,7 +194,7 @@ func TestRetention_historySaysFromWhenOnItIsKept(t *testing.T) {
 		a.span("svc", born, 3, "up", a.ago(450*day), a.ago(390*day))
 		a.span("svc", born, 4, "down", a.ago(390*day), a.ago(100*day))
 		a.alive(5000)
-		m := launch(t, a.disk)
+		m := startWithStorage(t, a.disk)
 		q := laneswap.HistoryQuery{From: a.ago(700 * day), To: a.now}
 		whole := historyOf(t, m.Manager, "svc", q)
 		require.Equal(t, born, whole.KnownFrom)
@@ -224,11 +224,11 @@ func TestRetention_deletedEventsAreGoneAfterARestart(t *testing.T) {
 			a.event("svc", n+10, a.ago(300*day-time.Duration(n)*time.Hour))
 		}
 		a.alive(21)
-		m := launch(t, a.disk)
+		m := startWithStorage(t, a.disk)
 		require.Len(t, eventsOf(t, m.Manager, laneswap.EventQuery{}), 20)
 		time.Sleep(time.Minute)
 		m.stop(t)
-		m = launch(t, a.disk)
+		m = startWithStorage(t, a.disk)
 		evs := eventsOf(t, m.Manager, laneswap.EventQuery{})
 		require.Len(t, evs, 10)
 		require.Equal(t, uint64(11), evs[0].Sequence)
@@ -258,7 +258,7 @@ func TestRetention_failingPruneIsTriedAgain(t *testing.T) {
 				a.alive(5000)
 				faulty := storagetest.NewFaulty(a.disk)
 				faulty.Inject(storagetest.Fault{Op: storagetest.Prune, Times: -1, How: how})
-				m := launch(t, faulty)
+				m := startWithStorage(t, faulty)
 				for range 10 {
 					time.Sleep(time.Minute)
 					require.Equal(t, "ok", m.Health().Storage.State)
@@ -266,10 +266,10 @@ func TestRetention_failingPruneIsTriedAgain(t *testing.T) {
 					require.NoError(t, err)
 					require.False(t, st.NotDurable)
 				}
-				require.Equal(t, 1, rows(t, faulty, laneswap.KindEvent)-overdue(t, a.disk, a.ago(400*day)))
+				require.Equal(t, 1, countRows(t, faulty, laneswap.KindEvent)-overdue(t, a.disk, a.ago(400*day)))
 				faulty.Heal()
 				time.Sleep(time.Minute)
-				require.Equal(t, 1, rows(t, faulty, laneswap.KindEvent), "what is younger stays")
+				require.Equal(t, 1, countRows(t, faulty, laneswap.KindEvent), "what is younger stays")
 				faulty.Inject(storagetest.Fault{Op: storagetest.Prune, Times: -1, How: how})
 				time.Sleep(35 * time.Second)
 				begun := time.Now()
@@ -310,12 +310,12 @@ func TestRetention_aLiveServiceKeepsItsDaysOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		m := launch(t, disk, laneswap.WithRetention(laneswap.MinRetention), laneswap.WithCheckInterval(5*time.Minute))
-		trouble(t, m.Manager, "svc", 30) // an hour each
-		report(t, m.Manager, "svc", laneswap.ErrorReport{Type: "E"})
+		m := startWithStorage(t, disk, laneswap.WithRetention(laneswap.MinRetention), laneswap.WithCheckInterval(5*time.Minute))
+		alternateHourly(t, m.Manager, "svc", 30) // an hour each
+		reportError(t, m.Manager, "svc", laneswap.ErrorReport{Type: "E"})
 		time.Sleep(30 * time.Minute)
-		require.InDelta(t, 25, rows(t, disk, "span"), 1)
-		require.InDelta(t, 25, rows(t, disk, laneswap.KindEvent), 1)
+		require.InDelta(t, 25, countRows(t, disk, "span"), 1)
+		require.InDelta(t, 25, countRows(t, disk, laneswap.KindEvent), 1)
 		h := historyOf(t, m.Manager, "svc", laneswap.HistoryQuery{})
 		require.Equal(t, h.From, h.KnownFrom, "the last 24 hours are whole")
 		require.Equal(t, day, h.Up+h.Down)

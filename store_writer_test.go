@@ -39,8 +39,8 @@ func TestStorage_takenIDBlocksNothingElse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
-		s := newSevered(taken{disk, func(row laneswap.Row) bool { return holds(row, laneswap.EventDown) && row.Service == "b" }})
-		m := launch(t, s)
+		s := newCrashStorage(taken{disk, func(row laneswap.Row) bool { return holdsEvent(row, laneswap.EventDown) && row.Service == "b" }})
+		m := startWithStorage(t, s)
 		for _, id := range []laneswap.ServiceID{"a", "b", "c"} {
 			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: id}, laneswap.Heartbeat{}))
 		}
@@ -51,10 +51,10 @@ func TestStorage_takenIDBlocksNothingElse(t *testing.T) {
 		}
 		require.NoError(t, m.Sync(t.Context()))
 		require.Equal(t, "ok", m.Health().Storage.State)
-		require.Equal(t, 1, count(kindsOf(t, m.Manager), laneswap.EventStorageLost), "it is said once")
+		require.Equal(t, 1, countKind(kindsOf(t, m.Manager), laneswap.EventStorageLost), "it is said once")
 		time.Sleep(2 * time.Second)
 		m.crash(s)
-		m = launch(t, disk)
+		m = startWithStorage(t, disk)
 		var down []laneswap.ServiceID
 		for _, ev := range eventsOf(t, m.Manager, laneswap.EventQuery{}) {
 			if ev.Kind == laneswap.EventDown {
@@ -69,7 +69,7 @@ func TestStorage_takenIDBlocksNothingElse(t *testing.T) {
 		st, err := m.Report(t.Context(), "b", laneswap.Heartbeat{})
 		require.NoError(t, err)
 		require.False(t, st.NotDurable)
-		require.Equal(t, laneswap.EventRecovered, lastOf(t, m.Manager).Kind)
+		require.Equal(t, laneswap.EventRecovered, lastEvent(t, m.Manager).Kind)
 		m.stop(t)
 	})
 }
@@ -104,7 +104,7 @@ func takeOver(t *testing.T, away bool) {
 	faulty := storagetest.NewFaulty(disk)
 	s := &fenced{Storage: faulty}
 	told := &recorder{}
-	m := launch(t, s, laneswap.WithNotifier(told))
+	m := startWithStorage(t, s, laneswap.WithNotifier(told))
 	h := register(t, m.Manager, laneswap.Registration{ID: "svc"})
 	register(t, m.Manager, laneswap.Registration{ID: "silent"})
 	h.Beat()
@@ -144,7 +144,7 @@ func takeOver(t *testing.T, away bool) {
 	require.LessOrEqual(t, time.Since(before), 2*time.Second)
 	require.Equal(t, tried, s.late.Load())
 
-	m = launch(t, disk)
+	m = startWithStorage(t, disk)
 	require.NotEqual(t, laneswap.StatusError, statusOf(t, m.Manager, "svc").ReportedStatus, "what came after was not stored")
 	m.stop(t)
 }
@@ -155,7 +155,7 @@ func TestSync_manyReportsShareFewCommits(t *testing.T) {
 		const services = 1000
 		disk := memorystore.New()
 		faulty := storagetest.NewFaulty(disk)
-		m := launch(t, faulty)
+		m := startWithStorage(t, faulty)
 		id := func(i int) laneswap.ServiceID { return laneswap.ServiceID(fmt.Sprint("svc", i)) }
 		for i := range services {
 			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: id(i)}, laneswap.Heartbeat{}))
@@ -177,7 +177,7 @@ func TestSync_manyReportsShareFewCommits(t *testing.T) {
 		require.Equal(t, int64(services), durable.Load())
 		require.Less(t, faulty.Calls(storagetest.Commit)-commits, 12, "they are stored in groups")
 		require.Less(t, time.Since(began), 100*time.Millisecond)
-		require.Equal(t, 2*services, rows(t, disk, laneswap.KindEvent)) // up and down of each
+		require.Equal(t, 2*services, countRows(t, disk, laneswap.KindEvent)) // up and down of each
 		m.stop(t)
 	})
 }
@@ -187,7 +187,7 @@ func TestBeat_neverWaitsForAStorageThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := memorystore.New()
 		faulty := storagetest.NewFaulty(disk)
-		m := launch(t, faulty)
+		m := startWithStorage(t, faulty)
 		h := register(t, m.Manager, laneswap.Registration{ID: "svc"})
 		require.NoError(t, m.Sync(t.Context()))
 		faulty.Inject(storagetest.Fault{Op: storagetest.Commit, Times: -1, How: storagetest.Hang})
@@ -217,7 +217,7 @@ func TestReport_waitsFiveSecondsOnceForAHangingStorage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		faulty := storagetest.NewFaulty(memorystore.New())
-		m := launch(t, faulty)
+		m := startWithStorage(t, faulty)
 		for _, id := range []laneswap.ServiceID{"a", "b"} {
 			require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: id}, laneswap.Heartbeat{}))
 		}
@@ -244,10 +244,10 @@ func TestReport_waitsFiveSecondsOnceForAHangingStorage(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		require.ErrorIs(t, m.Sync(ctx), laneswap.ErrDegraded)
-		require.Equal(t, 1, count(kindsOf(t, m.Manager), laneswap.EventStorageAway))
+		require.Equal(t, 1, countKind(kindsOf(t, m.Manager), laneswap.EventStorageAway))
 		faulty.Heal()
 		time.Sleep(20 * time.Second)
-		require.Equal(t, 1, count(kindsOf(t, m.Manager), laneswap.EventStorageBack))
+		require.Equal(t, 1, countKind(kindsOf(t, m.Manager), laneswap.EventStorageBack))
 		require.NoError(t, m.Sync(t.Context()))
 		m.stop(t)
 	})
