@@ -48,7 +48,7 @@ func TestHistory_unreadableRowHidesNoOther(t *testing.T) {
 		}
 		require.Equal(t, want.Events, told)
 		said := logged.String()[before:]
-		require.Contains(t, said, "4 of them")
+		require.Contains(t, said, "4 rows")
 		require.Equal(t, 2, strings.Count(said, "left out"), "once of the past, once of the events: %s", said)
 		require.Len(t, errorsOf(t, m.Manager, "svc", laneswap.ErrorQuery{}), 3)
 		st, err := m.Service(t.Context(), "svc")
