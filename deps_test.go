@@ -28,24 +28,28 @@ type direction struct {
 // specific row counts, and a package without a row fails: whoever adds one
 // decides where it stands.
 var directions = []direction{
-	{".", []string{"internal/bounded", "internal/cell", "internal/clock", "internal/journal", "internal/outbox"}},
+	{".", []string{"internal/bounded", "internal/cell", "internal/clock", "internal/journal", "internal/outbox", "internal/text", "internal/wirejson"}},
 	{"internal/bounded", nil},
 	{"internal/cell", nil},
 	{"internal/journal", nil},
 	{"internal/clock", nil},
 	{"internal/outbox", []string{"internal/clock"}},
-	{"adapters/...", []string{"."}},
+	{"internal/text", nil},
+	{"internal/wirejson", nil},
+	{"internal/strictjson", []string{"internal/text"}},
+	{"adapters/...", []string{".", "internal/text", "internal/wirejson"}},
+	{"adapters/httpapi", []string{".", "internal/text", "internal/wirejson", "internal/strictjson"}},
 	{"adapters/boltstore", []string{".", "go.etcd.io/bbolt"}},
 	{"adapters/mongostore", []string{".", "go.mongodb.org/mongo-driver/v2"}},
-	{"client", []string{"."}},
-	{"config", []string{".", "github.com/caarlos0/env/v10"}},
+	{"client", []string{".", "internal/text", "internal/wirejson"}},
+	{"config", []string{".", "internal/strictjson", "github.com/caarlos0/env/v10"}},
 	{"server", []string{".", "config", "adapters/..."}},
 	{"cmd/...", []string{".", "server", "config", "client", "cmd/...", "internal/...", "github.com/spf13/cobra", "golang.org/x/term", "golang.org/x/sys"}},
 	{"examples/...", []string{".", "adapters/...", "client"}},
 	{"internal/apitest", []string{"."}},
 	{"internal/fakediscord", nil},
 	{"internal/simulation", []string{"."}},
-	{"internal/...", []string{".", "client", "golang.org/x/term", "golang.org/x/sys"}},
+	{"internal/...", []string{".", "client", "internal/text", "golang.org/x/term", "golang.org/x/sys"}},
 }
 
 // listed is a package as `go list -json` prints it.

@@ -145,7 +145,7 @@ func (r *notifiersReader) notifier(number int, tree any) Notifier {
 		}
 		n.Tags = append(n.Tags, s)
 	}
-	n.Immediately = o.truth("immediately")
+	n.Immediately = o.flag("immediately")
 	o.rest()
 	return n
 }
@@ -170,7 +170,7 @@ func (o *object) kind(n *Notifier) {
 		d.rest()
 	}
 	if w := o.object(nameWebhook); w != nil {
-		n.Webhook = Webhook{URL: w.secret("url", true), Secret: w.secret("secret", false), Private: w.truth("private"), Headers: w.headers()}
+		n.Webhook = Webhook{URL: w.secret("url", true), Secret: w.secret("secret", false), Private: w.flag("private"), Headers: w.headers()}
 		w.rest()
 	}
 	if argv := o.texts(nameCommand); argv != nil {

@@ -1,15 +1,17 @@
 package config
 
 import (
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/laneswap/laneswap/internal/strictjson"
 )
 
-// object is a JSON object of a file of notifiers. What is asked for and has the
-// wrong type is refused, and so is, by rest, what was not asked for.
+// object is a JSON object of a notifiers file. Its getters refuse values of the
+// wrong type, and rest refuses the keys that no getter asked for.
 type object struct {
 	reader  *notifiersReader
 	entry   string // "entry 2 (ops)", "" of the whole file
@@ -18,7 +20,7 @@ type object struct {
 	seen    map[string]bool
 }
 
-// refuse notes that something is wrong with a key.
+// refuse records a problem of a key.
 func (o *object) refuse(key, text string) {
 	where := o.prefix + key
 	if o.entry != "" {
@@ -27,7 +29,7 @@ func (o *object) refuse(key, text string) {
 	o.reader.refuse(where, text)
 }
 
-// get returns the value of a key, and nil when it is not there.
+// get returns the value of a key, nil when it is absent.
 func (o *object) get(key string) any {
 	o.seen[key] = true
 	v, given := o.members[key]
@@ -37,7 +39,7 @@ func (o *object) get(key string) any {
 	return v
 }
 
-// rest refuses the keys that nobody asked for.
+// rest refuses the keys that no getter asked for.
 func (o *object) rest() {
 	var unknown []string
 	for key := range o.members {
@@ -58,53 +60,41 @@ func (o *object) rest() {
 	}
 }
 
-// text returns a text, "" when there is none. An empty one is refused.
+// member returns a value of type T, its zero value when the key is absent.
+func member[T any](o *object, key, want string) T {
+	o.get(key)
+	v, problem := strictjson.Member[T](o.members, key, want)
+	if problem != "" {
+		o.refuse(key, problem)
+	}
+	return v
+}
+
+// text returns a string, "" when there is none. An empty one is refused.
 func (o *object) text(key string) string {
-	v := o.get(key)
-	s, ok := v.(string)
-	switch {
-	case v != nil && !ok:
-		o.refuse(key, "must be a text")
-	case ok && s == "":
+	s := member[string](o, key, "a string")
+	if o.members[key] == "" {
 		o.refuse(key, "is empty: leave it out")
 	}
 	return s
 }
 
-// truth returns a bool, false when there is none.
-func (o *object) truth(key string) bool {
-	v := o.get(key)
-	b, ok := v.(bool)
-	if v != nil && !ok {
-		o.refuse(key, "must be true or false")
-	}
-	return b
-}
+// flag returns a bool, false when there is none.
+func (o *object) flag(key string) bool { return member[bool](o, key, "true or false") }
 
 // object returns an object, nil when there is none.
 func (o *object) object(key string) *object {
-	v := o.get(key)
-	members, ok := v.(map[string]any)
-	if !ok {
-		if v != nil {
-			o.refuse(key, "must be an object")
-		}
+	members := member[map[string]any](o, key, "an object")
+	if members == nil {
 		return nil
 	}
 	return &object{reader: o.reader, entry: o.entry, prefix: o.prefix + key + ".", members: members, seen: map[string]bool{}}
 }
 
 // list returns an array, nil when there is none.
-func (o *object) list(key string) []any {
-	v := o.get(key)
-	items, ok := v.([]any)
-	if v != nil && !ok {
-		o.refuse(key, "must be an array")
-	}
-	return items
-}
+func (o *object) list(key string) []any { return member[[]any](o, key, "a list") }
 
-// texts returns an array of texts, nil when there is none or it is refused.
+// texts returns a list of strings, nil when it is absent or refused.
 func (o *object) texts(key string) []string {
 	items := o.list(key)
 	switch {
@@ -122,7 +112,7 @@ func (o *object) texts(key string) []string {
 		s, ok := item.(string)
 		// An argument of a program may be empty.
 		if !ok || s == "" && key != nameCommand {
-			o.refuse(key, "must be an array of texts that are not empty")
+			o.refuse(key, "must be a list of strings that are not empty")
 			return nil
 		}
 		texts = append(texts, s)
@@ -130,8 +120,10 @@ func (o *object) texts(key string) []string {
 	return texts
 }
 
-// secret returns a text that may stand elsewhere: {"env": "NAME"} is a variable,
-// {"file": "PATH"} a file, of which the line breaks at the end do not count.
+const secretForms = `must be a string, {"env": "NAME"} or {"file": "PATH"}`
+
+// secret returns a string, or what a variable, {"env": "NAME"}, or a file,
+// {"file": "PATH"}, holds. Line breaks at the end of the file are dropped.
 func (o *object) secret(key string, required bool) Secret {
 	switch v := o.get(key).(type) {
 	case nil:
@@ -152,15 +144,15 @@ func (o *object) secret(key string, required bool) Secret {
 				return o.secretFile(key, path)
 			}
 		}
-		o.refuse(key, `must be a text, {"env": "NAME"} or {"file": "PATH"}`)
-	case json.Number, bool, []any:
-		o.refuse(key, `must be a text, {"env": "NAME"} or {"file": "PATH"}`)
+		o.refuse(key, secretForms)
+	default:
+		o.refuse(key, secretForms)
 	}
 	return ""
 }
 
-// variable returns the value of a variable. What is no usual name is not quoted:
-// somebody may have put the secret there.
+// variable returns the value of an environment variable. An unusual name is not
+// quoted: it may be the secret itself.
 func (o *object) variable(key, name string) Secret {
 	value := strings.TrimSpace(o.reader.environ[name])
 	o.reader.variables = append(o.reader.variables, name)
@@ -173,8 +165,8 @@ func (o *object) variable(key, name string) Secret {
 	return Secret(value)
 }
 
-// secretFile returns what a file holds. A relative path begins in the folder of
-// the file of notifiers.
+// secretFile returns the content of a file. A relative path starts in the folder
+// of the notifiers file.
 func (o *object) secretFile(key, path string) Secret {
 	if path == "" || strings.Contains(path, "://") {
 		o.refuse(key, "names no file") // not quoted: it may be the secret
@@ -194,7 +186,17 @@ func (o *object) secretFile(key, path string) Secret {
 	return Secret(secret)
 }
 
-// headers returns what is to be sent along with a post. The values may be tokens.
+// keyName shows a key in an error, unless it may be a secret.
+func keyName(key string) string {
+	if len(key) > 32 || strings.ContainsFunc(key, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r != '_' && r != '-'
+	}) {
+		return "that is none of ours"
+	}
+	return strconv.Quote(key)
+}
+
+// headers returns the extra headers of a webhook. The values may be tokens.
 func (o *object) headers() map[string]Secret {
 	inner := o.object("headers")
 	if inner == nil {
@@ -213,11 +215,11 @@ func (o *object) headers() map[string]Secret {
 	folded := map[string]bool{}
 	for _, name := range names {
 		if !validHeader(name) {
-			o.refuse("headers", "holds something that is no name of a header") // nor quoted
+			o.refuse("headers", "holds an invalid header name") // not quoted: it may be a token
 			return nil
 		}
 		if folded[strings.ToLower(name)] {
-			o.refuse("headers", "holds "+name+" twice, in small and capital letters")
+			o.refuse("headers", "holds "+name+" twice: header names ignore case")
 		}
 		folded[strings.ToLower(name)] = true
 		value := inner.secret(name, true)
@@ -229,8 +231,7 @@ func (o *object) headers() map[string]Secret {
 	return headers
 }
 
-// validHeader reports whether a name is one that HTTP allows, and no longer than
-// such names are.
+// validHeader reports whether HTTP allows a header name, of at most 64 bytes.
 func validHeader(name string) bool {
 	return name != "" && len(name) <= 64 && !strings.ContainsFunc(name, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)

@@ -124,7 +124,7 @@ func TestBadFields_areRefusedByNameAndChangeNothing(t *testing.T) {
 		{register, `{"service_id":"x","metadata":[]}`, 400, "metadata must be an object, got a list"},
 		{register, `{"service_id":"x","metadata":{"m":"` + strings.Repeat("m", 9000) + `"}}`, 422, "metadata "},
 		{register, `{"service_id":"x","metadata":` + deep(20) + `}`, 422, "metadata.d"},
-		{register, `{"service_id":"x","metadata":{"a":{"b":[1,{"c":1e999}]}}}`, 400, "metadata.a.b[1].c is 1e999"},
+		{register, `{"service_id":"x","metadata":{"a":{"b":[1,{"c":1e999}]}}}`, 400, "metadata.a.b[1].c is a number too large"},
 		{beat, `{"status":1}`, 400, "status must be a string, got a number"},
 		{beat, `{"status":"great"}`, 422, "status "},
 		{beat, `{"status":"stale"}`, 422, "status "},

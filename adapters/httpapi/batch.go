@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/strictjson"
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // maxFailures is how many failures of a batch are listed; the others are counted.
@@ -73,12 +75,6 @@ func (h *Handler) beatMany(w http.ResponseWriter, r *http.Request, _ laneswap.Se
 			return badRequest("the body must be an array of heartbeats or one of them a line")
 		}
 	}
-	if !lines {
-		// Checked as a whole before anything is applied.
-		if err := checkArray(body); err != nil {
-			return err
-		}
-	}
 	// What was sent completely is applied, also when the client does not wait
 	// for the answer.
 	b := &batch{h: h, ctx: context.WithoutCancel(r.Context()), reg: reg, out: newJSONStream(w)}
@@ -140,50 +136,19 @@ func (h *Handler) readBatch(w http.ResponseWriter, r *http.Request) (body []byte
 	return body, release, nil
 }
 
-// checkArray returns an error when data is not an array in JSON. It builds
-// nothing.
-func checkArray(data []byte) error {
-	return eachSpan(data, func(*parser, int) error { return nil })
-}
-
 // eachItem calls fn with the elements of an array, or with what is wrong with
-// one. It returns an error when data is not JSON.
+// one. It returns an error when data is not JSON, before it calls fn.
 func eachItem(data []byte, fn func(i int, v any, err error) error) error {
-	i := -1
-	return eachSpan(data, func(p *parser, begin int) error {
-		i++
-		if n := p.pos - begin; n > MaxBodyBytes {
-			return fn(i, nil, itemTooLarge(n))
-		}
-		p.pos, p.dry = begin, false
-		v, err := p.value(1)
-		if err != nil {
-			return err
-		}
-		flaw := p.flaw
-		p.dry, p.flaw = true, nil
-		return fn(i, v, flaw)
-	})
-}
-
-// eachSpan calls fn behind each element of an array, with where it begins. It
-// returns an error when data is not JSON.
-func eachSpan(data []byte, fn func(p *parser, begin int) error) error {
-	p := parser{data: data, dry: true}
-	p.next()
-	err := p.elements(func() error {
-		p.next()
-		begin := p.pos
-		if _, err := p.value(1); err != nil {
-			return err
-		}
-		return fn(&p, begin)
-	})
-	if err != nil {
-		return err
+	if err := strictjson.Check(data); err != nil {
+		return malformed(err)
 	}
-	if p.next(); p.pos < len(p.data) {
-		return p.unexpected("the end")
+	i := 0
+	for item := range strictjson.Elements(data) {
+		v, err := parseItem(item, "["+strconv.Itoa(i)+"]")
+		if err := fn(i, v, err); err != nil {
+			return err
+		}
+		i++
 	}
 	return nil
 }
@@ -195,16 +160,10 @@ func eachLine(data []byte, fn func(i int, v any, err error) error) error {
 	for line := range bytes.Lines(data) {
 		i++
 		line = bytes.TrimSpace(line)
-		var v any
-		var err error
-		switch n := len(line); {
-		case n == 0:
+		if len(line) == 0 {
 			continue
-		case n > MaxBodyBytes:
-			err = itemTooLarge(n)
-		default:
-			v, err = parseJSON(line)
 		}
+		v, err := parseItem(line, "")
 		if err := fn(i, v, err); err != nil {
 			return err
 		}
@@ -212,8 +171,11 @@ func eachLine(data []byte, fn func(i int, v any, err error) error) error {
 	return nil
 }
 
-func itemTooLarge(n int) error {
-	return tooLarge("the heartbeat is %d bytes long, the limit is %d", n, MaxBodyBytes)
+func parseItem(data []byte, under string) (any, error) {
+	if n := len(data); n > MaxBodyBytes {
+		return nil, tooLarge("the heartbeat is %d bytes long, the limit is %d", n, MaxBodyBytes)
+	}
+	return parseJSON(data, under)
 }
 
 // apply applies one item, or lists (and where it is our fault logs) why not, the
@@ -236,10 +198,10 @@ func (b *batch) apply(i int, v any, err error) error {
 	}
 	p := problemOf(err)
 	if internal(p, err) {
-		b.h.log.Error("heartbeat of a batch failed", "service", clip(string(id), 128), "err", err)
+		b.h.log.Error("heartbeat of a batch failed", "service", text.Clip(string(id), 128), "err", err)
 	}
 	return b.out.item(failure{
-		Index: i, ServiceID: clip(string(id), 128), Status: p.Status, Code: p.Code, Detail: p.Detail, Field: p.Field,
+		Index: i, ServiceID: text.Clip(string(id), 128), Status: p.Status, Code: p.Code, Detail: p.Detail, Field: p.Field,
 	})
 }
 

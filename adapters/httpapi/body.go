@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"os"
 	"strings"
+
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // The limits of bodies, in bytes.
@@ -58,7 +60,7 @@ func fillBody(buf *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit i
 // (form-urlencoded) and what says nothing is taken for JSON: scripts do that.
 func checkMedia(r *http.Request) error {
 	unsupported := func(name, value string) error {
-		return &requestError{http.StatusUnsupportedMediaType, "unsupported-media-type", name + " " + clip(value, 80) + " is not supported, send JSON"}
+		return &requestError{http.StatusUnsupportedMediaType, "unsupported-media-type", name + " " + text.Clip(value, 80) + " is not supported, send JSON"}
 	}
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
 		return unsupported("Content-Encoding", enc)

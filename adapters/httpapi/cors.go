@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // cors decides what pages of other origins may do. Reading is a matter of
@@ -60,7 +62,7 @@ func (c *cors) check(r *http.Request) error {
 
 func forbiddenOrigin(r *http.Request) error {
 	return &requestError{http.StatusForbidden, "forbidden-origin",
-		"pages of the origin " + clip(r.Header.Get("Origin"), 80) + " may not write here unless it is named in the CORS origins"}
+		"pages of the origin " + text.Clip(r.Header.Get("Origin"), 80) + " may not write here unless it is named in the CORS origins"}
 }
 
 // preflight answers OPTIONS: a browser's question whether a page may do

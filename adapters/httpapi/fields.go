@@ -1,10 +1,13 @@
 package httpapi
 
 import (
+	"cmp"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/strictjson"
 )
 
 // fields takes the members of a JSON object out by name, exactly as written, and
@@ -18,17 +21,37 @@ type fields struct {
 
 // parseObject returns the fields of the object that data holds.
 func parseObject(data []byte, kind error) (*fields, error) {
-	v, err := parseJSON(data)
+	v, err := parseJSON(data, "")
 	if err != nil {
 		return nil, err
 	}
 	return asObject(v, "the body", kind)
 }
 
+// parseJSON reads a value; under is the path of data in the body. After an error
+// that is none of syntax the value may still name the service.
+func parseJSON(data []byte, under string) (any, error) {
+	v, err := strictjson.Parse(data, under)
+	return v, malformed(err)
+}
+
+// malformed makes the answer of an error of strictjson.
+func malformed(err error) error {
+	var e *strictjson.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	detail := cmp.Or(e.Path, "the body") + " " + e.Problem
+	if e.Syntax {
+		detail += ", at byte " + strconv.Itoa(e.Offset)
+	}
+	return badRequest("%s", detail)
+}
+
 func asObject(v any, what string, kind error) (*fields, error) {
 	values, ok := v.(map[string]any)
 	if !ok {
-		return nil, badRequest("%s must be an object, got %s", what, typeName(v))
+		return nil, badRequest("%s must be an object, got %s", what, strictjson.TypeName(v))
 	}
 	return &fields{values: values, kind: kind}, nil
 }
@@ -40,82 +63,47 @@ func (f *fields) fail(err error) {
 	}
 }
 
-func (f *fields) wrongType(key, want string, v any) {
-	f.fail(badRequest("%s must be %s, got %s", key, want, typeName(v)))
+func member[T any](f *fields, key, want string) T {
+	v, problem := strictjson.Member[T](f.values, key, want)
+	if problem != "" {
+		f.fail(badRequest("%s %s", key, problem))
+	}
+	return v
 }
 
-func (f *fields) text(key string) string {
-	switch v := f.values[key].(type) {
-	case nil:
-		return ""
-	case string:
-		return v
-	default:
-		f.wrongType(key, "a string", v)
-		return ""
-	}
-}
+func (f *fields) text(key string) string { return member[string](f, key, "a string") }
 
-func (f *fields) flag(key string) bool {
-	switch v := f.values[key].(type) {
-	case nil:
-		return false
-	case bool:
-		return v
-	default:
-		f.wrongType(key, "true or false", v)
-		return false
-	}
-}
-
-// seconds takes a duration; or says what else it may be when it is not a number.
-func (f *fields) seconds(key, want string) time.Duration {
-	switch v := f.values[key].(type) {
-	case nil:
-		return 0
-	case float64:
-		d, err := seconds(key, v, f.kind)
-		if err != nil {
-			f.fail(err)
-		}
-		return d
-	default:
-		f.wrongType(key, want, v)
-		return 0
-	}
-}
+func (f *fields) flag(key string) bool { return member[bool](f, key, "true or false") }
 
 func (f *fields) object(key string) map[string]any {
-	switch v := f.values[key].(type) {
-	case nil:
-		return nil
-	case map[string]any:
-		return v
-	default:
-		f.wrongType(key, "an object", v)
-		return nil
+	return member[map[string]any](f, key, "an object")
+}
+
+// seconds returns a duration. want names what the member may be.
+func (f *fields) seconds(key, want string) time.Duration {
+	d, err := seconds(key, member[float64](f, key, want), f.kind)
+	if err != nil {
+		f.fail(err)
 	}
+	return d
 }
 
 func (f *fields) texts(key string) []string {
-	switch v := f.values[key].(type) {
-	case nil:
-		return nil
-	case []any:
-		out := make([]string, 0, len(v))
-		for _, e := range v {
-			s, ok := e.(string)
-			if !ok {
-				f.wrongType(key, "a list of strings", e)
-				return nil
-			}
-			out = append(out, s)
-		}
-		return out
-	default:
-		f.wrongType(key, "a list of strings", v)
+	const want = "a list of strings"
+	items := member[[]any](f, key, want)
+	if items == nil {
 		return nil
 	}
+	out := make([]string, 0, len(items))
+	for _, item := range items {
+		s, ok := item.(string)
+		if !ok {
+			f.fail(badRequest("%s must be %s, got %s", key, want, strictjson.TypeName(item)))
+			return nil
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 // seconds returns s as a duration, or a *laneswap.ValidationError for the field.
@@ -132,21 +120,4 @@ func seconds(field string, s float64, kind error) (time.Duration, error) {
 		return 0, &laneswap.ValidationError{Field: field, Problem: "is less than a nanosecond", Err: kind}
 	}
 	return d, nil
-}
-
-// typeName says what a decoded value is, for people.
-func typeName(v any) string {
-	switch v.(type) {
-	case nil:
-		return "null"
-	case bool:
-		return "a boolean"
-	case float64:
-		return "a number"
-	case string:
-		return "a string"
-	case []any:
-		return "a list"
-	}
-	return "an object"
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // history answers GET /api/services/{id}/history.
@@ -59,7 +60,7 @@ func (p *params) time(key string) time.Time {
 	// A plus sign that nobody escaped has become a space.
 	t, err := time.Parse(time.RFC3339, strings.ReplaceAll(s, " ", "+"))
 	if t = t.UTC(); err != nil || t.IsZero() || t.Year() < 1 || t.Year() > 9999 {
-		p.invalid(key, "must be a time as RFC 3339 has it, such as 2026-01-31T08:00:00Z, got "+strconv.Quote(clip(s, 40)))
+		p.invalid(key, "must be a time as RFC 3339 has it, such as 2026-01-31T08:00:00Z, got "+strconv.Quote(text.Clip(s, 40)))
 		return time.Time{}
 	}
 	return t
@@ -73,7 +74,7 @@ func (p *params) period(key string) time.Duration {
 	}
 	d := parsePeriod(s)
 	if d <= 0 {
-		p.invalid(key, "must be seconds or a duration above zero and up to 106751 days, such as 90m, 24h or 7d, got "+strconv.Quote(clip(s, 40)))
+		p.invalid(key, "must be seconds or a duration above zero and up to 106751 days, such as 90m, 24h or 7d, got "+strconv.Quote(text.Clip(s, 40)))
 	}
 	return d
 }

@@ -25,6 +25,7 @@ import (
 	"sync/atomic"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // Manager is what New serves: the verbs of *laneswap.Manager that have a route.
@@ -123,7 +124,7 @@ func New(m Manager, opts ...Option) *Handler {
 		opt(h)
 	}
 	for _, origin := range h.cors.unusable {
-		h.log.Warn("not an origin, it never matches", "origin", clip(origin, 80))
+		h.log.Warn("not an origin, it never matches", "origin", text.Clip(origin, 80))
 	}
 	return h
 }

@@ -332,7 +332,7 @@ func TestRegister_refusesThresholdsThatAreNone(t *testing.T) {
 	for text, want := range map[string]string{
 		`0`: "alert_after is out of its range, 1 to 1000 heartbeats", `-1`: "alert_after is out of its range, 1 to 1000 heartbeats",
 		`1001`: "alert_after is out of its range, 1 to 1000 heartbeats", `-1e300`: "alert_after is out of its range, 1 to 1000 heartbeats",
-		`1e300`: "alert_after is out of its range, 1 to 1000 heartbeats", `2.5`: "alert_after is 2.5, which is no whole number of heartbeats",
+		`1e300`: "alert_after is out of its range, 1 to 1000 heartbeats", `2.5`: "alert_after is 2.5, it must be a whole number of heartbeats",
 		`"25h"`: "alert_after is 25h0m0s, it must be from 10ms to 24h0m0s", `"-5s"`: "alert_after is -5s, it must be from 10ms to 24h0m0s",
 		`"1ms"`: "alert_after is 1ms, it must be from 10ms to 24h0m0s", `"0"`: "alert_after is out of its range, 1 to 1000 heartbeats",
 		`"0s"`:     `alert_after is "0s", neither a number of heartbeats such as 3 nor a time such as 90s`,

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // params takes the values of a query out by name. Like fields it keeps the first
@@ -55,7 +56,7 @@ func (p *params) count(key string) int {
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil {
-		p.invalid(key, "must be a whole number, got "+strconv.Quote(clip(s, 40)))
+		p.invalid(key, "must be a whole number, got "+strconv.Quote(text.Clip(s, 40)))
 	}
 	return n
 }
@@ -72,7 +73,7 @@ func (p *params) sequence(key string) (seq uint64, given bool) {
 func (p *params) parseSequence(key, s string) uint64 {
 	n, err := strconv.ParseUint(s, 10, 64)
 	if err != nil {
-		p.invalid(key, "must be the sequence number of an event, got "+strconv.Quote(clip(s, 40)))
+		p.invalid(key, "must be the sequence number of an event, got "+strconv.Quote(text.Clip(s, 40)))
 	}
 	return n
 }
@@ -99,7 +100,7 @@ func (p *params) seconds(key string) time.Duration {
 	}
 	f, err := strconv.ParseFloat(s, 64)
 	if err != nil && f == 0 { // out of range is infinite, and refused below
-		p.invalid(key, "must be a number of seconds, got "+strconv.Quote(clip(s, 40)))
+		p.invalid(key, "must be a number of seconds, got "+strconv.Quote(text.Clip(s, 40)))
 		return 0
 	}
 	d, err := seconds(key, f, p.kind)
@@ -116,7 +117,7 @@ func (p *params) flag(key string) bool {
 	}
 	on, err := strconv.ParseBool(s)
 	if err != nil {
-		p.invalid(key, "must be 1 or 0, got "+strconv.Quote(clip(s, 40)))
+		p.invalid(key, "must be 1 or 0, got "+strconv.Quote(text.Clip(s, 40)))
 	}
 	return on
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // action answers a request; an error that it returns becomes a problem.
@@ -190,7 +191,7 @@ func (h *Handler) fail(w *answer, r *http.Request, err error) {
 		panic(http.ErrAbortHandler)
 	}
 	if internal(problemOf(err), err) {
-		h.log.Error("request failed", "method", r.Method, "path", clip(r.URL.EscapedPath(), 200), "err", err)
+		h.log.Error("request failed", "method", r.Method, "path", text.Clip(r.URL.EscapedPath(), 200), "err", err)
 	}
 	if w.begun {
 		panic(http.ErrAbortHandler)
@@ -207,7 +208,7 @@ func (h *Handler) rescue(w *answer, r *http.Request) {
 	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(p) // the server's own way of breaking off
 	}
-	h.log.Error("handler panicked", "method", r.Method, "path", clip(r.URL.EscapedPath(), 200), "err", p, "stack", string(debug.Stack()))
+	h.log.Error("handler panicked", "method", r.Method, "path", text.Clip(r.URL.EscapedPath(), 200), "err", p, "stack", string(debug.Stack()))
 	if w.begun {
 		panic(http.ErrAbortHandler)
 	}

@@ -8,29 +8,21 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// threshold takes a number of heartbeats, or either of what laneswap.ParseThreshold
-// takes as a string.
+// threshold returns a number of heartbeats, or a string that
+// laneswap.ParseThreshold accepts.
 func (f *fields) threshold(key string) laneswap.Threshold {
-	var text string
-	switch v := f.values[key].(type) {
-	case nil:
-		return laneswap.Threshold{}
-	case string:
-		text = v
-	case float64:
-		if v != math.Trunc(v) {
-			f.fail(&laneswap.ValidationError{
-				Field: key, Problem: "is " + strconv.FormatFloat(v, 'g', 6, 64) + ", which is no whole number of heartbeats", Err: f.kind,
-			})
-			return laneswap.Threshold{}
-		}
-		// What is far out of the range is as good as what is just out of it.
-		text = strconv.Itoa(int(min(max(v, -1), laneswap.MaxThresholdBeats+1)))
-	default:
-		f.wrongType(key, `a number of heartbeats or a time such as "90s"`, v)
-		return laneswap.Threshold{}
+	var s string
+	if n, ok := f.values[key].(float64); !ok {
+		s = member[string](f, key, `a number of heartbeats or a time such as "90s"`)
+	} else if n != math.Trunc(n) {
+		f.fail(&laneswap.ValidationError{
+			Field: key, Problem: "is " + strconv.FormatFloat(n, 'g', 6, 64) + ", it must be a whole number of heartbeats", Err: f.kind,
+		})
+	} else {
+		// Far out of the range is the same as just out of it.
+		s = strconv.Itoa(int(min(max(n, -1), laneswap.MaxThresholdBeats+1)))
 	}
-	t, err := parseThreshold(key, text, f.kind)
+	t, err := parseThreshold(key, s, f.kind)
 	if err != nil {
 		f.fail(err)
 	}
@@ -47,8 +39,8 @@ func (p *params) threshold(key string) laneswap.Threshold {
 }
 
 // parseThreshold returns a *laneswap.ValidationError for the field.
-func parseThreshold(field, text string, kind error) (laneswap.Threshold, error) {
-	t, err := laneswap.ParseThreshold(text)
+func parseThreshold(field, s string, kind error) (laneswap.Threshold, error) {
+	t, err := laneswap.ParseThreshold(s)
 	var invalid *laneswap.ValidationError
 	switch {
 	case errors.As(err, &invalid):
