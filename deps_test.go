@@ -38,7 +38,7 @@ var directions = []direction{
 	{"internal/wirejson", nil},
 	{"internal/strictjson", []string{"internal/text"}},
 	{"adapters/...", []string{".", "internal/text", "internal/wirejson"}},
-	{"adapters/httpapi", []string{".", "internal/text", "internal/wirejson", "internal/strictjson"}},
+	{"adapters/httpapi", []string{".", "internal/text", "internal/wirejson", "internal/strictjson", "golang.org/x/net"}},
 	{"adapters/boltstore", []string{".", "go.etcd.io/bbolt"}},
 	{"adapters/mongostore", []string{".", "go.mongodb.org/mongo-driver/v2"}},
 	{"client", []string{".", "internal/text", "internal/wirejson"}},

@@ -28,9 +28,9 @@ import (
 	"github.com/laneswap/laneswap/internal/text"
 )
 
-// Manager is what New serves: the verbs of *laneswap.Manager that have a route.
-// All are called concurrently, with the context of their request.
-type Manager interface {
+// manager holds the verbs of *laneswap.Manager that have a route, for the fakes of
+// the tests.
+type manager interface {
 	Register(ctx context.Context, reg laneswap.Registration) (laneswap.ServiceStatus, error)
 	Beat(ctx context.Context, id laneswap.ServiceID, hb laneswap.Heartbeat) error
 	BeatAndWait(ctx context.Context, id laneswap.ServiceID, hb laneswap.Heartbeat) (durable bool, err error)
@@ -69,7 +69,7 @@ const JournalHeader = "LaneSwap-Journal"
 // Handler is the http.Handler of a Manager, made by New. It may be mounted in
 // any mux, under a prefix with http.StripPrefix.
 type Handler struct {
-	m      Manager
+	m      manager
 	log    *slog.Logger
 	boot   string
 	cors   cors
@@ -114,7 +114,9 @@ func WithLogger(l *slog.Logger) Option {
 
 // New makes the Handler of a Manager. It starts nothing; close it when the
 // server shuts down, before the Manager is stopped.
-func New(m Manager, opts ...Option) *Handler {
+func New(m *laneswap.Manager, opts ...Option) *Handler { return newHandler(m, opts...) }
+
+func newHandler(m manager, opts ...Option) *Handler {
 	h := &Handler{
 		m: m, log: slog.New(slog.DiscardHandler), boot: rand.Text(), cors: newCORS([]string{"*"}),
 		bigBatches: make(chan struct{}, 16), tests: make(chan struct{}, maxTests),
@@ -136,4 +138,3 @@ func New(m Manager, opts ...Option) *Handler {
 func (h *Handler) Close() { h.close() }
 
 var _ http.Handler = (*Handler)(nil)
-var _ Manager = (*laneswap.Manager)(nil)

@@ -30,7 +30,7 @@ func newAlerting() *alerting { return &alerting{Manager: laneswap.NewManager()} 
 
 func (f *alerting) api(t testing.TB, opts ...httpapi.Option) *api {
 	t.Helper()
-	a := &api{t: t, m: f.Manager, h: httpapi.New(f, opts...)}
+	a := &api{t: t, m: f.Manager, h: httpapi.NewFake(f, opts...)}
 	t.Cleanup(a.h.Close)
 	return a
 }

@@ -157,7 +157,7 @@ func (f *faulty) Summary(context.Context) (laneswap.Summary, error) { return lan
 func TestListEvents_sequenceCoversEventsThatCameInBetween(t *testing.T) {
 	t.Parallel()
 	m := laneswap.NewManager()
-	a := &api{t: t, m: m, h: httpapi.New(&faulty{Manager: m})} // its summary is from before all events
+	a := &api{t: t, m: m, h: httpapi.NewFake(&faulty{Manager: m})} // its summary is from before all events
 	a.register("a")
 	flip(t, m, "a")
 	require.EqualValues(t, 2, a.do("GET", "/api/events", "").want(200).object()["sequence"])
@@ -166,7 +166,7 @@ func TestListEvents_sequenceCoversEventsThatCameInBetween(t *testing.T) {
 func TestHandler_panicIsA500WithoutInternals(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	h := httpapi.New(&faulty{Manager: laneswap.NewManager(), panics: "secret"}, httpapi.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	h := httpapi.NewFake(&faulty{Manager: laneswap.NewManager(), panics: "secret"}, httpapi.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	a := &api{t: t, h: h}
 	r := a.do("GET", "/api/services/a", "")
 	require.Equal(t, "internal error", r.problem(500, "internal")["detail"])
@@ -176,7 +176,7 @@ func TestHandler_panicIsA500WithoutInternals(t *testing.T) {
 
 func TestHandler_abortIsPassedOn(t *testing.T) {
 	t.Parallel()
-	h := httpapi.New(&faulty{Manager: laneswap.NewManager(), panics: http.ErrAbortHandler})
+	h := httpapi.NewFake(&faulty{Manager: laneswap.NewManager(), panics: http.ErrAbortHandler})
 	require.PanicsWithValue(t, http.ErrAbortHandler, func() {
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), "GET", "/api/services/a", http.NoBody))
 	})
@@ -188,7 +188,7 @@ func TestHandler_internalErrorsKeepTheirText(t *testing.T) {
 		"internal": errors.New("mongodb://user:secret@host"),
 		"exists":   errors.Join(laneswap.ErrExists, errors.New("mongodb://user:secret@host")),
 	} {
-		a := &api{t: t, h: httpapi.New(&faulty{Manager: laneswap.NewManager(), err: err})}
+		a := &api{t: t, h: httpapi.NewFake(&faulty{Manager: laneswap.NewManager(), err: err})}
 		for _, target := range []string{"/api/services/a", "/api/services"} {
 			require.Equal(t, "internal error", a.do("GET", target, "").problem(500, code)["detail"])
 		}
@@ -197,7 +197,7 @@ func TestHandler_internalErrorsKeepTheirText(t *testing.T) {
 
 func TestHandler_answerThatFailsHalfwayIsBrokenOff(t *testing.T) {
 	t.Parallel()
-	srv := httptest.NewServer(httpapi.New(&faulty{Manager: laneswap.NewManager(), err: errors.New("broken"), after: 1000}))
+	srv := httptest.NewServer(httpapi.NewFake(&faulty{Manager: laneswap.NewManager(), err: errors.New("broken"), after: 1000}))
 	t.Cleanup(srv.Close)
 	resp, err := http.Get(srv.URL + "/api/services")
 	require.NoError(t, err)

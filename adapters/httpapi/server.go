@@ -4,8 +4,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
+
+	"golang.org/x/net/netutil"
 )
 
 // The timeouts and limits of NewServer.
@@ -44,47 +45,5 @@ func LimitListener(l net.Listener, n int) net.Listener {
 	if n <= 0 {
 		n = MaxConnections
 	}
-	return &limitListener{Listener: l, slots: make(chan struct{}, n), done: make(chan struct{})}
-}
-
-type limitListener struct {
-	net.Listener
-	slots chan struct{}
-	once  sync.Once
-	done  chan struct{}
-}
-
-// Accept waits for a slot, then for a connection.
-func (l *limitListener) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
-	}
-	return &limitConn{Conn: c, slots: l.slots}, nil
-}
-
-// Close closes the listener; connections stay open.
-func (l *limitListener) Close() error {
-	l.once.Do(func() { close(l.done) })
-	return l.Listener.Close()
-}
-
-// limitConn gives its slot back once.
-type limitConn struct {
-	net.Conn
-	once  sync.Once
-	slots chan struct{}
-}
-
-// Close closes the connection.
-func (c *limitConn) Close() error {
-	err := c.Conn.Close()
-	c.once.Do(func() { <-c.slots })
-	return err
+	return netutil.LimitListener(l, n)
 }

@@ -40,7 +40,7 @@ func newStoring() *storing { return &storing{Manager: laneswap.NewManager()} }
 
 func (s *storing) api(t testing.TB, opts ...httpapi.Option) *api {
 	t.Helper()
-	a := &api{t: t, m: s.Manager, h: httpapi.New(s, opts...)}
+	a := &api{t: t, m: s.Manager, h: httpapi.NewFake(s, opts...)}
 	t.Cleanup(a.h.Close)
 	return a
 }

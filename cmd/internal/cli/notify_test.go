@@ -1,9 +1,9 @@
 package cli_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"sync"
@@ -17,7 +17,7 @@ import (
 	"github.com/laneswap/laneswap/cmd/internal/cli"
 )
 
-// alerting is a server whose notifiers and explanations are whatever a test needs.
+// alerting is a server whose notifiers and explanations are set by a test.
 type alerting struct {
 	*core.Manager
 	notifiers []core.NotifierStatus
@@ -31,39 +31,50 @@ type alerting struct {
 func (f *alerting) serve(t *testing.T) string {
 	t.Helper()
 	f.Manager = core.NewManager()
-	h := httpapi.New(f)
-	s := httptest.NewServer(h)
-	t.Cleanup(func() {
-		h.Close()
-		s.Close()
+	mux := http.NewServeMux()
+	mux.Handle("/", httpapi.New(f.Manager))
+	mux.HandleFunc("GET /api/notifiers", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, map[string]any{"notifiers": f.notifiers}, nil)
 	})
+	mux.HandleFunc("POST /api/notifiers/{name}/test", func(w http.ResponseWriter, r *http.Request) {
+		test, err := f.test(r.PathValue("name"))
+		answer(w, test, err)
+	})
+	mux.HandleFunc("GET /api/events/{id}/explain", func(w http.ResponseWriter, r *http.Request) {
+		explained, ok := f.explained[r.PathValue("id")]
+		if !ok {
+			answer(w, nil, fmt.Errorf("explain %q: %w", r.PathValue("id"), core.ErrEventNotFound))
+			return
+		}
+		answer(w, explained, nil)
+	})
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
 	return s.URL
 }
 
-func (f *alerting) Notifiers(context.Context) ([]core.NotifierStatus, error) {
-	return f.notifiers, nil
+// answer answers as the API does.
+func answer(w http.ResponseWriter, v any, err error) {
+	if err != nil {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusNotFound)
+		v = map[string]string{"code": core.ErrorCode(err), "detail": err.Error()}
+	}
+	_ = json.NewEncoder(w).Encode(v)
 }
 
-func (f *alerting) TestNotifier(_ context.Context, name string) (core.NotifierTest, error) {
+func (f *alerting) test(name string) (core.NotifierTest, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.tested = append(f.tested, name)
 	test, ok := f.tests[name]
-	if !ok {
-		return test, fmt.Errorf("laneswap: test notifier %q: %w", name, core.ErrNotifierNotFound)
-	}
-	if test.Notifier == "" {
-		return test, fmt.Errorf("laneswap: test notifier %q: %w", name, core.ErrStopped)
+	switch {
+	case !ok:
+		return test, fmt.Errorf("test notifier %q: %w", name, core.ErrNotifierNotFound)
+	case test.Notifier == "":
+		return test, fmt.Errorf("test notifier %q: %w", name, core.ErrStopped)
 	}
 	return test, nil
-}
-
-func (f *alerting) Explain(_ context.Context, id string) (core.Explanation, error) {
-	explained, ok := f.explained[id]
-	if !ok {
-		return explained, fmt.Errorf("laneswap: explain %q: %w", id, core.ErrEventNotFound)
-	}
-	return explained, nil
 }
 
 func twoNotifiers() *alerting {

@@ -1,0 +1,4 @@
+package httpapi
+
+// NewFake makes the Handler of a fake Manager.
+var NewFake = newHandler
