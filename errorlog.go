@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/laneswap/laneswap/internal/clock"
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // Limits of reported errors that are not configurable.
@@ -117,7 +118,7 @@ func (l Limits) errorReport(rep ErrorReport) (ErrorReport, error) {
 	if len(rep.Stack) > maxStackBytes {
 		return rep, invalid(ErrInvalidErrorReport, "stack", "is %d bytes long, the limit is %d", len(rep.Stack), maxStackBytes)
 	}
-	rep.Message, rep.Stack = sanitize(rep.Message, true), sanitize(rep.Stack, true)
+	rep.Message, rep.Stack = text.Lines(rep.Message), text.Lines(rep.Stack)
 	if rep.Type == "" && strings.TrimSpace(rep.Message) == "" {
 		return rep, invalid(ErrInvalidErrorReport, "message", "is empty, and so is type; one is required")
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/laneswap/laneswap/internal/clock"
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // What the import does with rows of other programs.
@@ -37,8 +38,8 @@ func (s *storedService) convert(limits Limits, now int64) {
 		said = StatusUnknown
 	}
 	*s = storedService{
-		Version: storedVersion, ID: s.ID, Name: cutRunes(strings.TrimSpace(Sanitize(s.Name)), maxNameRunes), Status: said,
-		Message: cutBytes(sanitize(s.Message, true), limits.MessageBytes), Metadata: limits.fitting(s.Metadata),
+		Version: storedVersion, ID: s.ID, Name: text.CutRunes(strings.TrimSpace(Sanitize(s.Name)), maxNameRunes), Status: said,
+		Message: cutBytes(text.Lines(s.Message), limits.MessageBytes), Metadata: limits.fitting(s.Metadata),
 		CreatedAt: made, LastHeartbeat: s.LastHeartbeat, Reported: said, Made: uuid.MatchString(string(s.ID)),
 		Born: made.UnixMilli(), Since: last.UnixMilli(), Stamped: last.UnixMilli(), Armed: true, ArmedAt: made.UnixMilli(),
 	}

@@ -1,7 +1,6 @@
 package laneswap
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/laneswap/laneswap/internal/clock"
 	"github.com/laneswap/laneswap/internal/journal"
+	"github.com/laneswap/laneswap/internal/wirejson"
 )
 
 // The kinds of rows besides those of storage.go, which adapters need not know.
@@ -110,7 +110,7 @@ func aliveEntry(at int64, a *storedAlive) *entry {
 
 // rowOf encodes an entry.
 func rowOf(e *entry) (Row, error) {
-	data, err := encode(e.Data)
+	data, err := wirejson.Encode(e.Data)
 	return Row{Kind: Kind(e.Kind), ID: e.ID, Service: e.Service, At: clock.WallTime(e.At), Open: e.Open, Data: data}, err
 }
 
@@ -231,18 +231,6 @@ func (r Row) check() error {
 		return fmt.Errorf("%s %.80q: is %d bytes long, the limit is %d", r.Kind, r.ID, len(r.Data), maxRowData)
 	}
 	return nil
-}
-
-// encode makes JSON without the escapes that are for HTML: they would make a row
-// larger than the limits promise.
-func encode(v any) ([]byte, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return buf.Bytes()[:buf.Len()-1], nil // it ends with a newline
 }
 
 // errNewer is the error of a row of a newer LaneSwap: this one must not overwrite it.

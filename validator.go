@@ -1,7 +1,6 @@
 package laneswap
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -10,6 +9,9 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/laneswap/laneswap/internal/text"
+	"github.com/laneswap/laneswap/internal/wirejson"
 )
 
 // Limits bound the number of services and the size of their input. A field that is
@@ -178,7 +180,7 @@ func (l Limits) heartbeat(hb Heartbeat) (Heartbeat, error) {
 	if len(hb.Message) > l.MessageBytes {
 		return hb, invalid(ErrInvalidHeartbeat, "message", "is %d bytes long, the limit is %d", len(hb.Message), l.MessageBytes)
 	}
-	hb.Message = sanitize(hb.Message, true)
+	hb.Message = text.Lines(hb.Message)
 	hb.Metadata, err = l.metadata(ErrInvalidHeartbeat, hb.Metadata)
 	return hb, err
 }
@@ -231,13 +233,10 @@ func (l Limits) merge(kind error, old, change map[string]any) (map[string]any, e
 	return merged, nil
 }
 
-// jsonSize returns the length of v as JSON without HTML escapes.
+// jsonSize returns the length of v as JSON, without the escapes for HTML.
 func jsonSize(v any) (int, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
-	return buf.Len() - 1, err // without the newline that Encode adds
+	data, err := wirejson.Encode(v)
+	return len(data), err
 }
 
 // metadataBytes estimates how many bytes of memory cleaned metadata uses.
@@ -290,7 +289,7 @@ func (c *cleaner) clean(field string, v any, depth int) (any, error) {
 		if err := c.spend(field, len(v)); err != nil {
 			return nil, err
 		}
-		return sanitize(v, true), nil
+		return text.Lines(v), nil
 	case float64:
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return nil, invalid(c.kind, field, "is %v, which is not a number that JSON can hold", v)
@@ -367,57 +366,15 @@ func (c *cleaner) plain(v any) (plain any, err error) {
 	return plain, json.Unmarshal(data, &plain)
 }
 
-// Sanitize returns s as one safe line of text. It removes control characters (C0, DEL,
-// C1), invalid UTF-8, bidirectional controls, line and paragraph separators, and
-// zero-width characters. It replaces newlines and tabs with spaces. The Manager
-// sanitizes names, tags and metadata keys when it receives them. In messages and
-// metadata values it keeps newlines, tabs, and the zero-width joiners that emoji need.
-func Sanitize(s string) string { return sanitize(s, false) }
+// Sanitize returns s fit for one line of text: without control characters (C0,
+// DEL, C1), invalid UTF-8, bidirectional controls and line or paragraph
+// separators, and zero-width characters; newlines and tabs become spaces. Names,
+// tags and metadata keys pass it once, where they enter; messages and metadata
+// values keep their newlines and tabs, and the joiners that emoji need.
+func Sanitize(s string) string { return text.Line(s) }
 
-// sanitize is Sanitize. With lines it keeps newlines, tabs and zero-width joiners.
-func sanitize(s string, lines bool) string {
-	clean := true
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c >= 0x7f {
-			clean = false
-			break
-		}
-	}
-	if clean {
-		return s
-	}
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			if lines {
-				return r
-			}
-			return ' '
-		case r == 0x200c || r == 0x200d:
-			if lines {
-				return r
-			}
-			return -1
-		case r == 0x200b, 0x2060 <= r && r <= 0x2064, r == 0xfeff, 0xe0000 <= r && r <= 0xe007f:
-			return -1
-		case r < ' ', 0x7f <= r && r <= 0x9f, r == 0x2028, r == 0x2029,
-			r == 0x061c, r == 0x200e, r == 0x200f, 0x202a <= r && r <= 0x202e, 0x2066 <= r && r <= 0x2069:
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(s, ""))
-}
-
-// cutBytes returns at most n bytes of s and never splits a rune.
-func cutBytes(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
-}
+// cutBytes returns at most n bytes of s, cut between runes.
+func cutBytes(s string, n int) string { return text.Cut(s, n) }
 
 // changes reports whether merging change into old would change it.
 func changes(old, change map[string]any) bool {
@@ -428,14 +385,4 @@ func changes(old, change map[string]any) bool {
 		}
 	}
 	return false
-}
-
-// cutRunes returns at most n runes of s.
-func cutRunes(s string, n int) string {
-	for i := range s {
-		if n--; n < 0 {
-			return s[:i]
-		}
-	}
-	return s
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/wirejson"
 )
 
 const (
@@ -59,7 +60,7 @@ func (c *Client) call(ctx context.Context, r request) (answer, error) {
 	res, err := c.send(bounded, r)
 	if err == nil {
 		defer res.Body.Close()
-		a := answer{boot: res.Header.Get(headerBoot)}
+		a := answer{boot: res.Header.Get(wirejson.BootHeader)}
 		if err = readAnswer(res, r, &a); err == nil || errors.As(err, new(*ResponseError)) {
 			return a, err
 		}
@@ -75,10 +76,7 @@ func (c *Client) call(ctx context.Context, r request) (answer, error) {
 	return answer{}, c.unanswered(err)
 }
 
-const (
-	headerBoot    = "LaneSwap-Boot"    // the random id of the server's run
-	headerJournal = "LaneSwap-Journal" // names the numbering of the events of a stream
-)
+const ()
 
 // send sends a request and returns the answer's head.
 func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
@@ -164,30 +162,10 @@ func readAnswer(res *http.Response, r request, a *answer) error {
 	return nil
 }
 
-// durability is the member of an answer that says whether the server's storage
-// has what it acknowledges.
-type durability struct {
-	Durable *bool `json:"durable"`
-}
-
-func (d durability) missing() bool { return d.Durable != nil && !*d.Durable }
-
 // decode reads an answer.
 func (c *Client) decode(a answer, into any) error {
 	if err := json.Unmarshal(a.body, into); err != nil {
 		return &ResponseError{StatusCode: http.StatusOK, Detail: "but not what a LaneSwap server answers", Err: laneswap.ErrLaneSwap}
 	}
 	return nil
-}
-
-// encode writes a request's body. Without escaping for HTML: it would take three
-// times the room under the server's limit.
-func encode(v any) ([]byte, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimRight(buf.Bytes(), "\n"), nil
 }

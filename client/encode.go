@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/text"
+	"github.com/laneswap/laneswap/internal/wirejson"
 )
 
 // maxDepth is how deep metadata is followed; the server's limit is below it.
@@ -31,7 +33,7 @@ func encodeRegistration(reg laneswap.Registration) ([]byte, error) {
 	if err := checkThresholds(reg); err != nil {
 		return nil, err
 	}
-	body, err := encode(reg)
+	body, err := wirejson.Encode(reg)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", laneswap.ErrInvalidRegistration, err)
 	}
@@ -68,7 +70,7 @@ func encodeHeartbeat(hb laneswap.Heartbeat) ([]byte, error) {
 	if hb.Status == "" && hb.Message == "" && len(hb.Metadata) == 0 && !hb.Final {
 		return nil, nil
 	}
-	body, err := encode(hb)
+	body, err := wirejson.Encode(hb)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", laneswap.ErrInvalidHeartbeat, err)
 	}
@@ -95,7 +97,7 @@ func cleanMetadata(kind error, in map[string]any) (map[string]any, error) {
 
 func cleanValue(kind error, field string, v any, depth int) (any, error) {
 	refuse := func(format string, args ...any) (any, error) {
-		return nil, &laneswap.ValidationError{Field: clip(field, 80), Problem: fmt.Sprintf(format, args...), Err: kind}
+		return nil, &laneswap.ValidationError{Field: text.Cut(field, 80), Problem: fmt.Sprintf(format, args...), Err: kind}
 	}
 	if depth > maxDepth {
 		return refuse("is nested deeper than %d levels", maxDepth)
@@ -125,9 +127,9 @@ func cleanValue(kind error, field string, v any, depth int) (any, error) {
 		for k, e := range v {
 			key := valid(k)
 			if _, twice := out[key]; twice {
-				return refuse("has the key %q twice", clip(key, 40))
+				return refuse("has the key %q twice", text.Cut(key, 40))
 			}
-			e, err := cleanValue(kind, field+"."+clip(key, 40), e, depth+1)
+			e, err := cleanValue(kind, field+"."+text.Cut(key, 40), e, depth+1)
 			if err != nil {
 				return nil, err
 			}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/text"
+	"github.com/laneswap/laneswap/internal/wirejson"
 )
 
 // pageErrors is how many errors a page holds: each may be 45 KiB long.
@@ -42,12 +44,12 @@ func (c *Client) reportError(ctx context.Context, id laneswap.ServiceID, rep lan
 		}
 		return rec, err
 	}
-	var made durability
+	var made wirejson.Durability
 	if err := c.decode(a, &made); err != nil {
 		return rec, err
 	}
 	err = c.decode(a, &rec)
-	rec.NotDurable = made.missing()
+	rec.NotDurable = made.Missing()
 	return rec, err
 }
 
@@ -58,7 +60,7 @@ func encodeErrorReport(rep laneswap.ErrorReport) ([]byte, error) {
 	if rep.Metadata, err = cleanMetadata(laneswap.ErrInvalidErrorReport, rep.Metadata); err != nil {
 		return nil, err
 	}
-	body, err := encode(rep)
+	body, err := wirejson.Encode(rep)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", laneswap.ErrInvalidErrorReport, err)
 	}
@@ -140,7 +142,7 @@ func (c *Client) errorsPage(ctx context.Context, id laneswap.ServiceID, q lanesw
 	}
 	if list.Next != "" && (list.Next == q.Before || len(list.Errors) == 0) {
 		// Asking on would never end.
-		return nil, "", fmt.Errorf("%w: the listing goes back from %q", laneswap.ErrLaneSwap, clip(q.Before, maxIDBytes))
+		return nil, "", fmt.Errorf("%w: the listing goes back from %q", laneswap.ErrLaneSwap, text.Cut(q.Before, maxIDBytes))
 	}
 	return list.Errors, list.Next, nil
 }

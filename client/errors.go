@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // ErrUnreachable is matched by errors that say that no complete answer came:
@@ -87,8 +88,8 @@ func problemError(status int, header http.Header, body []byte, kind error) *Resp
 	if e.StatusCode == 0 { // a problem in a stream has no other
 		e.StatusCode = p.Status
 	}
-	e.Code = clip(laneswap.Sanitize(p.Code), 64)
-	e.Detail = clip(laneswap.Sanitize(p.Detail), maxDetail)
+	e.Code = text.Cut(laneswap.Sanitize(p.Code), 64)
+	e.Detail = text.Cut(laneswap.Sanitize(p.Detail), maxDetail)
 	sentinel := laneswap.ErrorFromCode(p.Code)
 	if sentinel != nil {
 		e.Err = sentinel
@@ -100,7 +101,7 @@ func problemError(status int, header http.Header, body []byte, kind error) *Resp
 		sentinel = kind
 	}
 	if sentinel != nil {
-		field := clip(laneswap.Sanitize(p.Field), 256)
+		field := text.Cut(laneswap.Sanitize(p.Field), 256)
 		e.Err = &laneswap.ValidationError{
 			Field: field, Problem: strings.TrimPrefix(strings.TrimPrefix(e.Detail, field), " "), Err: sentinel,
 		}
@@ -145,16 +146,16 @@ func (c *Client) unanswered(cause error) error {
 		}
 		cause = wrapped.Err
 	}
-	text := ErrUnreachable.Error() + ": " + cause.Error()
-	clean := text
+	detail := ErrUnreachable.Error() + ": " + cause.Error()
+	clean := detail
 	for _, secret := range c.secrets {
 		clean = strings.ReplaceAll(clean, secret, "xxxxx")
 	}
-	if clean != text {
+	if clean != detail {
 		// The chain holds the secret too: it ends here.
-		return &transportError{text: clip(laneswap.Sanitize(clean), maxDetail), cause: ErrUnreachable}
+		return &transportError{text: text.Cut(laneswap.Sanitize(clean), maxDetail), cause: ErrUnreachable}
 	}
-	return &transportError{text: clip(laneswap.Sanitize(text), maxDetail), cause: cause}
+	return &transportError{text: text.Cut(laneswap.Sanitize(detail), maxDetail), cause: cause}
 }
 
 // failed wraps err once, at the public boundary, as the Manager does.
@@ -165,16 +166,5 @@ func failed(verb string, id laneswap.ServiceID, err error) error {
 	if id == "" {
 		return fmt.Errorf("laneswap: %s: %w", verb, err)
 	}
-	return fmt.Errorf("laneswap: %s %q: %w", verb, clip(string(id), maxIDBytes), err)
-}
-
-// clip returns at most n bytes of s, cut between runes.
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && s[n]&0xc0 == 0x80 {
-		n--
-	}
-	return s[:n]
+	return fmt.Errorf("laneswap: %s %q: %w", verb, text.Cut(string(id), maxIDBytes), err)
 }

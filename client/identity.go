@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 const (
@@ -47,7 +48,7 @@ func makeID(name, host string) laneswap.ServiceID {
 		if left == "" {
 			left = "service"
 		}
-		left = strings.TrimRight(clip(left, room-len(hash)-1), "-._:@") + "-" + hash
+		left = strings.TrimRight(text.Cut(left, room-len(hash)-1), "-._:@") + "-" + hash
 	}
 	return laneswap.ServiceID(left + "@" + right)
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // How many entries a page holds, so that an answer stays far below its limit.
@@ -89,7 +90,7 @@ func (c *Client) servicesPage(ctx context.Context, q laneswap.ServiceQuery) (pag
 	}
 	if list.Next != "" && list.Next <= q.After {
 		// Asking on would never end.
-		return nil, "", fmt.Errorf("%w: the listing goes back from %q", laneswap.ErrLaneSwap, clip(string(q.After), maxIDBytes))
+		return nil, "", fmt.Errorf("%w: the listing goes back from %q", laneswap.ErrLaneSwap, text.Cut(string(q.After), maxIDBytes))
 	}
 	for _, id := range slices.Sorted(maps.Keys(list.Services)) {
 		page = append(page, list.Services[id])

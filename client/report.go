@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/text"
+	"github.com/laneswap/laneswap/internal/wirejson"
 )
 
 // The bounds of what an agent keeps for a server that is away.
@@ -43,7 +45,7 @@ func (r report) body() []byte {
 	if hb.Status == "" && hb.Message == "" && len(hb.Metadata) == 0 && !hb.Final {
 		return nil
 	}
-	body, err := encode(hb)
+	body, err := wirejson.Encode(hb)
 	if err != nil {
 		return nil // cannot be: every value was encoded before
 	}
@@ -107,7 +109,7 @@ func (s *reports) add(hb laneswap.Heartbeat, last bool) error {
 		}
 	}
 	metadata, err := facts(hb.Metadata) // outside the lock: it calls the host's marshalers
-	next := report{status: status, message: clip(strings.ToValidUTF8(hb.Message, ""), maxMessage), final: last}
+	next := report{status: status, message: text.Cut(strings.ToValidUTF8(hb.Message, ""), maxMessage), final: last}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,7 +154,7 @@ func (s *reports) learn(metadata map[string]json.RawMessage) error {
 		}
 		if !known && len(s.facts) >= maxKeys || size+len(key) > maxMetadata && len(data) > len(old.data) {
 			err = &laneswap.ValidationError{
-				Field: "metadata." + clip(key, 40), Err: laneswap.ErrInvalidHeartbeat,
+				Field: "metadata." + text.Cut(key, 40), Err: laneswap.ErrInvalidHeartbeat,
 				Problem: fmt.Sprintf("was left out: an agent keeps %d keys and %d bytes", maxKeys, maxMetadata),
 			}
 			continue
@@ -216,7 +218,7 @@ func facts(metadata map[string]any) (out map[string]json.RawMessage, err error) 
 		data, bad := encodeFact(key, v)
 		if bad == nil && len(key)+len(data) > maxValueBytes {
 			bad = &laneswap.ValidationError{
-				Field: "metadata." + clip(key, 40), Err: laneswap.ErrInvalidHeartbeat,
+				Field: "metadata." + text.Cut(key, 40), Err: laneswap.ErrInvalidHeartbeat,
 				Problem: fmt.Sprintf("is %d bytes long and was left out, the limit is %d", len(data), maxValueBytes),
 			}
 		}
@@ -233,13 +235,13 @@ func encodeFact(key string, v any) (data json.RawMessage, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &laneswap.ValidationError{
-				Field: "metadata." + clip(key, 40), Problem: "panicked while it was encoded", Err: laneswap.ErrInvalidHeartbeat,
+				Field: "metadata." + text.Cut(key, 40), Problem: "panicked while it was encoded", Err: laneswap.ErrInvalidHeartbeat,
 			}
 		}
 	}()
-	v, err = cleanValue(laneswap.ErrInvalidHeartbeat, "metadata."+clip(key, 40), v, 1)
+	v, err = cleanValue(laneswap.ErrInvalidHeartbeat, "metadata."+text.Cut(key, 40), v, 1)
 	if err != nil {
 		return nil, err
 	}
-	return encode(v)
+	return wirejson.Encode(v)
 }

@@ -10,6 +10,8 @@ import (
 	"mime"
 	"net/http"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/wirejson"
 )
 
 const (
@@ -62,7 +64,7 @@ func (c *Client) openStream(ctx context.Context, r request) (*stream, error) {
 		return nil, c.unanswered(err)
 	}
 	s := &stream{
-		journal: res.Header.Get(headerJournal), body: res.Body, lines: bufio.NewReaderSize(res.Body, 16<<10), cancel: cancel,
+		journal: res.Header.Get(wirejson.JournalHeader), body: res.Body, lines: bufio.NewReaderSize(res.Body, 16<<10), cancel: cancel,
 	}
 	if res.StatusCode == http.StatusOK {
 		if media, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); media == "text/event-stream" {

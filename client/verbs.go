@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/wirejson"
 )
 
 // Register makes a service known, or updates it; see laneswap.Manager.Register.
@@ -39,14 +40,14 @@ func (c *Client) register(ctx context.Context, reg laneswap.Registration) (lanes
 	var made struct {
 		ServiceID laneswap.ServiceID `json:"service_id"`
 		ID        laneswap.ServiceID `json:"id"`
-		durability
+		wirejson.Durability
 	}
 	if err := c.decode(a, &made); err != nil {
 		return none, err
 	}
 	if made.ID == "" { // a server that answers the id alone
 		st, err := c.service(ctx, made.ServiceID)
-		st.NotDurable = made.missing()
+		st.NotDurable = made.Missing()
 		return st, err
 	}
 	var st laneswap.ServiceStatus
@@ -138,11 +139,11 @@ func (c *Client) remove(ctx context.Context, id laneswap.ServiceID) error {
 	if err != nil || len(a.body) == 0 {
 		return err
 	}
-	var removed durability
+	var removed wirejson.Durability
 	if err := c.decode(a, &removed); err != nil {
 		return err
 	}
-	if removed.missing() {
+	if removed.Missing() {
 		return laneswap.ErrDegraded
 	}
 	return nil
@@ -230,6 +231,6 @@ func sizeOf(metadata map[string]any) int {
 	if len(metadata) == 0 {
 		return 0
 	}
-	data, _ := encode(metadata) // it was encoded before
+	data, _ := wirejson.Encode(metadata) // it was encoded before
 	return len(data)
 }

@@ -66,6 +66,7 @@ import (
 	"time"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // The exit codes with a meaning, as in sysexits.h. All others but 0 are tried again.
@@ -171,7 +172,7 @@ func New(argv []string, opts ...Option) (*Notifier, error) {
 		path, err = filepath.Abs(path) // its folder may be another one by then
 	}
 	if err != nil {
-		return nil, invalid("program", fmt.Sprintf("%q cannot be run: %s", cut(argv[0], 300), lookupTrouble(err)))
+		return nil, invalid("program", fmt.Sprintf("%q cannot be run: %s", text.Cut(argv[0], 300), lookupTrouble(err)))
 	}
 	n.path = path
 	n.hidden = hiding(n.args[1:], n.env)
@@ -275,7 +276,7 @@ func ended(ctx context.Context, cmd *exec.Cmd) bool {
 
 // say adds what the program said last, without what it was told in confidence.
 func (n *Notifier) say(err error, last string) error {
-	last = cut(laneswap.Sanitize(n.hidden.Replace(last)), maxLast)
+	last = text.Cut(laneswap.Sanitize(n.hidden.Replace(last)), maxLast)
 	if strings.TrimSpace(last) == "" {
 		return err
 	}

@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 const (
@@ -43,9 +43,9 @@ func (n *Notifier) environ(note laneswap.Notification) []string {
 		{"INCIDENT", ev.Incident},
 		{"ATTEMPT", strconv.Itoa(note.Attempt)},
 	} {
-		env = append(env, prefix+v.name+"="+cut(laneswap.Sanitize(v.value), maxValue))
+		env = append(env, prefix+v.name+"="+text.Cut(laneswap.Sanitize(v.value), maxValue))
 	}
-	return append(env, prefix+"TEXT="+text(note.Text))
+	return append(env, prefix+"TEXT="+lines(note.Text))
 }
 
 // inherited is an environment without LaneSwap's own settings, which hold secrets,
@@ -62,14 +62,13 @@ func inherited(env, without []string) []string {
 	return kept
 }
 
-// text is a text of several lines. It is cut before it is cleaned, for it may be
-// long, and afterwards, for a rune that is no longer whole.
-func text(s string) string {
-	var lines []string
-	for line := range strings.SplitSeq(cut(s, maxText), "\n") {
-		lines = append(lines, laneswap.Sanitize(line))
+// lines returns at most maxText bytes of s, each line cleaned.
+func lines(s string) string {
+	var clean []string
+	for line := range strings.SplitSeq(text.Cut(s, maxText), "\n") {
+		clean = append(clean, laneswap.Sanitize(line))
 	}
-	return strings.Join(lines, "\n")
+	return strings.Join(clean, "\n")
 }
 
 // loudest is the level of the event that is the loudest of all items.
@@ -82,15 +81,4 @@ func loudest(note laneswap.Notification) laneswap.Level {
 		}
 	}
 	return level
-}
-
-// cut returns at most n bytes of s, cut between runes.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
 }

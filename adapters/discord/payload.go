@@ -2,13 +2,13 @@ package discord
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"mime/multipart"
 	"net/textproto"
 	"strings"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/wirejson"
 )
 
 // The limits of a message, as documented; all lengths in UTF-16 units.
@@ -144,19 +144,17 @@ func composePlain(note laneswap.Notification, file bool) payload {
 
 // encode writes the body of a request: JSON, or a form when there is a file.
 func (p payload) encode() (message, error) {
-	var text bytes.Buffer
-	enc := json.NewEncoder(&text)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(p); err != nil {
+	data, err := wirejson.Encode(p)
+	if err != nil {
 		return message{}, fmt.Errorf("discord: the message cannot be encoded: %w", err)
 	}
 	if p.file == "" {
-		return message{bytes.TrimSpace(text.Bytes()), "application/json", false}, nil
+		return message{data, "application/json", false}, nil
 	}
 	var form bytes.Buffer
 	w := multipart.NewWriter(&form)
 	parts := []struct{ disposition, kind, data string }{
-		{`form-data; name="payload_json"`, "application/json", text.String()},
+		{`form-data; name="payload_json"`, "application/json", string(data)},
 		{`form-data; name="files[0]"; filename="` + fileName + `"`, "text/plain; charset=utf-8", p.file},
 	}
 	for _, part := range parts {

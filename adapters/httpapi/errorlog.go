@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/wirejson"
 )
 
 // reportError answers POST /api/services/{id}/errors.
@@ -23,8 +24,8 @@ func (h *Handler) reportError(w http.ResponseWriter, r *http.Request, id laneswa
 	}
 	return writeJSON(w, http.StatusCreated, struct {
 		laneswap.ErrorRecord
-		durability
-	}{rec, durabilityOf(!rec.NotDurable)})
+		wirejson.Durability
+	}{rec, wirejson.DurabilityOf(!rec.NotDurable)})
 }
 
 // parseErrorReport reads the body of a reported error. The longer names are those

@@ -26,6 +26,7 @@ import (
 
 	"github.com/laneswap/laneswap"
 	"github.com/laneswap/laneswap/internal/text"
+	"github.com/laneswap/laneswap/internal/wirejson"
 )
 
 // manager holds the verbs of *laneswap.Manager that have a route, for the fakes of
@@ -59,12 +60,12 @@ type manager interface {
 // BootHeader is the header of every answer that holds a random id of the
 // Handler. When it changes, the server was restarted, and what it kept in memory
 // only is gone.
-const BootHeader = "LaneSwap-Boot"
+const BootHeader = wirejson.BootHeader
 
 // JournalHeader is the header of an event stream that names the numbering of its
 // events. It stays the same across restarts of a server that has a storage; when
 // it changes, the sequence numbers began anew.
-const JournalHeader = "LaneSwap-Journal"
+const JournalHeader = wirejson.JournalHeader
 
 // Handler is the http.Handler of a Manager, made by New. It may be mounted in
 // any mux, under a prefix with http.StripPrefix.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/wirejson"
 )
 
 // register answers POST /api/services: with the id, or where the client prefers
@@ -30,8 +31,8 @@ func (h *Handler) register(w http.ResponseWriter, r *http.Request, _ laneswap.Se
 	if !prefers(r, "return", "representation") {
 		return writeJSON(w, http.StatusOK, struct {
 			registered
-			durability
-		}{registered{st.ID}, durabilityOf(!st.NotDurable)})
+			wirejson.Durability
+		}{registered{st.ID}, wirejson.DurabilityOf(!st.NotDurable)})
 	}
 	w.Header().Set("Preference-Applied", "return=representation")
 	out := newJSONStream(w)

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // maxMessage bounds the message of a failed request, in bytes.
@@ -82,13 +82,13 @@ func (o *observer) outcome(rec *recorder, r *http.Request) {
 }
 
 func (o *observer) fail(r *http.Request, what string) {
-	o.tell(laneswap.Heartbeat{Status: laneswap.StatusError, Message: cut(o.name(r)+": "+what, maxMessage)})
+	o.tell(laneswap.Heartbeat{Status: laneswap.StatusError, Message: text.Cut(o.name(r)+": "+what, maxMessage)})
 }
 
 // name is method and route. The pattern of a ServeMux may begin with the method,
 // and a method is the client's text.
 func (o *observer) name(r *http.Request) string {
-	method := cut(r.Method, 20)
+	method := text.Cut(r.Method, 20)
 	if method == "" {
 		method = http.MethodGet
 	}
@@ -97,15 +97,4 @@ func (o *observer) name(r *http.Request) string {
 		return cmp.Or(route, method)
 	}
 	return method + " " + route
-}
-
-// cut returns at most n bytes of s, cut between runes.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
 }

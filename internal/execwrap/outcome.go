@@ -5,7 +5,8 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // Outcome is how a program ended.
@@ -43,31 +44,14 @@ var escapes = regexp.MustCompile(`\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x
 // Message is Text and, on lines of its own, as much of the end of the output as
 // fits into limit bytes. It is valid UTF-8.
 func (o Outcome) Message(limit int) string {
-	text := cutEnd(strings.ToValidUTF8(o.Text(), "?"), limit)
+	first := text.Cut(strings.ToValidUTF8(o.Text(), "?"), limit)
 	tail := strings.ToValidUTF8(string(o.Tail), "?")
 	tail = strings.TrimRight(escapes.ReplaceAllString(tail, ""), " \t\r\n")
-	room := limit - len(text) - 1
+	room := limit - len(first) - 1
 	if room <= 0 || strings.TrimSpace(tail) == "" {
-		return text
+		return first
 	}
-	if len(tail) > room {
-		tail = tail[len(tail)-room:]
-		for len(tail) > 0 && !utf8.RuneStart(tail[0]) {
-			tail = tail[1:]
-		}
-	}
-	return text + "\n" + tail
-}
-
-// cutEnd returns at most limit bytes of s, cut between runes.
-func cutEnd(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	for limit > 0 && !utf8.RuneStart(s[limit]) {
-		limit--
-	}
-	return s[:limit]
+	return first + "\n" + text.CutStart(tail, room)
 }
 
 // outcomeOf reads what waiting for the program gave.

@@ -55,7 +55,11 @@ func Line(s string) string { return clean(s, false) }
 func Lines(s string) string { return clean(s, true) }
 
 func clean(s string, lines bool) string {
-	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r >= 0x7f }) {
+	dirty := false // most text is not, and each heartbeat asks
+	for i := 0; i < len(s) && !dirty; i++ {
+		dirty = s[i] < ' ' || s[i] >= 0x7f
+	}
+	if !dirty {
 		return s
 	}
 	return strings.Map(func(r rune) rune {
