@@ -13,7 +13,7 @@ import (
 	"github.com/laneswap/laneswap/internal/text"
 )
 
-// maxFailures is how many failures of a batch are listed; the others are counted.
+// maxFailures bounds the list of failures of a batch; further ones are counted.
 const maxFailures = 1000
 
 // failure says why one item of a batch was not applied.
@@ -30,32 +30,30 @@ type failure struct {
 type batch struct {
 	h        *Handler
 	ctx      context.Context
-	reg      *laneswap.Registration // what unknown services are registered with, or nil
+	reg      *laneswap.Registration // registers unknown services; nil refuses them
 	out      *jsonStream
 	accepted int
 	failed   int // listed or not
 }
 
-// beatMany answers POST /api/heartbeats: a JSON array, or a JSON object a line.
-// The good ones are applied and the bad ones listed under their index, for lines
-// their number, both from 0. An array that is not JSON applies nothing; a line
-// that is not JSON is a bad one, and so is what is longer than MaxBodyBytes.
+// beatMany answers POST /api/heartbeats: a JSON array, or one JSON object per line.
+// It applies the good items and lists the bad ones by index or line number, both
+// from 0. A line that is not JSON is a bad item, and so is an item longer than
+// MaxBodyBytes. An array that is not JSON applies nothing.
 //
-// When the storage has not taken all that was accepted, the answer has the member
-// "durable", which is false.
+// "durable": false says that the storage does not have all accepted items yet. At
+// most maxFailures failures are listed; when there are more, "failed_total" counts
+// them all.
 //
-// At most maxFailures are listed. Where there are more, the answer has the member
-// "failed_total": how many there are, listed or not.
-//
-// No more than one item at a time is held as values, so that a request takes
-// little more memory than its body, whatever is in it.
+// Only one item at a time is decoded, so that a request takes little more memory
+// than its body.
 func (h *Handler) beatMany(w http.ResponseWriter, r *http.Request, _ laneswap.ServiceID) error {
 	reg, err := registrationOf(r)
 	if err != nil {
 		return err
 	}
-	// Else every single item would say so. While the storage is loading they differ:
-	// what is known already is heard.
+	// Otherwise every single item would fail. While the storage is loading, those of
+	// known services do not.
 	if err := h.m.Ready(r.Context()); err != nil && !errors.Is(err, laneswap.ErrLoading) {
 		return err
 	}
@@ -68,15 +66,15 @@ func (h *Handler) beatMany(w http.ResponseWriter, r *http.Request, _ laneswap.Se
 	if first := bytes.TrimLeft(body, " \t\r\n"); !lines {
 		switch {
 		case len(first) == 0:
-			return badRequest("the body is empty; an array of heartbeats or one of them a line was expected")
+			return badRequest("the body is empty; send an array of heartbeats, or one heartbeat per line")
 		case first[0] == '{':
 			lines = true
 		case first[0] != '[':
-			return badRequest("the body must be an array of heartbeats or one of them a line")
+			return badRequest("the body must be an array of heartbeats, or one heartbeat per line")
 		}
 	}
-	// What was sent completely is applied, also when the client does not wait
-	// for the answer.
+	// A complete request is applied even when the client does not wait for the
+	// answer.
 	b := &batch{h: h, ctx: context.WithoutCancel(r.Context()), reg: reg, out: newJSONStream(w)}
 	b.out.raw(`{"failed":[`)
 	if lines {
@@ -105,7 +103,7 @@ func (h *Handler) beatMany(w http.ResponseWriter, r *http.Request, _ laneswap.Se
 	return b.out.end()
 }
 
-// readBatch reads the body of a batch. What is above MaxBodyBytes is held only
+// readBatch reads the body of a batch. A body above MaxBodyBytes is held only
 // while there is a slot for it, which release gives back, and must arrive as
 // steadily as steadyBody has it.
 func (h *Handler) readBatch(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
@@ -136,8 +134,8 @@ func (h *Handler) readBatch(w http.ResponseWriter, r *http.Request) (body []byte
 	return body, release, nil
 }
 
-// eachItem calls fn with the elements of an array, or with what is wrong with
-// one. It returns an error when data is not JSON, before it calls fn.
+// eachItem calls fn with each element of an array, or with the error of that
+// element. When data is not JSON it returns an error without calling fn.
 func eachItem(data []byte, fn func(i int, v any, err error) error) error {
 	if err := strictjson.Check(data); err != nil {
 		return malformed(err)
@@ -153,8 +151,8 @@ func eachItem(data []byte, fn func(i int, v any, err error) error) error {
 	return nil
 }
 
-// eachLine calls fn with the value of every line that is not blank, or with what
-// is wrong with it.
+// eachLine calls fn with the value of each line that is not blank, or with the
+// error of that line.
 func eachLine(data []byte, fn func(i int, v any, err error) error) error {
 	i := -1
 	for line := range bytes.Lines(data) {
@@ -178,13 +176,12 @@ func parseItem(data []byte, under string) (any, error) {
 	return parseJSON(data, under)
 }
 
-// apply applies one item, or lists (and where it is our fault logs) why not, the
-// first maxFailures times. The error ends the batch: the client
-// takes no more of the answer.
+// apply applies one item, or lists its failure. Internal errors are also logged.
+// An error ends the batch: the client does not read the answer any more.
 func (b *batch) apply(i int, v any, err error) error {
 	var id laneswap.ServiceID
 	if err == nil {
-		id, err = b.tell(v)
+		id, err = b.beat(v)
 	} else if values, ok := v.(map[string]any); ok {
 		s, _ := values["service_id"].(string)
 		id = laneswap.ServiceID(s)
@@ -205,7 +202,7 @@ func (b *batch) apply(i int, v any, err error) error {
 	})
 }
 
-func (b *batch) tell(v any) (laneswap.ServiceID, error) {
+func (b *batch) beat(v any) (laneswap.ServiceID, error) {
 	f, err := asObject(v, "a heartbeat", laneswap.ErrInvalidHeartbeat)
 	if err != nil {
 		return "", err

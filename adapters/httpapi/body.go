@@ -19,11 +19,11 @@ const (
 	MaxBatchBytes = 8 << 20   // A batch of heartbeats.
 )
 
-// readBody returns the whole body. A larger one than limit is a 413; one of a
-// media type that cannot be JSON is a 415, unless it is empty.
+// readBody returns the whole body. It refuses a body larger than limit with 413,
+// and one whose media type cannot be JSON with 415, unless it is empty.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
-		// Known before it is sent: a client that waits for 100 Continue need not.
+		// Refused before it is sent: the client may wait for 100 Continue.
 		w.Header().Set("Connection", "close")
 		return nil, tooLarge("the body is %d bytes long, the limit is %d", r.ContentLength, limit)
 	}
@@ -34,7 +34,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	return fillBody(&buf, w, r, limit)
 }
 
-// fillBody reads on what is in buf already.
+// fillBody appends the rest of the body to buf.
 func fillBody(buf *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	_, err := buf.ReadFrom(http.MaxBytesReader(bare(w), r.Body, limit-int64(buf.Len())))
 	var exceeded *http.MaxBytesError
@@ -56,8 +56,8 @@ func fillBody(buf *bytes.Buffer, w http.ResponseWriter, r *http.Request, limit i
 	return buf.Bytes(), nil
 }
 
-// checkMedia refuses bodies that are certainly not JSON. What curl -d sends
-// (form-urlencoded) and what says nothing is taken for JSON: scripts do that.
+// checkMedia refuses media types that cannot be JSON. The form type that curl -d
+// sends, and no type at all, count as JSON.
 func checkMedia(r *http.Request) error {
 	unsupported := func(name, value string) error {
 		return &requestError{http.StatusUnsupportedMediaType, "unsupported-media-type", name + " " + text.Clip(value, 80) + " is not supported, send JSON"}
@@ -88,7 +88,7 @@ func checkMedia(r *http.Request) error {
 	return nil
 }
 
-// isNDJSON reports whether the request says that each line is a JSON text.
+// isNDJSON reports whether the media type says one JSON value per line.
 func isNDJSON(r *http.Request) bool {
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch media {

@@ -8,9 +8,9 @@ import (
 	"github.com/laneswap/laneswap/internal/text"
 )
 
-// cors decides what pages of other origins may do. Reading is a matter of
-// headers, which the browser obeys; writing is refused here, because a browser
-// sends simple requests without asking.
+// cors decides what pages of other origins may do. Browsers enforce reading by the
+// headers of the answer. Writing is refused here, because browsers send simple
+// requests without a preflight.
 type cors struct {
 	anyReads bool
 	named    []string
@@ -52,7 +52,7 @@ func (c *cors) announce(header http.Header, r *http.Request) {
 	header.Set("Access-Control-Expose-Headers", BootHeader+", "+JournalHeader+", Preference-Applied, Retry-After")
 }
 
-// check refuses what a page of another origin may not do.
+// check refuses writes from origins that are not named.
 func (c *cors) check(r *http.Request) error {
 	if c.writes.Check(r) != nil {
 		return forbiddenOrigin(r)
@@ -62,11 +62,11 @@ func (c *cors) check(r *http.Request) error {
 
 func forbiddenOrigin(r *http.Request) error {
 	return &requestError{http.StatusForbidden, "forbidden-origin",
-		"pages of the origin " + text.Clip(r.Header.Get("Origin"), 80) + " may not write here unless it is named in the CORS origins"}
+		"pages of the origin " + text.Clip(r.Header.Get("Origin"), 80) + " may not write; add the origin to the CORS origins to allow it"}
 }
 
-// preflight answers OPTIONS: a browser's question whether a page may do
-// something, or else what is allowed at all.
+// preflight answers OPTIONS: the preflight request of a browser, or a plain request
+// for the allowed methods.
 func (c *cors) preflight(w http.ResponseWriter, r *http.Request, rt *route) error {
 	header := w.Header()
 	header.Set("Allow", rt.allow())

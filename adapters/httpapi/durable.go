@@ -7,9 +7,9 @@ import (
 	"github.com/laneswap/laneswap/internal/wirejson"
 )
 
-// durable waits until what was told the Manager is stored, and reports whether it
-// is. The error is that of the context; any other failure of the storage makes
-// the acknowledgement a weaker one, and nothing else.
+// durable waits for the storage and reports whether it has everything accepted so
+// far. The error is that of the context: any other failure of the storage only
+// makes the acknowledgement weaker.
 func (h *Handler) durable(ctx context.Context) (bool, error) {
 	err := h.m.Sync(ctx)
 	if err != nil && ctx.Err() != nil {
@@ -18,7 +18,7 @@ func (h *Handler) durable(ctx context.Context) (bool, error) {
 	return err == nil, nil
 }
 
-// writeDone answers with nothing, or with the one thing that there is to say.
+// writeDone answers 204, or 200 with "durable": false.
 func writeDone(w http.ResponseWriter, durable bool) error {
 	if !durable {
 		return writeJSON(w, http.StatusOK, wirejson.DurabilityOf(false))

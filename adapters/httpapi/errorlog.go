@@ -28,8 +28,8 @@ func (h *Handler) reportError(w http.ResponseWriter, r *http.Request, id laneswa
 	}{rec, wirejson.DurabilityOf(!rec.NotDurable)})
 }
 
-// parseErrorReport reads the body of a reported error. The longer names are those
-// that scripts send already; ours win over them.
+// parseErrorReport reads the body of a reported error. Older scripts send the
+// longer names; the short names win over them.
 func parseErrorReport(body []byte) (laneswap.ErrorReport, error) {
 	f, err := parseObject(body, laneswap.ErrInvalidErrorReport)
 	if err != nil {
@@ -44,8 +44,8 @@ func parseErrorReport(body []byte) (laneswap.ErrorReport, error) {
 	return rep, f.err
 }
 
-// firstText returns the first of the members that says something; all of them
-// must be strings.
+// firstText returns the first member that is not empty; all of them must be
+// strings.
 func (f *fields) firstText(keys ...string) string {
 	found := ""
 	for _, key := range keys {

@@ -6,9 +6,9 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// listEvents answers GET /api/events. The sequence in the answer is where to
-// continue, also when no event was selected, and the journal names the numbering
-// that it is one of.
+// listEvents answers GET /api/events. The client continues behind the sequence of
+// the answer, also when no event was selected. The journal names the numbering that
+// the sequence belongs to.
 func (h *Handler) listEvents(w http.ResponseWriter, r *http.Request, _ laneswap.ServiceID) error {
 	p := parseParams(r, laneswap.ErrInvalidQuery)
 	q := laneswap.EventQuery{Service: p.id("service"), Limit: p.count("limit")}
@@ -16,8 +16,8 @@ func (h *Handler) listEvents(w http.ResponseWriter, r *http.Request, _ laneswap.
 	if p.err != nil {
 		return p.err
 	}
-	// Counted before the events are read: what happens in between is in the
-	// answer, or behind its sequence.
+	// Read before the events: an event in between is in the answer, or behind its
+	// sequence.
 	sum, err := h.m.Summary(r.Context())
 	if err != nil {
 		return err

@@ -10,12 +10,12 @@ import (
 	"github.com/laneswap/laneswap/internal/strictjson"
 )
 
-// fields takes the members of a JSON object out by name, exactly as written, and
-// by type. null means absent. It keeps the first error, so that callers look
-// once, at the end.
+// fields returns the members of a JSON object by name and type. Names match
+// exactly, null means absent. It keeps the first error, so that callers check once,
+// at the end.
 type fields struct {
 	values map[string]any
-	kind   error // the sentinel of values that are out of range
+	kind   error // the sentinel for values that are out of range
 	err    error
 }
 
@@ -28,14 +28,14 @@ func parseObject(data []byte, kind error) (*fields, error) {
 	return asObject(v, "the body", kind)
 }
 
-// parseJSON reads a value; under is the path of data in the body. After an error
-// that is none of syntax the value may still name the service.
+// parseJSON reads a value; under is the path of data in the body. Unless the syntax
+// is wrong, the value comes with the error: it may name the service.
 func parseJSON(data []byte, under string) (any, error) {
 	v, err := strictjson.Parse(data, under)
 	return v, malformed(err)
 }
 
-// malformed makes the answer of an error of strictjson.
+// malformed turns an error of strictjson into a 400.
 func malformed(err error) error {
 	var e *strictjson.Error
 	if !errors.As(err, &e) {

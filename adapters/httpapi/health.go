@@ -24,9 +24,9 @@ func (h *Handler) apiHealth(w http.ResponseWriter, _ *http.Request, _ laneswap.S
 	}{"ok", "LaneSwap API", time.Now().UTC().Truncate(time.Millisecond)})
 }
 
-// healthz answers for the services that were chosen.
+// healthz answers for the services of WithHealthServices.
 func (h *Handler) healthz(w http.ResponseWriter, r *http.Request, _ laneswap.ServiceID) error {
-	if len(h.health) > 0 { // Unhealthy would take none for all
+	if len(h.health) > 0 { // without ids, Unhealthy checks all services
 		if err := h.m.Unhealthy(r.Context(), h.health...); err != nil {
 			return writeJSON(w, http.StatusServiceUnavailable, health{"unhealthy", strings.TrimPrefix(err.Error(), "laneswap: unhealthy: ")})
 		}
@@ -41,10 +41,10 @@ type readiness struct {
 	Notifiers []laneswap.NotifierStatus `json:"notifiers,omitempty"`
 }
 
-// readyz says whether requests should be sent here: not before the Manager was
-// started and has read its storage, and not while it stops. A storage that is
-// away later, or a notifier that does not deliver, is said in the body: heartbeats
-// are still heard, and nobody should cut them off. Under ?strict=1 it is a 503, too.
+// readyz says whether requests should be sent here: not before the Manager is
+// started and has read its storage, and not while it stops. When the storage fails
+// later, or a notifier does not deliver, the answer is 200 with status "degraded":
+// the server still receives heartbeats. With ?strict=1 it is a 503.
 func (h *Handler) readyz(w http.ResponseWriter, r *http.Request, _ laneswap.ServiceID) error {
 	p := parseParams(r, laneswap.ErrInvalidQuery)
 	strict := p.flag("strict")
@@ -57,9 +57,9 @@ func (h *Handler) readyz(w http.ResponseWriter, r *http.Request, _ laneswap.Serv
 	troubles := troublesOf(own, time.Now())
 	switch {
 	case h.closing.Err() != nil, errors.Is(err, laneswap.ErrStopped):
-		body.health = health{"stopping", "no new work is taken"}
+		body.health = health{"stopping", "the server is stopping"}
 	case errors.Is(err, laneswap.ErrNotStarted):
-		body.health = health{"starting", "the manager was not started"}
+		body.health = health{"starting", "the manager is not started"}
 	case errors.Is(err, laneswap.ErrLoading), own.Stage == "loading":
 		body.health = health{"loading", "the storage could not be read yet"}
 	case err != nil:
@@ -78,31 +78,30 @@ func (h *Handler) readyz(w http.ResponseWriter, r *http.Request, _ laneswap.Serv
 	return writeJSON(w, status, body)
 }
 
-// notifierPatience is how long a notifier may fail before /readyz calls it a
-// trouble: receivers that ask for a pause, or are restarted, are back within it.
+// notifierPatience is how long a notifier may fail before /readyz reports it.
+// Receivers that restart, or ask for a pause, are usually back sooner.
 const notifierPatience = 10 * time.Minute
 
-// troublesOf says, for people, what keeps a running Manager from doing all that it
-// should.
+// troublesOf returns the problems of a running Manager, in words.
 func troublesOf(own laneswap.Health, now time.Time) (troubles []string) {
 	if own.Storage != nil && own.Storage.State != "ok" {
-		troubles = append(troubles, "what is told is heard, but not stored")
+		troubles = append(troubles, "heartbeats are received, but the storage does not accept writes")
 	}
-	var dumb []string
+	var failing []string
 	for _, n := range own.Notifiers {
 		if undelivered(n, now) {
-			dumb = append(dumb, n.Name+" is "+string(n.State))
+			failing = append(failing, n.Name+" is "+string(n.State))
 		}
 	}
-	if len(dumb) > 0 {
-		troubles = append(troubles, "notices are not delivered: "+strings.Join(dumb, ", "))
+	if len(failing) > 0 {
+		troubles = append(troubles, "notices are not delivered: "+strings.Join(failing, ", "))
 	}
 	return troubles
 }
 
-// undelivered reports whether a notifier takes nothing and will not soon: one that
-// is retrying has done so for long when it took nothing since, and something waits
-// for as long.
+// undelivered reports whether a notifier does not deliver and will not soon. A
+// retrying one counts when it delivered nothing for notifierPatience, and a notice
+// has waited for as long.
 func undelivered(n laneswap.NotifierStatus, now time.Time) bool {
 	switch n.State {
 	case laneswap.NotifierDisabled, laneswap.NotifierStuck:

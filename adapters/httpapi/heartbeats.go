@@ -45,8 +45,7 @@ func (h *Handler) beat(w http.ResponseWriter, r *http.Request, id laneswap.Servi
 	return writeJSON(w, http.StatusOK, st)
 }
 
-// parseHeartbeat reads the body of a heartbeat; an empty one says that all is
-// well.
+// parseHeartbeat reads the body of a heartbeat. An empty body means healthy.
 func parseHeartbeat(body []byte) (laneswap.Heartbeat, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return laneswap.Heartbeat{}, nil
@@ -65,7 +64,7 @@ func (f *fields) heartbeat() laneswap.Heartbeat {
 	}
 }
 
-// prefers reports whether the client asks for that preference (RFC 7240).
+// prefers reports whether the client states a preference (RFC 7240).
 func prefers(r *http.Request, name, value string) bool {
 	for _, line := range r.Header.Values("Prefer") {
 		for preference := range strings.SplitSeq(line, ",") {

@@ -28,7 +28,7 @@ func (h *Handler) history(w http.ResponseWriter, r *http.Request, id laneswap.Se
 	return out.end()
 }
 
-// historyQuery reads the period: from and to, or a period that ends with to.
+// historyQuery reads from and to, or a period that ends at to.
 func historyQuery(r *http.Request, now time.Time) (laneswap.HistoryQuery, error) {
 	p := parseParams(r, laneswap.ErrInvalidQuery)
 	q := laneswap.HistoryQuery{From: p.time("from"), To: p.time("to"), Limit: p.count("limit")}
@@ -44,29 +44,29 @@ func historyQuery(r *http.Request, now time.Time) (laneswap.HistoryQuery, error)
 	}
 	end := q.To
 	if now = now.UTC().Truncate(time.Millisecond); end.IsZero() || end.After(now) {
-		// To is left to the Manager: by its own now, what lasts still lasts.
+		// The Manager uses its own now: the last span is then still open.
 		end, q.To = now, time.Time{}
 	}
 	q.From = end.Add(-period)
 	return q, nil
 }
 
-// time is an instant, as RFC 3339 has it.
+// time returns an RFC 3339 time.
 func (p *params) time(key string) time.Time {
 	s := p.text(key)
 	if s == "" {
 		return time.Time{}
 	}
-	// A plus sign that nobody escaped has become a space.
+	// An unescaped plus sign has become a space.
 	t, err := time.Parse(time.RFC3339, strings.ReplaceAll(s, " ", "+"))
 	if t = t.UTC(); err != nil || t.IsZero() || t.Year() < 1 || t.Year() > 9999 {
-		p.invalid(key, "must be a time as RFC 3339 has it, such as 2026-01-31T08:00:00Z, got "+strconv.Quote(text.Clip(s, 40)))
+		p.invalid(key, "must be an RFC 3339 time, such as 2026-01-31T08:00:00Z, got "+strconv.Quote(text.Clip(s, 40)))
 		return time.Time{}
 	}
 	return t
 }
 
-// period is a duration above zero: seconds, a Go duration, or days, such as "7d".
+// period returns a duration above zero: seconds, a Go duration, or days, such as "7d".
 func (p *params) period(key string) time.Duration {
 	s := p.text(key)
 	if s == "" {
@@ -79,10 +79,10 @@ func (p *params) period(key string) time.Duration {
 	return d
 }
 
-// mostDays is how many days a time.Duration holds.
-const mostDays = float64(math.MaxInt64 / int64(24*time.Hour))
+// maxDays is how many days a time.Duration holds.
+const maxDays = float64(math.MaxInt64 / int64(24*time.Hour))
 
-// parsePeriod returns 0 for what is no period.
+// parsePeriod returns 0 when s is not a period.
 func parsePeriod(s string) time.Duration {
 	unit := time.Second
 	number, days := strings.CutSuffix(s, "d")
@@ -97,7 +97,7 @@ func parsePeriod(s string) time.Duration {
 		}
 		return d
 	}
-	if !(n > 0 && n*unit.Seconds() <= mostDays*86400) { // nor is it one when it is not a number
+	if !(n > 0 && n*unit.Seconds() <= maxDays*86400) { // also false for NaN
 		return 0
 	}
 	return time.Duration(n * float64(unit))

@@ -3,17 +3,16 @@
 //
 //	h := httpapi.New(m)
 //	srv := httpapi.NewServer(h)      // with every timeout set
-//	mux.Handle("/monitor/", http.StripPrefix("/monitor", h)) // or in one's own
+//	mux.Handle("/monitor/", http.StripPrefix("/monitor", h)) // or in your own mux
 //
-// Errors are problem details (RFC 9457) with the member "code", from which
-// package client makes the Manager's errors again. Bodies are parsed strictly:
-// keys match exactly as written, and what encoding/json would repair in silence
-// is refused.
+// Errors are problem details (RFC 9457) with the member "code", which package
+// client turns back into the errors of the Manager. Bodies are parsed strictly: keys
+// match exactly, and duplicate keys, invalid UTF-8 and trailing data are refused.
 //
-// What is bounded: a body by MaxBodyBytes, MaxErrorBytes or MaxBatchBytes, the
-// batches above MaxBodyBytes that are held at once by 16, each of which must
-// arrive at 256 KiB a second, streams by MaxStreams, tests of notifiers that run at
-// once by 16, connections by LimitListener, and every connection in time by NewServer.
+// Everything is bounded. A body is limited to MaxBodyBytes, MaxErrorBytes or
+// MaxBatchBytes. At most 16 batches above MaxBodyBytes are read at once, and each
+// must arrive at 256 KiB a second. There are at most MaxStreams event streams and 16
+// notifier tests at once. LimitListener bounds the connections, NewServer their time.
 package httpapi
 
 import (
@@ -29,8 +28,8 @@ import (
 	"github.com/laneswap/laneswap/internal/wirejson"
 )
 
-// manager holds the verbs of *laneswap.Manager that have a route, for the fakes of
-// the tests.
+// manager has the methods of *laneswap.Manager that the routes call. Tests replace
+// them.
 type manager interface {
 	Register(ctx context.Context, reg laneswap.Registration) (laneswap.ServiceStatus, error)
 	Beat(ctx context.Context, id laneswap.ServiceID, hb laneswap.Heartbeat) error
@@ -57,18 +56,17 @@ type manager interface {
 	Ready(ctx context.Context) error
 }
 
-// BootHeader is the header of every answer that holds a random id of the
-// Handler. When it changes, the server was restarted, and what it kept in memory
-// only is gone.
+// BootHeader is a header of every answer. It holds a random id of the Handler. When
+// it changes, the server was restarted, and state that was only in memory is gone.
 const BootHeader = wirejson.BootHeader
 
-// JournalHeader is the header of an event stream that names the numbering of its
-// events. It stays the same across restarts of a server that has a storage; when
-// it changes, the sequence numbers began anew.
+// JournalHeader is a header of an event stream. It names the numbering of its
+// events. It survives restarts of a server with a storage. When it changes, the
+// sequence numbers have started again.
 const JournalHeader = wirejson.JournalHeader
 
-// Handler is the http.Handler of a Manager, made by New. It may be mounted in
-// any mux, under a prefix with http.StripPrefix.
+// Handler is the http.Handler of a Manager, made by New. It can be mounted in any
+// mux; for a prefix use http.StripPrefix. Its methods may be called concurrently.
 type Handler struct {
 	m      manager
 	log    *slog.Logger
@@ -77,34 +75,34 @@ type Handler struct {
 	health []laneswap.ServiceID
 
 	streams    atomic.Int64
-	bigBatches chan struct{} // a slot for each large batch that is held
-	tests      chan struct{} // a slot for each test of a notifier that runs
+	bigBatches chan struct{} // a slot for each large batch in memory
+	tests      chan struct{} // a slot for each running notifier test
 
 	closing context.Context // ends with Close
 	close   context.CancelFunc
 }
 
-// Option changes a Handler while it is made.
+// Option configures a Handler.
 type Option func(*Handler)
 
 // WithCORSOrigins sets what pages of other origins may do in a browser. "*", the
-// default, lets every page read; an origin that is named, such as
-// "https://status.example.com", may read and write. No origins: pages of other
-// origins can do neither. Credentials are never allowed. What is not an origin
-// is logged and never matches.
+// default, lets every page read. A named origin, such as
+// "https://status.example.com", may read and write. Without origins, pages of other
+// origins can do neither. Credentials are never allowed. An invalid origin is logged
+// and ignored.
 func WithCORSOrigins(origins ...string) Option {
 	return func(h *Handler) { h.cors = newCORS(origins) }
 }
 
-// WithHealthServices sets the services that /healthz answers for: it is 503
-// when one of them is error, critical, stale or not registered. None by
-// default: /healthz then says that the program runs.
+// WithHealthServices sets the services that /healthz checks: it answers 503 when
+// one of them is error, critical, stale or not registered. By default there are
+// none, and /healthz only says that the program runs.
 func WithHealthServices(ids ...laneswap.ServiceID) Option {
 	return func(h *Handler) { h.health = append([]laneswap.ServiceID(nil), ids...) }
 }
 
-// WithLogger sets where panics and internal errors are logged. Without it
-// nothing is.
+// WithLogger sets the logger of panics and internal errors. By default nothing is
+// logged.
 func WithLogger(l *slog.Logger) Option {
 	return func(h *Handler) {
 		if l != nil {
@@ -113,8 +111,8 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// New makes the Handler of a Manager. It starts nothing; close it when the
-// server shuts down, before the Manager is stopped.
+// New returns a Handler for a Manager. It starts nothing. Close it when the server
+// shuts down, before the Manager is stopped.
 func New(m *laneswap.Manager, opts ...Option) *Handler { return newHandler(m, opts...) }
 
 func newHandler(m manager, opts ...Option) *Handler {
@@ -127,15 +125,15 @@ func newHandler(m manager, opts ...Option) *Handler {
 		opt(h)
 	}
 	for _, origin := range h.cors.unusable {
-		h.log.Warn("not an origin, it never matches", "origin", text.Clip(origin, 80))
+		h.log.Warn("ignoring an invalid CORS origin", "origin", text.Clip(origin, 80))
 	}
 	return h
 }
 
-// Close ends the event streams and the tests of notifiers and refuses new ones, and
-// makes /readyz say that the server is stopping; everything else is still answered. It does not wait,
-// may be called more than once, and is meant for http.Server.RegisterOnShutdown:
-// without it open streams keep Shutdown waiting.
+// Close ends the event streams and the notifier tests, refuses new ones, and makes
+// /readyz report that the server is stopping. Other requests are still answered. It
+// does not wait and may be called more than once. NewServer registers it with
+// http.Server.RegisterOnShutdown: open streams would keep Shutdown waiting.
 func (h *Handler) Close() { h.close() }
 
 var _ http.Handler = (*Handler)(nil)

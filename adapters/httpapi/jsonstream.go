@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// chunkBytes is how much of a long answer is held before it is sent on.
+// chunkBytes is the size of the buffer of a long answer.
 const chunkBytes = 32 << 10
 
 // writePatience is how long a client may take to read one piece of an answer.
 const writePatience = 30 * time.Second
 
 // jsonStream writes one JSON object piece by piece, so that a long list is never
-// held as a whole. Until the first piece is sent the request may still be
-// answered with a problem.
+// in memory as a whole. Until the first piece is sent, the answer can still become a
+// problem.
 type jsonStream struct {
 	out   *bufio.Writer
 	items int
@@ -28,9 +28,9 @@ func newJSONStream(w http.ResponseWriter) *jsonStream {
 	return s
 }
 
-// patient gives the client time anew for every piece of an answer after the
-// first: a long answer to a slow reader may take longer than a server's
-// WriteTimeout, a reader that does not read may not.
+// patient extends the write deadline for every piece after the first. A slow reader
+// may take longer than the WriteTimeout of the server; a reader that stopped may
+// not.
 type patient struct {
 	w      http.ResponseWriter
 	rc     *http.ResponseController
@@ -39,16 +39,15 @@ type patient struct {
 
 func (p *patient) Write(b []byte) (int, error) {
 	if p.pieces++; p.pieces > 1 {
-		_ = p.rc.SetWriteDeadline(time.Now().Add(writePatience)) // without it the server's own holds
+		_ = p.rc.SetWriteDeadline(time.Now().Add(writePatience)) // not supported: the deadline of the server applies
 	}
 	return p.w.Write(b)
 }
 
-// raw writes text that is JSON already.
-func (s *jsonStream) raw(text string) { _, _ = s.out.WriteString(text) } // the error stays and comes again
+// raw writes JSON text.
+func (s *jsonStream) raw(text string) { _, _ = s.out.WriteString(text) } // bufio keeps the error for end
 
-// value writes v. The error is http.ErrAbortHandler when the client takes no
-// more.
+// value writes v. It returns http.ErrAbortHandler when the client stopped reading.
 func (s *jsonStream) value(v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -60,8 +59,8 @@ func (s *jsonStream) value(v any) error {
 	return nil
 }
 
-// joined writes the members of two values that encode as objects, neither empty,
-// as one object. Embedding would not do: a MarshalJSON hides the other members.
+// joined writes two objects that are not empty as one. Embedding would not do: a
+// MarshalJSON of one hides the members of the other.
 func (s *jsonStream) joined(a, b any) error {
 	first, err := json.Marshal(a)
 	if err != nil {
@@ -75,7 +74,7 @@ func (s *jsonStream) joined(a, b any) error {
 	return nil
 }
 
-// item writes v as the next of a list.
+// item writes v as the next element of a list.
 func (s *jsonStream) item(v any) error {
 	s.separate()
 	return s.value(v)
@@ -97,7 +96,7 @@ func (s *jsonStream) separate() {
 	}
 }
 
-// end sends what is left.
+// end flushes the answer.
 func (s *jsonStream) end() error {
 	s.raw("\n")
 	if s.out.Flush() != nil {

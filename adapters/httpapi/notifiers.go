@@ -10,10 +10,9 @@ import (
 )
 
 const (
-	// maxTests is how many tests of notifiers run at once; more get a 503.
+	// maxTests bounds the notifier tests that run at once; more get a 503.
 	maxTests = 16
-	// testPatience is how long one may take: longer than the minute that the Manager
-	// gives it.
+	// testPatience bounds one test. The Manager ends it after a minute.
 	testPatience = 90 * time.Second
 )
 
@@ -43,10 +42,10 @@ func (h *Handler) listNotifiers(w http.ResponseWriter, r *http.Request, _ lanesw
 	}{list})
 }
 
-// testNotifier answers POST /api/notifiers/{name}/test, whose body means nothing.
-// It ends when the client goes away or the handler closes.
+// testNotifier answers POST /api/notifiers/{name}/test and ignores its body. It ends
+// when the client disconnects or the handler closes.
 func (h *Handler) testNotifier(w http.ResponseWriter, r *http.Request, name laneswap.ServiceID) error {
-	// A server notices that a client went away only behind the end of the body.
+	// net/http notices a disconnect only after the body was read.
 	if _, err := readBody(w, r, MaxBodyBytes); err != nil {
 		return err
 	}
@@ -58,13 +57,13 @@ func (h *Handler) testNotifier(w http.ResponseWriter, r *http.Request, name lane
 	case h.tests <- struct{}{}:
 		defer func() { <-h.tests }()
 	default:
-		return &requestError{http.StatusServiceUnavailable, "busy", fmt.Sprintf("%d tests of notifiers run already, which is the limit", maxTests)}
+		return &requestError{http.StatusServiceUnavailable, "busy", fmt.Sprintf("%d notifier tests are running, which is the limit; try again later", maxTests)}
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), testPatience)
 	defer cancel()
 	defer context.AfterFunc(h.closing, cancel)()
-	// It may take longer than a server's WriteTimeout. Where there is none to be
-	// moved, that of the server holds.
+	// A test may take longer than the WriteTimeout of the server. When the deadline
+	// cannot be moved, that of the server applies.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(testPatience + writePatience))
 	test, err := h.m.TestNotifier(ctx, string(name))
 	switch {

@@ -286,8 +286,8 @@ func TestReady_tellsOfItsNotifiers(t *testing.T) {
 			"one that fails for long": {laneswap.NotifierStatus{State: laneswap.NotifierRetrying, Oldest: ago(10 * time.Minute), LastSent: ago(time.Hour)}, nil, 503, "notices are not delivered: discord is retrying"},
 			"one that took some":      {laneswap.NotifierStatus{State: laneswap.NotifierRetrying, Oldest: ago(time.Hour), LastSent: ago(time.Minute)}, nil, 200, nil},
 			"one that is owed none":   {laneswap.NotifierStatus{State: laneswap.NotifierRetrying}, nil, 200, nil},
-			"a storage that is away":  {laneswap.NotifierStatus{State: laneswap.NotifierOK}, bad, 503, "what is told is heard, but not stored"},
-			"both":                    {laneswap.NotifierStatus{State: laneswap.NotifierDisabled}, bad, 503, "what is told is heard, but not stored; notices are not delivered: discord is disabled"},
+			"a storage that is away":  {laneswap.NotifierStatus{State: laneswap.NotifierOK}, bad, 503, "heartbeats are received, but the storage does not accept writes"},
+			"both":                    {laneswap.NotifierStatus{State: laneswap.NotifierDisabled}, bad, 503, "heartbeats are received, but the storage does not accept writes; notices are not delivered: discord is disabled"},
 		} {
 			f := newAlerting()
 			c.notifier.Name = "discord"

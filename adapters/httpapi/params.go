@@ -12,11 +12,11 @@ import (
 	"github.com/laneswap/laneswap/internal/text"
 )
 
-// params takes the values of a query out by name. Like fields it keeps the first
-// error. Empty values are absent, unknown names ignored.
+// params returns the values of a query by name and type. Like fields, it keeps the
+// first error. Empty values count as absent, unknown names are ignored.
 type params struct {
 	values url.Values
-	kind   error // the sentinel of values that are out of range
+	kind   error // the sentinel for values that are out of range
 	err    error
 }
 
@@ -48,7 +48,7 @@ func (p *params) text(key string) string {
 	return values[0]
 }
 
-// count is a whole number, 0 when absent.
+// count returns a whole number, 0 when it is absent.
 func (p *params) count(key string) int {
 	s := p.text(key)
 	if s == "" {
@@ -61,7 +61,7 @@ func (p *params) count(key string) int {
 	return n
 }
 
-// sequence is the sequence number of an event.
+// sequence returns the sequence number of an event.
 func (p *params) sequence(key string) (seq uint64, given bool) {
 	s := p.text(key)
 	if s == "" {
@@ -78,7 +78,8 @@ func (p *params) parseSequence(key, s string) uint64 {
 	return n
 }
 
-// id is a service's id, checked here because its field is not service_id.
+// id returns the id of a service. It is checked here, because the Manager would call
+// the field service_id.
 func (p *params) id(key string) laneswap.ServiceID {
 	id := laneswap.ServiceID(p.text(key))
 	if id == "" {
@@ -99,7 +100,7 @@ func (p *params) seconds(key string) time.Duration {
 		return 0
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil && f == 0 { // out of range is infinite, and refused below
+	if err != nil && f == 0 { // a number out of range is infinite and refused below
 		p.invalid(key, "must be a number of seconds, got "+strconv.Quote(text.Clip(s, 40)))
 		return 0
 	}

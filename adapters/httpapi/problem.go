@@ -11,7 +11,7 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// problem is the answer to a request that failed, as RFC 9457 has it.
+// problem is the answer to a failed request (RFC 9457).
 type problem struct {
 	Type   string `json:"type"`
 	Title  string `json:"title"`
@@ -21,7 +21,7 @@ type problem struct {
 	Field  string `json:"field,omitempty"`
 }
 
-// requestError is a failure of the request that no sentinel of the root stands for.
+// requestError is a failure for which the root has no sentinel.
 type requestError struct {
 	status int
 	code   string
@@ -38,8 +38,8 @@ func tooLarge(format string, args ...any) error {
 	return &requestError{http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf(format, args...)}
 }
 
-// statuses maps the codes of the sentinels that are the caller's affair, or
-// time's; all others answer 500.
+// statuses maps the codes of errors that the client can act on; all others answer
+// 500.
 var statuses = map[string]int{
 	laneswap.ErrorCode(laneswap.ErrServiceNotFound):     http.StatusNotFound,
 	laneswap.ErrorCode(laneswap.ErrEventNotFound):       http.StatusNotFound,
@@ -59,8 +59,8 @@ var statuses = map[string]int{
 	laneswap.ErrorCode(laneswap.ErrGone):                http.StatusGone,
 }
 
-// problemOf turns an error into its answer. Errors that are not the caller's
-// affair keep their text: it may hold what is nobody else's business.
+// problemOf turns an error into its answer. The text of an internal error is not
+// shown: it may hold secrets.
 func problemOf(err error) problem {
 	var request *requestError
 	if errors.As(err, &request) {
@@ -81,18 +81,18 @@ func problemOf(err error) problem {
 		return p.named(laneswap.ErrorFromCode(code).Error())
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: "the request was given up"}.named("service unavailable")
+		return problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: "the request was canceled or timed out"}.named("service unavailable")
 	}
 	return problem{Status: http.StatusInternalServerError, Code: "internal", Detail: "internal error"}.named("internal server error")
 }
 
-// private reports whether an error may hold what a storage says, and with it the
-// storage's address: that is for the log only.
+// private reports whether an error may hold text of a storage, and with it the
+// address of the storage. It belongs in the log only.
 func private(err error) bool {
 	return errors.Is(err, laneswap.ErrStorage) || errors.Is(err, laneswap.ErrLoading) || errors.Is(err, laneswap.ErrDegraded)
 }
 
-// internal reports whether a failure is ours, and to be logged.
+// internal reports whether an error is to be logged: the client did not cause it.
 func internal(p problem, err error) bool {
 	return p.Status == http.StatusInternalServerError || errors.Is(err, laneswap.ErrStorage)
 }
@@ -103,7 +103,7 @@ func (p problem) named(title string) problem {
 	return p
 }
 
-// writeProblem answers with err, in place of whatever was prepared so far.
+// writeProblem answers with err instead of the answer that was prepared.
 func writeProblem(w http.ResponseWriter, err error) {
 	p := problemOf(err)
 	header := w.Header()
@@ -127,5 +127,5 @@ func writeAs(w http.ResponseWriter, status int, contentType string, v any) {
 	}
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
-	_, _ = w.Write(append(data, '\n')) // a client that went away needs no answer
+	_, _ = w.Write(append(data, '\n')) // an error means that the client disconnected
 }

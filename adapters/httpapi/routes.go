@@ -15,9 +15,8 @@ import (
 // action answers a request; an error that it returns becomes a problem.
 type action func(h *Handler, w http.ResponseWriter, r *http.Request, id laneswap.ServiceID) error
 
-// route is a path, in which "*" stands for the id of a service or the name of a
-// notifier and "**" for the id of an event, and what may be done there. HEAD is
-// answered wherever GET is.
+// route is a path and its methods. In the path, "*" stands for the id of a service
+// or the name of a notifier, and "**" for the id of an event. GET includes HEAD.
 type route struct {
 	path    []string
 	methods []method
@@ -47,8 +46,8 @@ var routes = []route{
 	{[]string{"readyz"}, []method{{"GET", (*Handler).readyz}}},
 }
 
-// match reports whether the route is that of the segments, and returns the id in
-// them. The slashes in the id of an event may be escaped or not.
+// match reports whether the route has these segments, and returns the id in them.
+// The slashes in the id of an event may be escaped or not.
 func (rt *route) match(segments []string) (id laneswap.ServiceID, ok bool) {
 	if more := len(segments) - len(rt.path); more > 0 {
 		if at := slices.Index(rt.path, "**"); at >= 0 {
@@ -81,7 +80,7 @@ func (rt *route) action(name string) action {
 	return nil
 }
 
-// allow is the value of the header Allow.
+// allow returns the value of the header Allow.
 func (rt *route) allow() string {
 	var names []string
 	for _, m := range rt.methods {
@@ -112,7 +111,7 @@ func (a *answer) Write(p []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// bare is the ResponseWriter that the server gave us, which MaxBytesReader knows.
+// bare returns the ResponseWriter of the server: MaxBytesReader closes its connection.
 func bare(w http.ResponseWriter) http.ResponseWriter {
 	if a, ok := w.(*answer); ok {
 		return a.ResponseWriter
@@ -120,8 +119,8 @@ func bare(w http.ResponseWriter) http.ResponseWriter {
 	return w
 }
 
-// ServeHTTP answers a request. Paths are taken as they are: nothing is cleaned
-// and nobody is redirected.
+// ServeHTTP answers a request. It uses the path as it is, without cleaning or
+// redirecting.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := &answer{ResponseWriter: w}
 	defer h.rescue(a, r)
@@ -146,7 +145,7 @@ func (h *Handler) serve(w *answer, r *http.Request) error {
 	do := rt.action(r.Method)
 	if do == nil {
 		w.Header().Set("Allow", rt.allow())
-		return &requestError{http.StatusMethodNotAllowed, "method-not-allowed", "allowed here: " + rt.allow()}
+		return &requestError{http.StatusMethodNotAllowed, "method-not-allowed", "this path allows " + rt.allow()}
 	}
 	if err := h.cors.check(r); err != nil {
 		return err
@@ -154,20 +153,20 @@ func (h *Handler) serve(w *answer, r *http.Request) error {
 	return do(h, w, r, id)
 }
 
-// mostSegments is how many a path may have: those of the longest route, with room
-// for the id of an event whose slashes are not escaped.
-const mostSegments = 12
+// maxSegments bounds the segments of a path. The id of an event may hold unescaped
+// slashes.
+const maxSegments = 12
 
 // find returns the route of a URL. Its segments are unescaped one by one, so
 // that an escaped slash is never a separator.
 func find(u *url.URL) (*route, laneswap.ServiceID, error) {
-	notFound := &requestError{http.StatusNotFound, "not-found", "there is nothing at this path"}
+	notFound := &requestError{http.StatusNotFound, "not-found", "no such path"}
 	path, ok := strings.CutPrefix(u.EscapedPath(), "/")
 	if !ok {
 		return nil, "", notFound
 	}
-	segments := strings.SplitN(path, "/", mostSegments+1)
-	if len(segments) > mostSegments {
+	segments := strings.SplitN(path, "/", maxSegments+1)
+	if len(segments) > maxSegments {
 		return nil, "", notFound
 	}
 	for i, s := range segments {
@@ -185,7 +184,7 @@ func find(u *url.URL) (*route, laneswap.ServiceID, error) {
 	return nil, "", notFound
 }
 
-// fail answers with err; an answer that has begun can only be broken off.
+// fail answers with err. An answer that has begun can only be aborted.
 func (h *Handler) fail(w *answer, r *http.Request, err error) {
 	if errors.Is(err, http.ErrAbortHandler) {
 		panic(http.ErrAbortHandler)
@@ -199,14 +198,14 @@ func (h *Handler) fail(w *answer, r *http.Request, err error) {
 	writeProblem(w, err)
 }
 
-// rescue makes a panic a 500 that says nothing, and logs it.
+// rescue logs a panic and answers 500 without details.
 func (h *Handler) rescue(w *answer, r *http.Request) {
 	p := recover()
 	if p == nil {
 		return
 	}
 	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		panic(p) // the server's own way of breaking off
+		panic(p) // net/http uses it to abort an answer
 	}
 	h.log.Error("handler panicked", "method", r.Method, "path", text.Clip(r.URL.EscapedPath(), 200), "err", p, "stack", string(debug.Stack()))
 	if w.begun {

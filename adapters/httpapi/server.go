@@ -18,9 +18,9 @@ const (
 	MaxHeaderBytes    = 32 << 10          // For the head of a request; more is a 431.
 )
 
-// NewServer makes an http.Server for the handler with every timeout and limit
-// set, which ends the handler's streams when it is shut down. Give it a listener
-// from LimitListener to bound its connections too.
+// NewServer returns an http.Server for the handler with every timeout and limit
+// set. Its Shutdown ends the streams of the handler. Use it with a listener of
+// LimitListener to bound the connections too.
 func NewServer(h *Handler) *http.Server {
 	srv := &http.Server{
 		Handler:           h,
@@ -35,7 +35,7 @@ func NewServer(h *Handler) *http.Server {
 	return srv
 }
 
-// MaxConnections is the default of LimitListener.
+// MaxConnections is the default limit of LimitListener.
 const MaxConnections = 10_000
 
 // LimitListener wraps a listener so that at most n connections are open at once,

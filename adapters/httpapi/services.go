@@ -10,8 +10,8 @@ import (
 	"github.com/laneswap/laneswap/internal/wirejson"
 )
 
-// register answers POST /api/services: with the id, or where the client prefers
-// a representation with the whole status besides.
+// register answers POST /api/services with the id, or with the whole status when the
+// client prefers a representation.
 func (h *Handler) register(w http.ResponseWriter, r *http.Request, _ laneswap.ServiceID) error {
 	body, err := readBody(w, r, MaxBodyBytes)
 	if err != nil {
@@ -42,8 +42,8 @@ func (h *Handler) register(w http.ResponseWriter, r *http.Request, _ laneswap.Se
 	return out.end()
 }
 
-// parseRegistration reads the body of a registration. service_name, as the
-// Python clients call it, wins over name.
+// parseRegistration reads the body of a registration. service_name, which the
+// Python clients send, wins over name.
 func parseRegistration(body []byte) (laneswap.Registration, error) {
 	f, err := parseObject(body, laneswap.ErrInvalidRegistration)
 	if err != nil {
@@ -73,8 +73,8 @@ func parseRegistration(body []byte) (laneswap.Registration, error) {
 	return reg, f.err
 }
 
-// registrationOf reads what ?create=1 registers an unknown service with; nil
-// without it.
+// registrationOf returns the registration that ?create=1 uses for an unknown
+// service, nil without it.
 func registrationOf(r *http.Request) (*laneswap.Registration, error) {
 	if r.URL.RawQuery == "" {
 		return nil, nil
@@ -103,7 +103,7 @@ func (h *Handler) getService(w http.ResponseWriter, r *http.Request, id laneswap
 // removeService answers DELETE /api/services/{id}.
 func (h *Handler) removeService(w http.ResponseWriter, r *http.Request, id laneswap.ServiceID) error {
 	err := h.m.Remove(r.Context(), id)
-	volatile := errors.Is(err, laneswap.ErrDegraded) // it is removed all the same
+	volatile := errors.Is(err, laneswap.ErrDegraded) // removed all the same
 	if err != nil && !volatile {
 		return err
 	}

@@ -6,23 +6,22 @@ import (
 	"time"
 )
 
-// How fast the body of a large batch must arrive: it may be late by bodyPatience,
-// compared with a client that sends bodyRate bytes a second.
+// The body of a large batch must arrive at bodyRate bytes a second, and may be late
+// by bodyPatience.
 const (
 	bodyPatience = 2 * time.Second
 	bodyRate     = 256 << 10
 )
 
-// steadyBody is a body that must arrive at a least rate. Who sends a large batch
-// keeps others from sending theirs, and must not do so for a server's whole
-// ReadTimeout by sending nothing. At the end of a body net/http lifts the
-// deadline by itself.
+// steadyBody is a body that must arrive at a minimum rate. A large batch occupies a
+// slot, and a client that sends nothing must not keep it for the whole ReadTimeout.
+// net/http resets the deadline at the end of a body.
 type steadyBody struct {
 	io.ReadCloser
 	rc      *http.ResponseController
 	begin   time.Time
 	arrived int64
-	latest  time.Time // the server's own deadline, about; zero when it has none
+	latest  time.Time // about the deadline of the server; zero when it has none
 }
 
 func newSteadyBody(w http.ResponseWriter, r *http.Request) *steadyBody {
@@ -33,13 +32,13 @@ func newSteadyBody(w http.ResponseWriter, r *http.Request) *steadyBody {
 	return b
 }
 
-// Read reads on, for as long as what has arrived so far allows.
+// Read extends the deadline by the bytes that have arrived so far.
 func (b *steadyBody) Read(p []byte) (int, error) {
 	deadline := b.begin.Add(bodyPatience + time.Duration(b.arrived)*time.Second/bodyRate)
 	if !b.latest.IsZero() && deadline.After(b.latest) {
 		deadline = b.latest
 	}
-	_ = b.rc.SetReadDeadline(deadline) // where there is none, the server's own holds
+	_ = b.rc.SetReadDeadline(deadline) // not supported: the deadline of the server applies
 	n, err := b.ReadCloser.Read(p)
 	b.arrived += int64(n)
 	return n, err

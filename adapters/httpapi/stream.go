@@ -12,23 +12,23 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// MaxStreams is how many event streams a Handler serves at once; more get a 503.
-// It leaves connections for heartbeats.
+// MaxStreams bounds the event streams of a Handler; more get a 503. The limit leaves
+// connections for heartbeats.
 const MaxStreams = 1024
 
 const (
-	// streamRest is the silence after which a comment is sent, so that neither
-	// side nor a proxy takes the stream for dead.
+	// streamRest is the silence after which a comment is sent, so that neither side
+	// nor a proxy closes the stream as dead.
 	streamRest = 15 * time.Second
-	// closeGrace is what a reader that does not read may cost a shutdown.
+	// closeGrace is how long a client that does not read may delay a shutdown.
 	closeGrace = time.Second
-	// streamAhead is how many events are read ahead of the connection; the rest
-	// waits in the Manager's own buffer.
+	// streamAhead is how many events are buffered for the connection; the rest
+	// waits in the buffer of the Manager.
 	streamAhead = 64
 )
 
-// stream answers GET /api/events/stream: server-sent events, a replay of what is
-// kept behind Last-Event-ID or after, then what comes.
+// stream answers GET /api/events/stream with server-sent events: first the kept
+// events behind Last-Event-ID or after, then the new ones.
 func (h *Handler) stream(w http.ResponseWriter, r *http.Request, _ laneswap.ServiceID) error {
 	q, journal, err := h.watchQuery(r)
 	if err != nil {
@@ -39,7 +39,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, _ laneswap.Serv
 	}
 	if h.streams.Add(1) > MaxStreams {
 		h.streams.Add(-1)
-		return &requestError{http.StatusServiceUnavailable, "busy", fmt.Sprintf("there are %d event streams, which is the limit", MaxStreams)}
+		return &requestError{http.StatusServiceUnavailable, "busy", fmt.Sprintf("%d event streams are open, which is the limit; try again later", MaxStreams)}
 	}
 	defer h.streams.Add(-1)
 
@@ -63,9 +63,9 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, _ laneswap.Serv
 	return nil
 }
 
-// watchQuery reads where the stream begins, and returns the journal of its
-// sequence number. The header, which a browser sends when it connects again, wins
-// over the URL, which is still that of the first time.
+// watchQuery reads where the stream begins, and returns the journal of its sequence
+// number. Last-Event-ID wins over the URL: a browser that reconnects sends the
+// header with the old URL.
 func (h *Handler) watchQuery(r *http.Request) (q laneswap.WatchQuery, journal string, err error) {
 	p := parseParams(r, laneswap.ErrInvalidQuery)
 	q.Service = p.id("service")
@@ -82,7 +82,7 @@ func (h *Handler) watchQuery(r *http.Request) (q laneswap.WatchQuery, journal st
 		return q, "", err
 	}
 	if known != "" && known != sum.Journal {
-		return q, "", fmt.Errorf("the events began anew: %w", laneswap.ErrGone)
+		return q, "", fmt.Errorf("the sequence numbers have started again: %w", laneswap.ErrGone)
 	}
 	if !given {
 		after = sum.Sequence
@@ -91,7 +91,7 @@ func (h *Handler) watchQuery(r *http.Request) (q laneswap.WatchQuery, journal st
 	return q, sum.Journal, nil
 }
 
-// sse writes one stream. Its methods are called by the goroutine of the request.
+// sse writes one stream, on the goroutine of the request.
 type sse struct {
 	w       http.ResponseWriter
 	rc      *http.ResponseController
@@ -105,9 +105,9 @@ func newSSE(closing context.Context, w http.ResponseWriter) *sse {
 	return &sse{w: w, rc: http.NewResponseController(w), closing: closing}
 }
 
-// run writes until the watch ends, the client goes away or the handler closes.
+// run writes until the watch ends, the client disconnects or the handler closes.
 func (s *sse) run(ctx context.Context, watcher *laneswap.Watcher) {
-	// A write that is under way when the handler closes must not hold it up.
+	// A write in progress must not delay the shutdown.
 	hurried := make(chan struct{})
 	stop := context.AfterFunc(s.closing, func() {
 		defer close(hurried)
@@ -115,9 +115,9 @@ func (s *sse) run(ctx context.Context, watcher *laneswap.Watcher) {
 	})
 	defer func() {
 		if !stop() {
-			<-hurried // the connection is not ours once the handler has returned
+			<-hurried // the connection must not be used after the handler returned
 		} else if s.closing.Err() != nil {
-			s.hurry() // the server has yet to write the end of the answer
+			s.hurry() // the server still writes the end of the answer
 		}
 	}()
 
@@ -178,8 +178,8 @@ func (s *sse) copy(ctx context.Context, events <-chan laneswap.Event) error {
 	}
 }
 
-// replay writes an event and those that wait behind it, so that a long replay is
-// not one packet an event.
+// replay writes an event and those that wait behind it, so that a long replay does
+// not take one packet per event.
 func (s *sse) replay(ev laneswap.Event, events <-chan laneswap.Event) error {
 	for n := 1; ; n++ {
 		if err := s.event(fmt.Sprint(ev.Sequence), string(ev.Kind), ev); err != nil {
@@ -212,11 +212,11 @@ func (s *sse) event(id, kind string, v any) error {
 	return err
 }
 
-// send gives the client time to take what write writes, and flushes it.
+// send calls write with a fresh deadline, and flushes.
 func (s *sse) send(write func() error) error {
 	s.mu.Lock()
 	if !s.shortened {
-		_ = s.rc.SetWriteDeadline(time.Now().Add(writePatience)) // not supported: the server's own holds
+		_ = s.rc.SetWriteDeadline(time.Now().Add(writePatience)) // not supported: the deadline of the server applies
 	}
 	s.mu.Unlock()
 	if err := write(); err != nil {
@@ -225,7 +225,7 @@ func (s *sse) send(write func() error) error {
 	return s.rc.Flush()
 }
 
-// hurry shortens the deadline of whatever is written from now on.
+// hurry shortens the deadline of all writes from now on.
 func (s *sse) hurry() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,18 +9,18 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// Checker is what Healthz asks; *laneswap.Manager is one. Unhealthy returns an
-// error that names who is unwell among ids, or among all when there are none,
-// and nil when nobody is. It is called concurrently.
+// Checker is the part of a *laneswap.Manager that Healthz uses. Unhealthy returns an
+// error that names the unhealthy services among ids, or among all services without
+// ids, and nil when there are none. It is called concurrently.
 type Checker interface {
 	Unhealthy(ctx context.Context, ids ...laneswap.ServiceID) error
 }
 
-// Healthz returns a handler for the health check of the program that embeds m:
-// 200 with {"status":"ok"}, or 503 with {"status":"unhealthy","detail":...} when
+// Healthz returns a handler for the health check of a program that embeds m. It
+// answers 200 with {"status":"ok"}, or 503 with {"status":"unhealthy","detail":...} when
 // one of ids is error, critical, stale or not registered. Without ids it covers
-// every registered service. The detail names services and their statuses, not
-// what they said. It answers GET and HEAD.
+// every registered service. The detail names services and their statuses, but no
+// messages. Other methods than GET and HEAD are refused.
 func Healthz(m Checker, ids ...laneswap.ServiceID) http.Handler {
 	ids = append([]laneswap.ServiceID(nil), ids...)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -41,6 +41,6 @@ func Healthz(m Checker, ids ...laneswap.ServiceID) http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(code)
-		_ = json.NewEncoder(w).Encode(answer) // the client has gone: nobody to tell
+		_ = json.NewEncoder(w).Encode(answer) // an error means that the client disconnected
 	})
 }

@@ -1,5 +1,5 @@
-// Package middleware makes the requests of an HTTP service its signs of life,
-// and answers health checks for the program that embeds a laneswap.Manager.
+// Package middleware turns the requests of an HTTP service into heartbeats, and
+// answers health checks of a program that embeds a laneswap.Manager.
 //
 //	m := laneswap.NewManager()
 //	mux.Handle("/", middleware.Heartbeat(m, laneswap.Registration{ID: "shop"}, shop))
@@ -16,8 +16,8 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// retryPause is the least time between two attempts to register with a Manager
-// that refused for another reason than not being started.
+// retryPause is the minimum time between two attempts to register, unless the Manager
+// only was not started yet.
 const retryPause = time.Second
 
 // Handler is an http.Handler whose requests are the heartbeats of one service.
@@ -34,28 +34,28 @@ type Handler struct {
 	refused atomic.Pointer[error]           // why the last attempt failed
 }
 
-// Heartbeat returns a Handler that passes every request on to next and tells m
-// how it went, as the service reg: an answer below 500 is a healthy heartbeat;
-// a panic, which goes on unchanged, or an answer of 500 and above is reported as
-// StatusError with a message that names method, route and status.
+// Heartbeat returns a Handler that passes every request on to next and sends a
+// heartbeat of the service reg to m. An answer below 500 is a healthy heartbeat. An
+// answer of 500 or above, or a panic, which goes on unchanged, is a StatusError with
+// a message that names method, route and status.
 //
-// Nothing is said of a request that ends with http.ErrAbortHandler, nor of a
-// 5xx answer to a client that had hung up: it says nothing about the service.
+// A request that ends with http.ErrAbortHandler sends no heartbeat, and neither does
+// a 5xx answer to a client that had disconnected.
 //
-// No traffic is not silence: unless reg sets Interval or StaleAfter, the service
-// is registered with NoDeadline.
+// A service without traffic is not stale: when reg sets neither Interval nor
+// StaleAfter, the service is registered with NoDeadline.
 //
-// A Manager that is not started yet, or that refuses, never fails or delays a
-// request: the service is registered at once where that is possible, else as
-// soon as a request finds that it is. Handler.Err says what is in the way.
+// A Manager that is not started, or that refuses the registration, never fails or
+// delays a request. Heartbeat registers the service at once if it can, otherwise a
+// later request does. Handler.Err returns the last error.
 func Heartbeat(m *laneswap.Manager, reg laneswap.Registration, next http.Handler, opts ...Option) *Handler {
 	if reg.Interval == 0 && reg.StaleAfter == 0 {
 		reg.NoDeadline = true
 	}
 	h := &Handler{m: m, reg: reg, base: time.Now()}
-	h.observed = Observe(h.tell, next, opts...)
-	// So that the service is known before its first request: a health check that
-	// waits for traffic would keep the traffic away.
+	h.observed = Observe(h.beat, next, opts...)
+	// The service is known before its first request: a health check that fails until
+	// there is traffic would keep the traffic away.
 	_, _ = h.join()
 	h.retryAt.Store(0) // the first request tries again
 	return h
@@ -64,8 +64,8 @@ func Heartbeat(m *laneswap.Manager, reg laneswap.Registration, next http.Handler
 // ServeHTTP passes the request on.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.observed.ServeHTTP(w, r) }
 
-// ID returns the id of the service: that of the registration, or the one that
-// was made up for it; "" while it is not registered and has none.
+// ID returns the id of the service: that of the registration, or else the one that
+// the Manager made. It is "" while a service without an id is not registered.
 func (h *Handler) ID() laneswap.ServiceID {
 	if handle := h.handle.Load(); handle != nil {
 		return handle.ID()
@@ -73,8 +73,8 @@ func (h *Handler) ID() laneswap.ServiceID {
 	return h.reg.ID
 }
 
-// Err returns why requests do not count as heartbeats: the error of the last
-// attempt to register, or that of laneswap.Handle.Err. It is nil while they do.
+// Err returns why requests send no heartbeats: the error of the last attempt to
+// register, or that of laneswap.Handle.Err. It is nil when they do.
 func (h *Handler) Err() error {
 	if handle := h.handle.Load(); handle != nil {
 		return handle.Err()
@@ -85,10 +85,10 @@ func (h *Handler) Err() error {
 	return nil
 }
 
-// tell passes an outcome to the service. It never waits.
-func (h *Handler) tell(hb laneswap.Heartbeat) {
+// beat sends a heartbeat of the service. It never waits.
+func (h *Handler) beat(hb laneswap.Heartbeat) {
 	if handle := h.handle.Load(); handle != nil {
-		say(handle, hb)
+		send(handle, hb)
 		return
 	}
 	if int64(time.Since(h.base)) < h.retryAt.Load() || !h.joining.CompareAndSwap(false, true) {
@@ -99,7 +99,7 @@ func (h *Handler) tell(hb laneswap.Heartbeat) {
 	go func() {
 		defer h.joining.Store(false)
 		if handle, err := h.join(); err == nil {
-			say(handle, hb)
+			send(handle, hb)
 		}
 	}()
 }
@@ -122,9 +122,9 @@ func (h *Handler) join() (*laneswap.Handle, error) {
 	return handle, nil
 }
 
-// say is the hot path: an empty heartbeat costs a healthy service two atomic
+// send is the hot path: an empty heartbeat costs a healthy service two atomic
 // operations.
-func say(handle *laneswap.Handle, hb laneswap.Heartbeat) {
+func send(handle *laneswap.Handle, hb laneswap.Heartbeat) {
 	if hb.Status == "" {
 		handle.Beat()
 		return
@@ -132,7 +132,7 @@ func say(handle *laneswap.Handle, hb laneswap.Heartbeat) {
 	err := handle.Report(hb)
 	var field *laneswap.ValidationError
 	if errors.As(err, &field) && field.Field == "message" {
-		// The Manager was given a limit below ours: the status matters more.
+		// The Manager has a smaller limit than maxMessage: the status matters more.
 		_ = handle.Report(laneswap.Heartbeat{Status: hb.Status})
 	}
 }

@@ -15,27 +15,25 @@ import (
 // maxMessage bounds the message of a failed request, in bytes.
 const maxMessage = 1000
 
-// Option changes what is observed.
+// Option configures Heartbeat and Observe.
 type Option func(*observer)
 
-// WithRoute sets how a request is called in messages. They are shown to people
-// and sent to notifiers, so a route must hold no secret: no query and no path
-// with a token in it. It is called after the request was handled, only when the
-// request failed. The default is http.Request.Pattern, which http.ServeMux sets;
-// where there is none the message names no route.
+// WithRoute sets the function that names the route of a failed request. The name is
+// shown in lists and sent to notifiers, so it must hold no secret: no query, and no
+// path with a token. The function is called after the request was handled. The
+// default is http.Request.Pattern, which http.ServeMux sets; when it is empty, the
+// message names no route.
 func WithRoute(route func(*http.Request) string) Option {
 	return func(o *observer) { o.route = route }
 }
 
-// Observe returns a handler that passes every request on to next and then calls
-// tell with the heartbeat that it amounts to: the zero Heartbeat for a good
-// answer, StatusError with a message for a failed one, as Heartbeat describes.
-// A stream that is flushed, or a connection that is taken over, counts at that
-// moment and once more at its end.
+// Observe returns a handler that passes every request on to next and then calls tell
+// with a heartbeat: the zero Heartbeat for a good answer, StatusError with a message
+// for a failed one, as Heartbeat describes. A flush or a hijack also counts at that
+// moment.
 //
-// It is what Heartbeat is made of, for those who tell somebody else than a
-// Manager in the same process. tell is called concurrently, on the goroutines
-// of the requests, and must not wait.
+// Use it to send the heartbeats elsewhere than to a Manager in the same process.
+// tell is called concurrently, on the goroutines of the requests, and must not wait.
 func Observe(tell func(laneswap.Heartbeat), next http.Handler, opts ...Option) http.Handler {
 	o := &observer{tell: tell, next: next, route: func(r *http.Request) string { return r.Pattern }}
 	for _, opt := range opts {
@@ -50,7 +48,7 @@ type observer struct {
 	route func(*http.Request) string
 }
 
-// ServeHTTP passes the request on and tells how it went.
+// ServeHTTP passes the request on and calls tell with its heartbeat.
 func (o *observer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &recorder{ResponseWriter: w, alive: func() { o.tell(laneswap.Heartbeat{}) }}
 	returned := false
@@ -61,7 +59,7 @@ func (o *observer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		p := recover()
 		if p == nil {
-			return // runtime.Goexit: nobody answered and nothing failed
+			return // runtime.Goexit: there is no answer and no failure
 		}
 		if err, ok := p.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
 			o.fail(r, fmt.Sprintf("panic: %v", p))
@@ -85,8 +83,8 @@ func (o *observer) fail(r *http.Request, what string) {
 	o.tell(laneswap.Heartbeat{Status: laneswap.StatusError, Message: text.Cut(o.name(r)+": "+what, maxMessage)})
 }
 
-// name is method and route. The pattern of a ServeMux may begin with the method,
-// and a method is the client's text.
+// name returns method and route. The pattern of a ServeMux may begin with the method.
+// The method is untrusted text.
 func (o *observer) name(r *http.Request) string {
 	method := text.Cut(r.Method, 20)
 	if method == "" {

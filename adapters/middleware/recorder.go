@@ -7,14 +7,14 @@ import (
 	"net/http"
 )
 
-// recorder is the http.ResponseWriter that a handler is given: it remembers the
-// status. Unwrap leads http.ResponseController to the writer below. The
-// interfaces that handlers ask for by type assertion are added by wrap, only
-// where the writer below has them; those that work with any writer are here.
+// recorder is an http.ResponseWriter that remembers the status. Unwrap gives
+// http.ResponseController the writer below. wrap adds the interfaces that handlers
+// find by type assertion, if the writer below has them; recorder has those that work
+// with any writer.
 type recorder struct {
 	http.ResponseWriter
 	status int    // 0 until the header is written
-	alive  func() // tells that the service is answering
+	alive  func() // called while a long answer goes on
 }
 
 // wrap returns rec with the interfaces that its writer has.
@@ -65,19 +65,19 @@ func (rec *recorder) Write(p []byte) (int, error) {
 	return rec.ResponseWriter.Write(p)
 }
 
-// WriteString spares the copy where the writer below does.
+// WriteString avoids a copy if the writer below does.
 func (rec *recorder) WriteString(s string) (int, error) {
 	rec.begun()
 	return io.WriteString(rec.ResponseWriter, s)
 }
 
-// ReadFrom lets the writer below use sendfile where it can.
+// ReadFrom lets the writer below use sendfile.
 func (rec *recorder) ReadFrom(src io.Reader) (int64, error) {
 	rec.begun()
 	return io.Copy(rec.ResponseWriter, src)
 }
 
-// Push is HTTP/2 server push; http.ErrNotSupported where there is none.
+// Push is HTTP/2 server push. It returns http.ErrNotSupported if there is none.
 func (rec *recorder) Push(target string, opts *http.PushOptions) error {
 	if pusher, ok := rec.ResponseWriter.(http.Pusher); ok {
 		return pusher.Push(target, opts)
@@ -85,14 +85,14 @@ func (rec *recorder) Push(target string, opts *http.PushOptions) error {
 	return http.ErrNotSupported
 }
 
-// begun notes the status that net/http implies.
+// begun records the status that net/http implies.
 func (rec *recorder) begun() {
 	if rec.status == 0 {
 		rec.status = http.StatusOK
 	}
 }
 
-// streamed tells that a long answer goes on, unless it is that of a failure.
+// streamed calls alive, unless the answer is a failure.
 func (rec *recorder) streamed() {
 	rec.begun()
 	if rec.status < http.StatusInternalServerError {
