@@ -74,7 +74,8 @@ func started(t *testing.T, store laneswap.Storage) *api {
 	return withManager(t, m)
 }
 
-func TestHandler_storageThatHangsCostsFiveSecondsAndNothingElse(t *testing.T) {
+func TestHandler_hangingStorageCostsFiveSecondsOnly(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &hanging{Storage: memorystore.New()}
 		a := started(t, store)
@@ -120,7 +121,8 @@ func TestHandler_storageThatHangsCostsFiveSecondsAndNothingElse(t *testing.T) {
 	})
 }
 
-func TestBeat_thatChangesNothingDoesNotWaitForAStorageThatHangs(t *testing.T) {
+func TestBeat_withoutAChangeWaitsForNoStorage(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &hanging{Storage: memorystore.New()}
 		a := started(t, store)
@@ -143,7 +145,8 @@ func TestBeat_thatChangesNothingDoesNotWaitForAStorageThatHangs(t *testing.T) {
 	})
 }
 
-func TestHandler_nothingIsNotFoundWhileTheStorageIsLoading(t *testing.T) {
+func TestHandler_unknownServicesAre503WhileLoading(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &hanging{Storage: memorystore.New()}
 		first := started(t, store)

@@ -14,6 +14,7 @@ import (
 )
 
 func TestHistory_isAskedForThePeriodOfTheURL(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // for a clock that stands still
 		now := time.Now().UTC()
 		at := func(s string) time.Time {

@@ -165,6 +165,7 @@ func TestNotifierTest_isAChangeForPagesOfOtherOrigins(t *testing.T) {
 }
 
 func TestNotifierTest_mayTakeLongerThanTheWriteTimeout(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newAlerting()
 		f.test = func(ctx context.Context, name string) (laneswap.NotifierTest, error) {
@@ -222,6 +223,7 @@ func TestNotifierTest_endsWhenTheClientGoesAway(t *testing.T) {
 }
 
 func TestNotifierTest_endsWhenTheHandlerCloses(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newAlerting()
 		begun, ended := f.waiting()
@@ -236,7 +238,8 @@ func TestNotifierTest_endsWhenTheHandlerCloses(t *testing.T) {
 	})
 }
 
-func TestNotifierTest_endsBeforeTheAnswerCouldNotBeWrittenAnyMore(t *testing.T) {
+func TestNotifierTest_endsWhileTheAnswerCanBeWritten(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newAlerting()
 		_, ended := f.waiting()
@@ -250,6 +253,7 @@ func TestNotifierTest_endsBeforeTheAnswerCouldNotBeWrittenAnyMore(t *testing.T) 
 }
 
 func TestNotifierTest_tooManyAtOnceAreRefused(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newAlerting()
 		begun, _ := f.waiting()
@@ -269,6 +273,7 @@ func TestNotifierTest_tooManyAtOnceAreRefused(t *testing.T) {
 }
 
 func TestReady_tellsOfItsNotifiers(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // for a clock that stands still
 		now := time.Now().UTC()
 		ago := func(d time.Duration) time.Time { return now.Add(-d) }
@@ -366,6 +371,7 @@ func TestNotifiers_internalErrorsKeepTheirText(t *testing.T) {
 }
 
 func TestNotifierTest_ofARealManagerEndsWithTheHandler(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		begun := make(chan struct{})
 		hangs := laneswap.NotifierFunc(func(ctx context.Context, _ laneswap.Notification) error {
@@ -388,6 +394,7 @@ func TestNotifierTest_ofARealManagerEndsWithTheHandler(t *testing.T) {
 }
 
 func TestReady_tellsWhenARealNotifierIsDisabled(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		gone := laneswap.NotifierFunc(func(context.Context, laneswap.Notification) error {
 			return laneswap.Permanent(errors.New("there is no such webhook"))

@@ -154,7 +154,7 @@ func (f *faulty) Services(context.Context, laneswap.ServiceQuery) iter.Seq2[lane
 
 func (f *faulty) Summary(context.Context) (laneswap.Summary, error) { return laneswap.Summary{}, nil }
 
-func TestListEvents_sequenceCoversEventsThatCameInBetween(t *testing.T) {
+func TestListEvents_sequenceCoversConcurrentEvents(t *testing.T) {
 	t.Parallel()
 	m := laneswap.NewManager()
 	a := &api{t: t, m: m, h: httpapi.NewFake(&faulty{Manager: m})} // its summary is from before all events
@@ -182,7 +182,7 @@ func TestHandler_abortIsPassedOn(t *testing.T) {
 	})
 }
 
-func TestHandler_internalErrorsKeepTheirText(t *testing.T) {
+func TestHandler_internalErrorsHideTheirText(t *testing.T) {
 	t.Parallel()
 	for code, err := range map[string]error{
 		"internal": errors.New("mongodb://user:secret@host"),
@@ -195,7 +195,7 @@ func TestHandler_internalErrorsKeepTheirText(t *testing.T) {
 	}
 }
 
-func TestHandler_answerThatFailsHalfwayIsBrokenOff(t *testing.T) {
+func TestHandler_failureHalfwayAbortsTheAnswer(t *testing.T) {
 	t.Parallel()
 	srv := httptest.NewServer(httpapi.NewFake(&faulty{Manager: laneswap.NewManager(), err: errors.New("broken"), after: 1000}))
 	t.Cleanup(srv.Close)

@@ -47,6 +47,7 @@ func TestServer_cutsHalfOpenConnections(t *testing.T) {
 }
 
 func TestServer_cutsConnectionsThatTrickle(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, l, _ := newAPI(t).serve()
 		conn, err := l.dial(t.Context())
@@ -91,6 +92,7 @@ func TestServer_cutsClientsThatDoNotReadTheirAnswer(t *testing.T) {
 }
 
 func TestServer_cutsIdleConnections(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, l, _ := newAPI(t).serve()
 		conn, err := l.dial(t.Context())
@@ -110,7 +112,8 @@ func TestServer_cutsIdleConnections(t *testing.T) {
 	})
 }
 
-func TestServer_longListOutlivesTheWriteTimeoutOfASteadyReader(t *testing.T) {
+func TestServer_longListOutlivesTheWriteTimeout(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI(t)
 		for i := range 1000 {
@@ -137,6 +140,7 @@ func TestServer_longListOutlivesTheWriteTimeoutOfASteadyReader(t *testing.T) {
 }
 
 func TestServer_refusesLargeHeads(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, _, client := newAPI(t).serve()
 		req, err := http.NewRequestWithContext(t.Context(), "GET", "http://laneswap/healthz", http.NoBody)
@@ -152,6 +156,7 @@ func TestServer_refusesLargeHeads(t *testing.T) {
 }
 
 func TestServer_refusedBodyIsNotAwaited(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, l, _ := newAPI(t).serve()
 		conn, err := l.dial(t.Context())
@@ -192,7 +197,8 @@ func TestServer_shutsDownOverLoopbackWithOpenStreams(t *testing.T) {
 	}
 }
 
-func TestLimitListener_holdsConnectionsBackUntilOneCloses(t *testing.T) {
+func TestLimitListener_blocksUntilAConnectionCloses(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		inner := newPipeListener()
 		l := httpapi.LimitListener(inner, 2)

@@ -115,7 +115,7 @@ func TestRegister_answersTheWholeStatusWhenPreferred(t *testing.T) {
 	require.Empty(t, a.do("POST", "/api/services", `{"service_id":"a"}`).Header().Get("Preference-Applied"))
 }
 
-func TestRegister_answersTooManyServicesWhenTheLimitIsReached(t *testing.T) {
+func TestRegister_refusesMoreServicesThanTheLimit(t *testing.T) {
 	t.Parallel()
 	m := laneswap.NewManager(laneswap.WithLimits(laneswap.Limits{Services: 1}))
 	a := withManager(t, m)
@@ -148,7 +148,7 @@ func TestHeartbeat_minimalAnswerWhenPreferred(t *testing.T) {
 	require.EqualValues(t, 3, st.Beats)
 }
 
-func TestHeartbeat_createRegistersWhenAndOnlyWhenUnknown(t *testing.T) {
+func TestHeartbeat_createRegistersOnlyWhenUnknown(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 
@@ -165,7 +165,7 @@ func TestHeartbeat_createRegistersWhenAndOnlyWhenUnknown(t *testing.T) {
 	a.do("POST", "/api/services/other/heartbeat?create=0", "").problem(404, "service-not-found")
 }
 
-func TestHeartbeat_createLeavesNothingWhenTheBeatIsRefused(t *testing.T) {
+func TestHeartbeat_createNeedsAValidHeartbeat(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 	before := a.state()

@@ -63,6 +63,7 @@ func TestBatch_stalledUploadsKeepOthersOutOnlyBriefly(t *testing.T) {
 }
 
 func TestBatch_slowUploadIsToldSo(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, l, _ := newAPI(t).serve()
 		conn := upload(t, l, 1<<20)
@@ -82,6 +83,7 @@ func TestBatch_slowUploadIsToldSo(t *testing.T) {
 }
 
 func TestBatch_steadyUploadHasTheTimeThatItNeeds(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI(t)
 		a.register("a")
@@ -118,6 +120,7 @@ func TestBatch_steadyUploadHasTheTimeThatItNeeds(t *testing.T) {
 }
 
 func TestBatch_uploadDeadlineEndsWithTheUpload(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slow := func(_ context.Context, _ laneswap.ServiceID, hb laneswap.Heartbeat) (laneswap.Heartbeat, error) {
 			time.Sleep(10 * time.Second) // virtual
@@ -146,6 +149,7 @@ func TestBatch_uploadDeadlineEndsWithTheUpload(t *testing.T) {
 }
 
 func TestBatch_fastUploadIsStillBoundByTheReadTimeout(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI(t)
 		_, l, _ := a.serve()

@@ -178,7 +178,7 @@ func TestBeat_saysWhenItsCommitHasToWait(t *testing.T) {
 	a.do("POST", "/api/services/nobody/heartbeat", "", brief...).problem(404, "service-not-found")
 }
 
-func TestBeatMany_waitsForOneCommitAndSaysWhenItHasToWaitLonger(t *testing.T) {
+func TestBeatMany_waitsForOneSync(t *testing.T) {
 	t.Parallel()
 	s := newStoring()
 	a := s.api(t)
@@ -219,7 +219,7 @@ func TestRemove_saysWhenItsCommitHasToWait(t *testing.T) {
 	a.do("DELETE", "/api/services/b", "").problem(404, "service-not-found")
 }
 
-func TestHandler_storageThatIsAwayIsTemporaryAndKeepsItsText(t *testing.T) {
+func TestHandler_storageErrorsAre503WithoutTheirText(t *testing.T) {
 	t.Parallel()
 	for code, c := range map[string]struct {
 		err    error

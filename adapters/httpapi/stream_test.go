@@ -102,6 +102,7 @@ func flip(t testing.TB, m *laneswap.Manager, id laneswap.ServiceID) {
 }
 
 func TestStream_replaysThenFollowsWithoutAGap(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI(t)
 		_, _, client := a.serve()
@@ -133,6 +134,7 @@ func TestStream_replaysThenFollowsWithoutAGap(t *testing.T) {
 }
 
 func TestStream_survivesTheTimeoutsOfTheServerAndBeats(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI(t)
 		_, _, client := a.serve()
@@ -151,6 +153,7 @@ func TestStream_survivesTheTimeoutsOfTheServerAndBeats(t *testing.T) {
 }
 
 func TestStream_showsAStaleServiceAtItsDeadline(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI(t)
 		_, _, client := a.serve()
@@ -168,6 +171,7 @@ func TestStream_showsAStaleServiceAtItsDeadline(t *testing.T) {
 }
 
 func TestStream_shutdownEndsItPromptly(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI(t)
 		srv, _, client := a.serve()
@@ -193,7 +197,8 @@ func TestStream_shutdownEndsItPromptly(t *testing.T) {
 	})
 }
 
-func TestStream_shutdownIsNotHeldUpByEventsThatComeWithIt(t *testing.T) {
+func TestStream_eventsDuringShutdownDoNotDelayIt(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI(t)
 		srv, l, _ := a.serve()
@@ -220,6 +225,7 @@ func TestStream_shutdownIsNotHeldUpByEventsThatComeWithIt(t *testing.T) {
 }
 
 func TestStream_endsQuietlyWhenTheManagerStops(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI(t)
 		_, _, client := a.serve()
@@ -231,6 +237,7 @@ func TestStream_endsQuietlyWhenTheManagerStops(t *testing.T) {
 }
 
 func TestStream_slowReaderIsTold(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := laneswap.NewManager(laneswap.WithEventBuffer(100))
 		a := withManager(t, m)
@@ -261,6 +268,7 @@ func TestStream_slowReaderIsTold(t *testing.T) {
 }
 
 func TestStream_readerThatNeverReadsIsCut(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI(t)
 		_, l, _ := a.serve()
@@ -278,6 +286,7 @@ func TestStream_readerThatNeverReadsIsCut(t *testing.T) {
 }
 
 func TestStream_clientThatLeavesLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI(t)
 		_, _, client := a.serve()
@@ -305,7 +314,8 @@ func TestStream_refusesWhatIsGone(t *testing.T) {
 	a.do("GET", "/api/events/stream", "").problem(503, "stopped")
 }
 
-func TestStream_thereIsALimit(t *testing.T) {
+func TestStream_numberIsLimited(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI(t)
 		_, _, client := a.serve()

@@ -17,7 +17,7 @@ func check(h http.Handler, method string) *httptest.ResponseRecorder {
 	return w
 }
 
-func TestHealthz_saysWhoIsUnwell(t *testing.T) {
+func TestHealthz_namesUnhealthyServices(t *testing.T) {
 	t.Parallel()
 	m := laneswap.NewManager()
 	for id, st := range map[laneswap.ServiceID]laneswap.Status{"a": laneswap.StatusHealthy, "b": laneswap.StatusHealthy, "c": laneswap.StatusWarning} {

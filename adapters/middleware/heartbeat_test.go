@@ -74,7 +74,7 @@ func TestHeartbeat_countsEachGoodAnswer(t *testing.T) {
 	require.EqualValues(t, 3, st.Beats, "a 404 is a good answer too")
 }
 
-func TestHeartbeat_reportsFailuresOnceAndRecoversWithTheNextGoodAnswer(t *testing.T) {
+func TestHeartbeat_reportsFailuresOnceThenRecovers(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ method, target, message string }{
 		"5xx":   {"POST", "/orders/s3cr3t?key=s3cr3t", "POST /orders/{token}: 502 Bad Gateway"},
@@ -124,7 +124,8 @@ func TestHeartbeat_saysNothingOfAbortedRequests(t *testing.T) {
 	require.Equal(t, laneswap.StatusError, status(t, m, "shop").Status, "an abort is no recovery either")
 }
 
-func TestHeartbeat_keepsAServiceWithoutTrafficUnlessItAskedForADeadline(t *testing.T) {
+func TestHeartbeat_noTrafficIsNotStaleWithoutADeadline(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := laneswap.NewManager()
 		require.NoError(t, m.Start(t.Context()))
@@ -143,6 +144,7 @@ func TestHeartbeat_keepsAServiceWithoutTrafficUnlessItAskedForADeadline(t *testi
 }
 
 func TestHeartbeat_registersAsSoonAsTheManagerIsStarted(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := laneswap.NewManager(laneswap.WithNotifier(slognotify.New(nil)))
 		h := middleware.Heartbeat(m, laneswap.Registration{Name: "shop"}, shop())
@@ -166,6 +168,7 @@ func TestHeartbeat_registersAsSoonAsTheManagerIsStarted(t *testing.T) {
 }
 
 func TestHeartbeat_triesAgainLaterWhenItWasRefused(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := laneswap.NewManager(laneswap.WithLimits(laneswap.Limits{Services: 1}))
 		_, err := m.Register(t.Context(), laneswap.Registration{ID: "other"})
@@ -188,6 +191,7 @@ func TestHeartbeat_triesAgainLaterWhenItWasRefused(t *testing.T) {
 }
 
 func TestHeartbeat_firstRequestTriesAgainAtOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := laneswap.NewManager(laneswap.WithLimits(laneswap.Limits{Services: 1}))
 		_, err := m.Register(t.Context(), laneswap.Registration{ID: "other"})
@@ -229,7 +233,7 @@ func TestHeartbeat_isDeadAfterRemoveAndStop(t *testing.T) {
 	require.ErrorIs(t, h.Err(), laneswap.ErrStopped)
 }
 
-func TestHeartbeat_reportsTheStatusWhereTheMessageIsTooLong(t *testing.T) {
+func TestHeartbeat_dropsAMessageThatIsTooLong(t *testing.T) {
 	t.Parallel()
 	m := laneswap.NewManager(laneswap.WithLimits(laneswap.Limits{MessageBytes: 10}))
 	h := middleware.Heartbeat(m, laneswap.Registration{ID: "shop"}, shop())

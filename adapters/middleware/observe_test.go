@@ -68,7 +68,7 @@ func TestObserve_judgesTheFinalStatusOnly(t *testing.T) {
 	}
 }
 
-func TestObserve_saysNothingOfAFailureThatNobodyWaitedFor(t *testing.T) {
+func TestObserve_ignoresFailuresAfterADisconnect(t *testing.T) {
 	t.Parallel()
 	var got told
 	ctx, cancel := context.WithCancel(t.Context())

@@ -141,7 +141,7 @@ func TestRecorder_streamsEventsAndCountsThem(t *testing.T) {
 	}
 }
 
-func TestRecorder_flushesWithoutSayingGoodOfAFailure(t *testing.T) {
+func TestRecorder_flushOfAFailureIsNoHeartbeat(t *testing.T) {
 	t.Parallel()
 	var got told
 	var flushed error
@@ -184,7 +184,7 @@ func TestRecorder_handsTheConnectionOver(t *testing.T) {
 	require.Equal(t, "echo hello\n", line)
 }
 
-func TestRecorder_leadsTheResponseControllerThrough(t *testing.T) {
+func TestRecorder_passesTheResponseControllerOn(t *testing.T) {
 	t.Parallel()
 	for _, http2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("http2=%t", http2), func(t *testing.T) {
