@@ -1,5 +1,5 @@
-// Package apitest is one behaviour suite for everything that has the verbs of a
-// Manager: the Manager itself, and the client over a real server.
+// Package apitest is the behaviour suite of the verbs of a Manager. It runs against
+// the Manager itself, and against the client with a real server.
 package apitest
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// API is the verbs that a *laneswap.Manager and a *client.Client share.
+// API has the verbs that *laneswap.Manager and *client.Client share.
 type API interface {
 	Register(ctx context.Context, reg laneswap.Registration) (laneswap.ServiceStatus, error)
 	Beat(ctx context.Context, id laneswap.ServiceID, hb laneswap.Heartbeat) error
@@ -34,25 +34,24 @@ type API interface {
 	TestNotifier(ctx context.Context, name string) (laneswap.NotifierTest, error)
 }
 
-// patience bounds everything that a test waits for.
+// patience bounds every wait of a test.
 const patience = 30 * time.Second
 
-// Open returns an API over a Manager of its own that was made with these options
-// alone, or with an empty storage besides, holds nothing and was started. It cleans
-// up by itself.
+// Open returns an API over a new, started and empty Manager with these options, and
+// possibly a storage. It cleans up by itself.
 type Open func(t *testing.T, opts ...laneswap.Option) API
 
 // Run runs the suite. The subtests run in parallel.
 func Run(t *testing.T, open Open) {
-	for _, group := range [][]test{registering, beating, listing, recording, remembering, complaining, watching, refusing, travelling, unalerted} {
+	for _, group := range [][]test{registrationTests, heartbeatTests, serviceTests, eventTests, historyTests, errorTests, watchTests, refusalTests, sameTests, noNotifierTests} {
 		for _, test := range group {
 			test.start(t, func(r *run) { r.API = open(r.T) })
 		}
 	}
-	for _, test := range alerting {
+	for _, test := range notifierTests {
 		test.start(t, func(r *run) {
-			r.told = newTold()
-			r.API = open(r.T, laneswap.WithNotifier(r.told), laneswap.WithNotifier(unwilling{}), laneswap.WithGroupWait(0))
+			r.sink = newSink()
+			r.API = open(r.T, laneswap.WithNotifier(r.sink), laneswap.WithNotifier(unwilling{}), laneswap.WithGroupWait(0))
 		})
 	}
 }
@@ -79,10 +78,10 @@ type run struct {
 	*testing.T
 	API
 	ctx  context.Context
-	told *told // the notifier of the tests that are about notifiers
+	sink *sink // the notifier of notifierTests
 }
 
-// equal compares values as they are seen: nil and empty are the same.
+// equal compares values; nil and empty are the same.
 func (r *run) equal(what string, got, want any) {
 	r.Helper()
 	if !Equal(got, want) {
@@ -192,7 +191,7 @@ func Equal(a, b any) bool {
 
 var timeType = reflect.TypeFor[time.Time]()
 
-// flat turns a value into maps, slices and scalars, leaving out what is empty.
+// flat turns a value into maps, slices and scalars without empty ones.
 func flat(v reflect.Value) any {
 	if !v.IsValid() {
 		return nil

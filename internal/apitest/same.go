@@ -8,8 +8,8 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// travelling holds what a network could do to values.
-var travelling = []test{
+// sameTests check that values survive the network.
+var sameTests = []test{
 	{"Durations and times come back exactly", func(r *run) {
 		for i, d := range []time.Duration{
 			laneswap.MinDuration, 33_333_333, 100 * time.Millisecond, time.Second + time.Nanosecond, 90*time.Second + 1500*time.Microsecond,
@@ -42,11 +42,10 @@ func agree[T any](near, far *run, what string, ask func(r *run) T) {
 	near.Fatalf("%s: changes all the time", what)
 }
 
-// Same checks that what a far API says is what the near one says: open returns
-// both, over one Manager that is made with these options alone, or with an empty
-// storage besides, and started. They are compared whole.
+// Same checks that two APIs return the same: the near one of a Manager, and a far one
+// over the same Manager. open returns both, like Open. Values are compared whole.
 func Same(t *testing.T, open func(t *testing.T, opts ...laneswap.Option) (near, far API)) {
-	near, far := open(t, laneswap.WithNotifier(newTold()), laneswap.WithGroupWait(0))
+	near, far := open(t, laneswap.WithNotifier(newSink()), laneswap.WithGroupWait(0))
 	n, f := &run{T: t, API: near, ctx: t.Context()}, &run{T: t, API: far, ctx: t.Context()}
 	compare := func(what string) {
 		t.Helper()

@@ -18,8 +18,8 @@ func (r *run) complain(id laneswap.ServiceID, rep laneswap.ErrorReport) laneswap
 	return rec
 }
 
-// complaining is about the errors that services report.
-var complaining = []test{
+// errorTests is about the errors that services report.
+var errorTests = []test{
 	{"Reported errors are kept, the newest first", func(r *run) {
 		r.register(laneswap.Registration{ID: "a"})
 		r.register(laneswap.Registration{ID: "b"})
@@ -50,7 +50,7 @@ var complaining = []test{
 		after.Deadline = before.Deadline // computed anew
 		r.equal("service", after, before)
 	}},
-	{"What acts on a terminal is dropped from reported errors", func(r *run) {
+	{"Reported errors lose control characters", func(r *run) {
 		r.register(laneswap.Registration{ID: "a"})
 		rec := r.complain("a", laneswap.ErrorReport{Type: "T\x1b[31m\u202e", Message: "m\x00\u009b", Stack: "s\x07\n\tt\xff"})
 		r.equal("type", rec.Type, "T[31m")

@@ -32,7 +32,7 @@ func (r *run) watch(q laneswap.WatchQuery) *laneswap.Watcher {
 	return w
 }
 
-var watching = []test{
+var watchTests = []test{
 	{"A watch replays, then goes on live", func(r *run) {
 		story(r)
 		w := r.watch(laneswap.WatchQuery{})
@@ -111,7 +111,7 @@ var watching = []test{
 		}
 		r.ok("read again", last(w.Events()))
 	}},
-	{"A watch that is closed tells no more", func(r *run) {
+	{"A closed watch yields no more events", func(r *run) {
 		story(r)
 		w := r.watch(laneswap.WatchQuery{})
 		take(r, w, 2)
@@ -138,7 +138,7 @@ var watching = []test{
 			r.Fatal("the watch goes on")
 		}
 	}},
-	{"A watch ends with its context while nobody reads", func(r *run) {
+	{"A watch that is not read ends with its context", func(r *run) {
 		story(r)
 		ctx, cancel := context.WithCancel(r.ctx)
 		w, err := r.Watch(ctx, laneswap.WatchQuery{})
@@ -150,7 +150,7 @@ var watching = []test{
 			r.Fatalf("ended with %v", err)
 		}
 	}},
-	{"A watch of what never was is gone", func(r *run) {
+	{"A watch of an unknown sequence number is gone", func(r *run) {
 		story(r)
 		_, err := r.Watch(r.ctx, laneswap.WatchQuery{After: 7})
 		r.refused("watch", err, laneswap.ErrGone, "")

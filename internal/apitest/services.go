@@ -31,7 +31,7 @@ func few(r *run) {
 	r.beat("a:1", laneswap.Heartbeat{Status: laneswap.StatusBusy})
 }
 
-var listing = []test{
+var serviceTests = []test{
 	{"Services are ordered by id", func(r *run) {
 		r.equal("nothing", len(all(r, "services", r.Services(r.ctx, laneswap.ServiceQuery{}))), 0)
 		few(r)

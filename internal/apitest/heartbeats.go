@@ -6,7 +6,7 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-var beating = []test{
+var heartbeatTests = []test{
 	{"An empty beat means healthy", func(r *run) {
 		r.register(laneswap.Registration{ID: "a", Interval: time.Minute})
 		r.beat("a", laneswap.Heartbeat{})
@@ -59,7 +59,7 @@ var beating = []test{
 		r.beat("a", laneswap.Heartbeat{})
 		r.equal("after an empty beat", r.service("a").Metadata, st.Metadata)
 	}},
-	{"Metadata of other types is what JSON makes of it", func(r *run) {
+	{"Metadata of other types is stored as JSON", func(r *run) {
 		type point struct {
 			X int    `json:"x"`
 			Y string `json:"y,omitempty"`
@@ -106,7 +106,7 @@ var beating = []test{
 		r.equal("status", st.Status, laneswap.StatusHealthy)
 		r.equal("incident", st.Incident, (*laneswap.Incident)(nil))
 	}},
-	{"A beat that says something is kept, equal ones counted", func(r *run) {
+	{"Different beats are kept, equal ones counted", func(r *run) {
 		r.register(laneswap.Registration{ID: "a"})
 		r.equal("heartbeats before", len(all(r, "heartbeats", r.Heartbeats(r.ctx, "a"))), 0)
 		r.beat("a", laneswap.Heartbeat{})
@@ -131,7 +131,7 @@ var beating = []test{
 			break // an early break must not panic
 		}
 	}},
-	{"Remove takes a service out", func(r *run) {
+	{"Remove removes a service", func(r *run) {
 		r.register(laneswap.Registration{ID: "a"})
 		r.register(laneswap.Registration{ID: "b"})
 		r.ok("remove", r.Remove(r.ctx, "a"))

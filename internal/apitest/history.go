@@ -26,8 +26,8 @@ func (r *run) sums(h laneswap.History) {
 	r.equal("up, down, unknown and absent", h.Up+h.Down+h.Unknown+h.Absent, h.To.Sub(h.From))
 }
 
-var remembering = []test{
-	{"History tells the spans, incidents and events of a service", func(r *run) {
+var historyTests = []test{
+	{"History holds the spans, incidents and events", func(r *run) {
 		story(r)
 		r.beat("a", laneswap.Heartbeat{Status: laneswap.StatusError, Message: "again"})
 		h := r.past("a", laneswap.HistoryQuery{})
@@ -68,7 +68,7 @@ var remembering = []test{
 			r.Fatal("something was left out")
 		}
 	}},
-	{"History is of the period that was asked for", func(r *run) {
+	{"History covers the period of the query", func(r *run) {
 		r.register(laneswap.Registration{ID: "a", Interval: time.Hour})
 		r.beat("a", laneswap.Heartbeat{})
 		from := time.Date(2020, 1, 31, 0, 0, 0, 123_000_000, time.UTC)
@@ -76,7 +76,7 @@ var remembering = []test{
 		r.ok("history", err)
 		r.equal("history", h, laneswap.History{Service: "a", From: from, To: from.Add(time.Hour), KnownFrom: from.Add(time.Hour), Unknown: time.Hour})
 		if _, ok := h.Uptime(); ok {
-			r.Fatal("there is an uptime of a time of which nothing is known")
+			r.Fatal("there is an uptime of an unknown period")
 		}
 		h, err = r.History(r.ctx, "a", laneswap.HistoryQuery{To: from})
 		r.ok("history", err)
@@ -88,7 +88,7 @@ var remembering = []test{
 		}
 		r.sums(h)
 	}},
-	{"History lists the newest where there are more", func(r *run) {
+	{"History lists the newest events up to the limit", func(r *run) {
 		r.register(laneswap.Registration{ID: "a", Interval: time.Hour})
 		for range 3 {
 			r.beat("a", laneswap.Heartbeat{Status: laneswap.StatusError})
@@ -103,7 +103,7 @@ var remembering = []test{
 		r.equal("spans", len(h.Spans), 2)
 		r.sums(h)
 	}},
-	{"History of no period is refused", func(r *run) {
+	{"History without a period is refused", func(r *run) {
 		r.register(laneswap.Registration{ID: "a"})
 		at := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 		for _, c := range []struct {

@@ -10,7 +10,7 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// brief is what a test says about an event.
+// brief is the part of an event that tests compare.
 type brief struct {
 	Kind     laneswap.EventKind
 	Service  laneswap.ServiceID
@@ -47,7 +47,7 @@ func story(r *run) []brief {
 	}
 }
 
-var recording = []test{
+var eventTests = []test{
 	{"Every transition makes one event, in order", func(r *run) {
 		r.equal("before", len(all(r, "events", r.Events(r.ctx, laneswap.EventQuery{}))), 0)
 		want := story(r)
@@ -108,7 +108,7 @@ var recording = []test{
 			r.equal(fmt.Sprintf("%+v", c.q), all(r, "events", r.Events(r.ctx, c.q)), want)
 		}
 	}},
-	{"More events than a page holds are all told", func(r *run) {
+	{"More events than a page holds are all listed", func(r *run) {
 		r.register(laneswap.Registration{ID: "a", Interval: time.Hour})
 		const many = 1004
 		for i := range many {
@@ -151,7 +151,7 @@ var recording = []test{
 			r.Fatalf("ended with %v", last)
 		}
 	}},
-	{"Events that never were are gone", func(r *run) {
+	{"Unknown sequence numbers are gone", func(r *run) {
 		story(r)
 		r.refused("events", failure(r, "events", r.Events(r.ctx, laneswap.EventQuery{After: 7})), laneswap.ErrGone, "")
 	}},

@@ -34,8 +34,8 @@ func keys(n int) map[string]any {
 
 var longText = strings.Repeat("long ", 1<<10)
 
-var refusing = []test{
-	{"What is not registered is not found", func(r *run) {
+var refusalTests = []test{
+	{"An unknown service is not found", func(r *run) {
 		const id = "nobody@nowhere:1"
 		r.refused("beat", r.Beat(r.ctx, id, laneswap.Heartbeat{}), laneswap.ErrServiceNotFound, "")
 		r.refused("beat that says something", r.Beat(r.ctx, id, laneswap.Heartbeat{Message: "x"}), laneswap.ErrServiceNotFound, "")
@@ -51,7 +51,7 @@ var refusing = []test{
 		r.refused("report error", err, laneswap.ErrServiceNotFound, "")
 		r.refused("errors", failure(r, "errors", r.Errors(r.ctx, id, laneswap.ErrorQuery{})), laneswap.ErrServiceNotFound, "")
 	}},
-	{"Errors say what was tried on what, once", func(r *run) {
+	{"Errors name the verb and the service once", func(r *run) {
 		const id = "nobody"
 		_, reportErr := r.Report(r.ctx, id, laneswap.Heartbeat{})
 		_, serviceErr := r.Service(r.ctx, id)
@@ -70,7 +70,7 @@ var refusing = []test{
 		}
 		r.equal("the whole", r.Beat(r.ctx, id, laneswap.Heartbeat{}).Error(), `laneswap: beat "nobody": service not found`)
 	}},
-	{"An id that is none is refused by every verb", func(r *run) {
+	{"An invalid id is refused by every verb", func(r *run) {
 		for _, id := range badIDs {
 			what := fmt.Sprintf("%.40q", string(id))
 			if id != "" {
@@ -190,7 +190,7 @@ var refusing = []test{
 		}
 		r.refused("limit", failure(r, "limit", r.Events(r.ctx, laneswap.EventQuery{Limit: -1})), laneswap.ErrInvalidQuery, "limit")
 	}},
-	{"A context that has ended ends every verb", func(r *run) {
+	{"A canceled context ends every verb", func(r *run) {
 		r.register(laneswap.Registration{ID: "a"})
 		ctx, cancel := context.WithCancel(r.ctx)
 		cancel()

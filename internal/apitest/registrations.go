@@ -11,8 +11,8 @@ import (
 
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
-var registering = []test{
-	{"Register returns the service as it stands", func(r *run) {
+var registrationTests = []test{
+	{"Register returns the current service", func(r *run) {
 		before := time.Now().Add(-time.Millisecond)
 		st := r.register(laneswap.Registration{
 			ID: "billing@web-1", Name: "billing", Interval: 30 * time.Second, StaleAfter: 90 * time.Second,
@@ -36,7 +36,7 @@ var registering = []test{
 		}
 		r.equal("what Service says", r.service("billing@web-1"), st)
 	}},
-	{"Register again changes nothing but what is new", func(r *run) {
+	{"Register again changes only new values", func(r *run) {
 		reg := laneswap.Registration{ID: "a", Name: "A", Interval: time.Minute, Tags: []string{"x"}, Metadata: map[string]any{"k": "v"}}
 		first := r.register(reg)
 		r.equal("registered twice", r.register(reg), first)
@@ -54,7 +54,7 @@ var registering = []test{
 		st := r.register(laneswap.Registration{ID: "a", Metadata: map[string]any{"change": "new", "drop": nil, "add": []any{"x", 2.5, nil}}})
 		r.equal("metadata", st.Metadata, map[string]any{"keep": 1.0, "change": "new", "add": []any{"x", 2.5, nil}})
 	}},
-	{"Register without an id makes one up", func(r *run) {
+	{"Register without an id generates one", func(r *run) {
 		first := r.register(laneswap.Registration{Name: "worker"})
 		if !uuid.MatchString(string(first.ID)) {
 			r.Fatalf("the id %q is no UUID", first.ID)
@@ -64,7 +64,7 @@ var registering = []test{
 			r.Fatal("a living service was taken over")
 		}
 	}},
-	{"Register without an id takes over the one dead service of its name", func(r *run) {
+	{"Register without an id adopts a stale service of its name", func(r *run) {
 		first := r.register(laneswap.Registration{Name: "worker"})
 		other := r.register(laneswap.Registration{Name: "other"})
 		r.beat(first.ID, laneswap.Heartbeat{Status: laneswap.StatusShutdown})

@@ -12,20 +12,20 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// told is a notifier that takes everything, unless it is told to fail.
-type told struct {
+// sink is a notifier that accepts everything until failing sets an error.
+type sink struct {
 	mu   sync.Mutex // guards what follows
 	fail error
 	got  []laneswap.Notification
 }
 
-func newTold() *told { return &told{} }
+func newSink() *sink { return &sink{} }
 
-// Name returns what it is called.
-func (n *told) Name() string { return "told/it #1" } // it must travel
+// Name returns the name of the notifier.
+func (n *sink) Name() string { return "told/it #1" } // it must travel
 
-// Notify takes a notification, and calls it message-1 and so on.
-func (n *told) Notify(_ context.Context, note laneswap.Notification) error {
+// Notify accepts a notification as message-1 and so on.
+func (n *sink) Notify(_ context.Context, note laneswap.Notification) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.fail != nil {
@@ -36,15 +36,15 @@ func (n *told) Notify(_ context.Context, note laneswap.Notification) error {
 	return nil
 }
 
-// failing makes it fail from now on; nil ends that.
-func (n *told) failing(err error) {
+// failing sets the error of Notify; nil ends the failure.
+func (n *sink) failing(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.fail = err
 }
 
-// kinds are those of the notifications that it took.
-func (n *told) kinds() []laneswap.NoticeKind {
+// kinds returns the kinds of the accepted notifications.
+func (n *sink) kinds() []laneswap.NoticeKind {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var out []laneswap.NoticeKind
@@ -57,7 +57,7 @@ func (n *told) kinds() []laneswap.NoticeKind {
 // unwilling is a notifier whose receiver is gone.
 type unwilling struct{}
 
-// Name returns what it is called.
+// Name returns the name of the notifier.
 func (unwilling) Name() string { return "unwilling" }
 
 // Notify fails for good.
@@ -115,8 +115,8 @@ func (r *run) fall(id laneswap.ServiceID) laneswap.Event {
 	return evs[0]
 }
 
-// unalerted is about Managers without notifiers.
-var unalerted = []test{
+// noNotifierTests use a Manager without notifiers.
+var noNotifierTests = []test{
 	{"Without notifiers there are none, and none to test", func(r *run) {
 		r.equal("notifiers", len(r.notifiers()), 0)
 		for _, name := range []string{"discord", "", ".", "..", "a/b", "a#2", "a?b", "a\nb", "ä", "a\xff", longText} {
@@ -125,7 +125,7 @@ var unalerted = []test{
 			r.begins("test notifier", name, err)
 		}
 	}},
-	{"Without notifiers an event is explained by saying nothing", func(r *run) {
+	{"Without notifiers an explanation has no notices", func(r *run) {
 		ev := r.fall("a")
 		explained := r.explain(ev.ID)
 		r.equal("event", explained.Event, ev)
@@ -154,20 +154,20 @@ func (r *run) begins(verb, name string, err error) {
 	}
 }
 
-// alerting is about Managers with the notifiers told and unwilling, which tell at
-// once.
-var alerting = []test{
-	{"What became of an event is explained for each notifier", func(r *run) {
+// notifierTests use a Manager with the notifiers sink and unwilling and no group
+// wait.
+var notifierTests = []test{
+	{"An event is explained for each notifier", func(r *run) {
 		before := time.Now().Add(-time.Millisecond)
 		ev := r.fall("a")
 		var explained laneswap.Explanation
-		r.until("told, and given up", func() bool {
+		r.until("delivered, and abandoned", func() bool {
 			explained = r.explain(ev.ID)
 			return len(explained.Notices) == 2 && explained.Notices[0].State == laneswap.NoticeSent && explained.Notices[1].Attempts == 1
 		})
 		r.equal("event", explained.Event, ev)
 		sent, kept := explained.Notices[0], explained.Notices[1]
-		r.equal("notifier", sent.Notifier, r.told.Name())
+		r.equal("notifier", sent.Notifier, r.sink.Name())
 		r.equal("message", sent.MessageID, "message-1")
 		r.equal("attempts", sent.Attempts, 1)
 		r.equal("notifier", kept.Notifier, "unwilling")
@@ -187,19 +187,19 @@ var alerting = []test{
 			}
 		}
 	}},
-	{"An event of which nobody is told has no notices", func(r *run) {
+	{"An event that no notifier gets has no notices", func(r *run) {
 		r.register(laneswap.Registration{ID: "a", NoDeadline: true})
 		r.beat("a", laneswap.Heartbeat{})
 		ev := all(r, "events", r.Events(r.ctx, laneswap.EventQuery{}))[0]
 		r.equal("notices", len(r.explain(ev.ID).Notices), 0)
 	}},
-	{"Notifiers are listed by name, with what is owed to them", func(r *run) {
+	{"Notifiers are listed by name, with their pending notices", func(r *run) {
 		list := r.notifiers()
 		r.equal("notifiers", list, []laneswap.NotifierStatus{
-			{Name: r.told.Name(), State: laneswap.NotifierOK}, {Name: "unwilling", State: laneswap.NotifierOK},
+			{Name: r.sink.Name(), State: laneswap.NotifierOK}, {Name: "unwilling", State: laneswap.NotifierOK},
 		})
 		ev := r.fall("a")
-		r.until("told, and disabled", func() bool {
+		r.until("delivered, and disabled", func() bool {
 			list = r.notifiers()
 			return list[0].Sent == 1 && list[1].State == laneswap.NotifierDisabled
 		})
@@ -221,11 +221,11 @@ var alerting = []test{
 			}
 		}
 	}},
-	{"A test says what came back", func(r *run) {
-		test, err := r.TestNotifier(r.ctx, r.told.Name())
+	{"A notifier test returns its outcome", func(r *run) {
+		test, err := r.TestNotifier(r.ctx, r.sink.Name())
 		r.ok("test", err)
-		r.equal("test", test, laneswap.NotifierTest{Notifier: r.told.Name(), Delivered: true, MessageID: "message-1"})
-		r.equal("kinds", r.told.kinds(), []laneswap.NoticeKind{laneswap.NoticeTest})
+		r.equal("test", test, laneswap.NotifierTest{Notifier: r.sink.Name(), Delivered: true, MessageID: "message-1"})
+		r.equal("kinds", r.sink.kinds(), []laneswap.NoticeKind{laneswap.NoticeTest})
 		test, err = r.TestNotifier(r.ctx, "unwilling")
 		r.ok("test", err)
 		r.equal("delivered", test.Delivered, false)
@@ -236,22 +236,22 @@ var alerting = []test{
 		_, err = r.TestNotifier(r.ctx, "told")
 		r.refused("test", err, laneswap.ErrNotifierNotFound, "")
 	}},
-	{"A disabled notifier that takes a test is used again", func(r *run) {
-		name := r.told.Name()
-		r.told.failing(laneswap.Permanent(errors.New("gone")))
+	{"A successful test enables a disabled notifier", func(r *run) {
+		name := r.sink.Name()
+		r.sink.failing(laneswap.Permanent(errors.New("gone")))
 		ev := r.fall("a")
 		r.until("disabled", func() bool { return r.notifier(name).State == laneswap.NotifierDisabled })
 		test, err := r.TestNotifier(r.ctx, name)
 		r.ok("test", err)
 		r.equal("delivered", test.Delivered, false)
 		r.equal("state", r.notifier(name).State, laneswap.NotifierDisabled)
-		r.told.failing(nil)
+		r.sink.failing(nil)
 		test, err = r.TestNotifier(r.ctx, name)
 		r.ok("test", err)
 		r.equal("delivered", test.Delivered, true)
-		r.until("told what waited", func() bool { return r.notifier(name).Waiting == 0 })
+		r.until("the backlog is delivered", func() bool { return r.notifier(name).Waiting == 0 })
 		r.equal("state", r.notifier(name).State, laneswap.NotifierOK)
-		r.equal("kinds", r.told.kinds(), []laneswap.NoticeKind{laneswap.NoticeTest, laneswap.NoticeEvent})
+		r.equal("kinds", r.sink.kinds(), []laneswap.NoticeKind{laneswap.NoticeTest, laneswap.NoticeEvent})
 		r.equal("attempts", r.explain(ev.ID).Notices[0].Attempts, 2)
 	}},
 }
