@@ -202,7 +202,7 @@ func (s *Server) stop() error {
 	ctx, cancel = context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	err := s.manager.Stop(ctx)
-	if s.storage.shut != nil && errors.Is(err, laneswap.ErrNotifier) && !errors.Is(err, laneswap.ErrDegraded) {
+	if s.storage.closeFn != nil && errors.Is(err, laneswap.ErrNotifier) && !errors.Is(err, laneswap.ErrDegraded) {
 		// The storage has them: a receiver that is away is no failure of this server.
 		s.log.Warn("some notices are not delivered yet; they are kept, and sent after the next start", "err", err)
 		err = nil
@@ -216,7 +216,7 @@ func (s *Server) stop() error {
 func (s *Server) announce(ctx context.Context) {
 	r := slog.NewRecord(time.Now(), slog.LevelInfo, "listening", 0)
 	r.AddAttrs(slog.String("url", s.URL()), slog.String("address", s.Addr().String()))
-	r.AddAttrs(s.storage.said...)
+	r.AddAttrs(s.storage.logAttrs...)
 	r.AddAttrs(slog.String("notifiers", s.notifierNames(context.WithoutCancel(ctx))))
 	_ = s.log.Handler().Handle(context.Background(), r)
 }

@@ -19,17 +19,17 @@ import (
 // closeTimeout is how long closing a storage takes at most.
 const closeTimeout = 2 * time.Second
 
-// storage is what the settings chose to keep state in.
+// storage is the storage that the settings select.
 type storage struct {
-	options []laneswap.Option               // those of the Manager
-	said    []slog.Attr                     // what the line says that tells where we listen
-	shut    func(ctx context.Context) error // nil in memory
+	options  []laneswap.Option               // for the Manager
+	logAttrs []slog.Attr                     // for the log line "listening"
+	closeFn  func(ctx context.Context) error // nil in memory
 }
 
-// openStorage opens what the settings choose.
+// openStorage opens the storage that the settings select.
 func openStorage(cfg config.Config, log *slog.Logger) (*storage, error) {
 	chosen := cfg.ChosenStorage()
-	s := &storage{said: []slog.Attr{slog.String("storage", chosen)}}
+	s := &storage{logAttrs: []slog.Attr{slog.String("storage", chosen)}}
 	var err error
 	switch chosen {
 	case config.StorageMemory:
@@ -38,7 +38,7 @@ func openStorage(cfg config.Config, log *slog.Logger) (*storage, error) {
 	case config.StorageMongoDB:
 		err = s.openMongoDB(cfg, log)
 	default:
-		err = fmt.Errorf("server: there is no storage %q", chosen)
+		err = fmt.Errorf("server: unknown storage %q", chosen)
 	}
 	if err != nil {
 		return nil, err
@@ -49,57 +49,57 @@ func openStorage(cfg config.Config, log *slog.Logger) (*storage, error) {
 func (s *storage) openFile(data string, log *slog.Logger) error {
 	path := absolute(data)
 	store, err := boltstore.Open(path, boltstore.WithOnDamage(func(d boltstore.Damage) {
-		log.Error("the data file was damaged, going on with what could be read", "data", d.Path, "aside", d.Aside,
+		log.Error("the data file was damaged; it was set aside, and a new file holds the rows that could be read", "data", d.Path, "aside", d.Aside,
 			"problems", strings.Join(d.Problems, "; "), "rows", d.Rows, "outdated", d.Stale)
 		s.options = append(s.options, laneswap.WithRemark(d.String()))
 	}))
 	if err != nil {
-		return fmt.Errorf("server: cannot open the data file %s: %w (set --data or LANESWAP_DATA to a file that can be written, or --storage memory)",
+		return fmt.Errorf("server: cannot open the data file %s: %w (--data or LANESWAP_DATA chooses the file; --storage memory needs none)",
 			path, fileReason(path, err))
 	}
 	s.options = append(s.options, laneswap.WithStorage(store))
-	s.said = append(s.said, slog.String("data", path))
-	s.shut = func(context.Context) error { return store.Close() }
+	s.logAttrs = append(s.logAttrs, slog.String("data", path))
+	s.closeFn = func(context.Context) error { return store.Close() }
 	return nil
 }
 
-// openMongoDB does not wait for the database: one that is away at the start is
-// waited for by the Manager. The URI is in no error and no log.
+// openMongoDB does not wait for the database: the Manager starts without it and
+// restores the state later. The URI is in no error and no log.
 func (s *storage) openMongoDB(cfg config.Config, log *slog.Logger) error {
 	store, err := mongostore.Open(cfg.MongoDBURI.Reveal(),
 		mongostore.WithDatabase(cfg.MongoDBDatabase),
 		mongostore.WithCollections(cfg.MongoDBHeartbeats, cfg.MongoDBErrors),
-		// The Manager deletes what is old. Where none runs any more, the database does.
+		// The Manager deletes old rows. The database does so when no Manager runs any more.
 		mongostore.WithTTL(cfg.Retention+24*time.Hour),
 		mongostore.WithLogger(log))
 	if err != nil {
 		return fmt.Errorf("server: cannot use MongoDB: %w (see LANESWAP_MONGODB_URI, --mongodb-database, LANESWAP_MONGODB_HEARTBEATS and LANESWAP_MONGODB_ERRORS)", without{"mongostore: open: ", err})
 	}
 	s.options = append(s.options, laneswap.WithStorage(store))
-	s.said = append(s.said, slog.String("database", store.Database()))
-	s.shut = store.Close
+	s.logAttrs = append(s.logAttrs, slog.String("database", store.Database()))
+	s.closeFn = store.Close
 	return nil
 }
 
-// close closes the storage, once nobody uses it any more. It gives up in time: a
-// system that hangs gives the file back when the process ends.
+// close closes the storage after its last use. It waits for closeTimeout at most:
+// the end of the process closes a file that hangs.
 func (s *storage) close() error {
-	if s.shut == nil {
+	if s.closeFn == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- s.shut(ctx) }() // ends by itself, or with the process
+	go func() { done <- s.closeFn(ctx) }() // ends with closeFn, or with the process
 	select {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return errors.New("server: the storage was not closed in time")
+		return errors.New("server: closing the storage takes too long; the end of the process closes it")
 	}
 }
 
-// absolute is a path as it can be found from anywhere.
+// absolute returns an absolute path, or path itself if there is none.
 func absolute(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		return abs
@@ -107,8 +107,8 @@ func absolute(path string) string {
 	return path
 }
 
-// fileReason is what is left of an error of boltstore when the path, said
-// already, is taken off. A file that cannot be made says why.
+// fileReason returns an error of boltstore without the path, which the caller
+// names. For a file that cannot be created it names the missing folder.
 func fileReason(path string, err error) error {
 	if errors.Is(err, os.ErrNotExist) {
 		if _, stat := os.Stat(filepath.Dir(path)); errors.Is(stat, os.ErrNotExist) {
@@ -121,7 +121,7 @@ func fileReason(path string, err error) error {
 	return err
 }
 
-// without is an error whose text lacks the words that an adapter puts in front.
+// without is an error whose text lacks the prefix of an adapter.
 type without struct {
 	prefix string
 	err    error

@@ -37,7 +37,7 @@ func free(t *testing.T, path string) {
 	require.NoError(t, err)
 }
 
-const hint = " (set --data or LANESWAP_DATA to a file that can be written, or --storage memory)"
+const hint = " (--data or LANESWAP_DATA chooses the file; --storage memory needs none)"
 
 func TestOpen_saysWhyTheDataFileCannotBeOpened(t *testing.T) {
 	t.Parallel()
@@ -63,9 +63,9 @@ func TestOpen_saysWhyTheDataFileCannotBeOpened(t *testing.T) {
 	type refusal struct{ path, reason string }
 	refusals := []refusal{
 		{filepath.Join(dir, "none", "laneswap.db"), "the folder " + filepath.Join(dir, "none") + " does not exist"},
-		{dir, "is not a regular file"},
-		{other, "is a database of another program"},
-		{taken, "another process uses it"},
+		{dir, "it is not a regular file"},
+		{other, "the file belongs to another program; choose another path: it has buckets that are not of LaneSwap"},
+		{taken, "the file is open in another process; stop that process first"},
 	}
 	if os.Geteuid() != 0 && os.PathSeparator == '/' { // nothing is denied to root
 		closed := filepath.Join(dir, "closed")
@@ -182,7 +182,7 @@ func TestServer_setsADamagedFileAsideAndSaysSoLoudly(t *testing.T) {
 	path := damaged(t)
 	s := run(t, inFile(path))
 	get(t, s.URL()+"/healthz")
-	require.Regexp(t, `(?m)level=ERROR msg="the data file was damaged, going on with what could be read" data=`+regexp.QuoteMeta(path)+` aside=\S+ problems=.* rows=1 `, s.log.String())
+	require.Regexp(t, `(?m)level=ERROR msg="the data file was damaged; it was set aside, and a new file holds the rows that could be read" data=`+regexp.QuoteMeta(path)+` aside=\S+ problems=.* rows=1 `, s.log.String())
 
 	var remarks []laneswap.Event
 	for ev, err := range s.Manager().Events(t.Context(), laneswap.EventQuery{}) {
@@ -210,20 +210,20 @@ func TestServer_setsADamagedFileAsideAndSaysSoLoudly(t *testing.T) {
 
 	s = run(t, inFile(path))
 	get(t, s.URL()+"/healthz")
-	require.NotContains(t, s.log.String(), "damaged, going on", "once")
+	require.NotContains(t, s.log.String(), "was damaged", "once")
 }
 
 func TestCheckData_saysWhatToDo(t *testing.T) {
 	t.Parallel()
 	path := newData(t)
 	_, err := server.CheckData(path)
-	require.EqualError(t, err, "server: cannot check the data file "+path+": no such file or directory (say which file it is: as an argument, by --data, or by LANESWAP_DATA)")
+	require.EqualError(t, err, "server: cannot check the data file "+path+": no such file or directory (name the file as an argument, by --data or by LANESWAP_DATA)")
 	require.NoFileExists(t, path)
 
 	s, err := server.Open(inFile(path))
 	require.NoError(t, err)
 	defer s.Close()
-	const busy = ": another process uses it (stop laneswapd first)"
+	const busy = ": the file is open in another process; stop that process first"
 	_, err = server.CheckData(path)
 	require.EqualError(t, err, "server: cannot check the data file "+path+busy)
 	_, _, err = server.CompactData(path)

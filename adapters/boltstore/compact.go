@@ -9,13 +9,13 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// compactStep is how many bytes one transaction of Compact writes.
+// compactStep is the number of bytes that Compact writes in one transaction.
 const compactStep = 4 << 20
 
-// Compact writes a file anew without its free pages and puts it in place of the
-// old one at once, with the same mode. While a process has the file it is
-// ErrInUse; a damaged file is ErrDamaged and stays as it is, for Open to salvage.
-// Where the path is a symbolic link, it is the file that is written anew.
+// Compact writes a copy of a file without its free pages and replaces the file by
+// it in one step, with the same mode. It returns ErrInUse while a process has the
+// file open. It returns ErrDamaged for a damaged file, which it leaves to Open. A
+// symbolic link stands for the file that it leads to.
 func Compact(path string) error {
 	return resolved("compact", path, compact)
 }
@@ -23,15 +23,15 @@ func Compact(path string) error {
 func compact(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return err // and no file is made
+		return err // lockFile would create the file
 	}
 	f, err := lockFile(path, false)
 	if err != nil {
 		return err
 	}
-	found, err := inspect(f, len(steps), nil)
+	in, err := inspect(f, len(steps), nil)
 	if err == nil {
-		if problems := found.problems(); len(problems) > 0 {
+		if problems := in.problems(); len(problems) > 0 {
 			err = fmt.Errorf("%w: %s", ErrDamaged, problems[0])
 		}
 	}
@@ -43,7 +43,7 @@ func compact(path string) error {
 	if err != nil {
 		return err
 	}
-	// The lock on the old file goes with it.
+	// This releases the lock on the old file.
 	defer func() { _ = src.Close() }()
 	fresh, err := temporary(path, "compacted")
 	if err != nil {
@@ -54,7 +54,7 @@ func compact(path string) error {
 	}
 	keepOwner(fresh, info)
 	if err == nil && runtime.GOOS == "windows" {
-		err = src.Close() // there a file that is open cannot be replaced
+		err = src.Close() // an open file cannot be replaced there
 	}
 	if err == nil {
 		err = os.Rename(fresh, path)
@@ -72,8 +72,18 @@ func copyTo(fresh string, src *bbolt.DB) error {
 		return err
 	}
 	err = bbolt.Compact(dst, src, compactStep)
-	if err == nil {
-		err = dst.Sync()
+	return errors.Join(err, finish(dst, err == nil))
+}
+
+// finish closes a new file. When it is whole, both of its meta pages lead to all of
+// it and it is on the disk.
+func finish(db *bbolt.DB, whole bool) error {
+	var err error
+	if whole {
+		// The state before this commit is the one after it.
+		if err = db.Update(func(*bbolt.Tx) error { return nil }); err == nil {
+			err = db.Sync()
+		}
 	}
-	return errors.Join(err, dst.Close())
+	return errors.Join(err, db.Close())
 }

@@ -19,15 +19,15 @@ type exported struct {
 	Open    bool            `json:"open,omitempty"`
 	Epoch   uint64          `json:"epoch,omitempty"`
 	Data    json.RawMessage `json:"data,omitempty"`
-	// Raw is the data, by base64, when it is no JSON.
+	// Raw is the data in base64 when it is not JSON.
 	Raw []byte `json:"raw,omitempty"`
 }
 
-// Export writes every row to w as a line of JSON: first those that are open, then
-// those of KindSeen, which say when services were last seen, then the others;
-// kind by kind, in the order of time. It changes nothing. While a process has the file it is
-// ErrInUse. What can be read of a damaged file is written all the same, and then
-// ErrDamaged returned.
+// Export writes every row to w as a line of JSON: first the open rows, then those
+// of KindSeen (when services were last seen), then the others; kind by kind, in the
+// order of time. It changes nothing. It returns ErrInUse while a process has the
+// file open. Of a damaged file Export writes the rows that it can read, and then
+// returns ErrDamaged.
 func Export(path string, w io.Writer) error {
 	return resolved("export", path, func(real string) error { return export(real, w) })
 }
@@ -49,7 +49,7 @@ func export(path string, w io.Writer) error {
 			written = err
 		}
 	}
-	found, err := inspect(f, len(steps), &sink{
+	in, err := inspect(f, len(steps), &sink{
 		row: func(r record) {
 			line := exported{Kind: r.Kind, ID: r.ID, Service: r.Service, At: r.At, Open: r.Open, Epoch: r.epoch}
 			if json.Valid(r.Data) {
@@ -64,7 +64,6 @@ func export(path string, w io.Writer) error {
 		},
 	})
 	if err == nil {
-		found.rest()
 		err = written
 	}
 	if err == nil {
@@ -73,7 +72,7 @@ func export(path string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if problems := found.problems(); len(problems) > 0 {
+	if problems := in.problems(); len(problems) > 0 {
 		return fmt.Errorf("%w: %s", ErrDamaged, problems[0])
 	}
 	return nil

@@ -32,19 +32,16 @@ func (s *Store) Occupy(ctx context.Context, until <-chan struct{}, begun chan<- 
 // pull no plug. It is called before the first commit.
 func (s *Store) SkipSync() { s.db.NoSync = true }
 
-// Inspect reads a file as Open does before it trusts it, and then as it does to
-// salvage it. It returns how many rows it found.
+// Inspect reads a file as Open does before bbolt opens it, and the state before the
+// last commit as Open does when rows are lost. It returns the number of rows.
 func Inspect(file []byte) (rows int, problems []string) {
-	found := newFinding(bytes.NewReader(file), int64(len(file)), len(steps), &sink{
-		row:  func(record) { rows++ },
-		seen: func(laneswap.Seen) {},
-	})
-	if len(file) > 0 {
-		found.run()
-		found.agree()
-		found.rest()
+	to := &sink{row: func(record) { rows++ }, seen: func(laneswap.Seen) {}}
+	r, size := bytes.NewReader(file), int64(len(file))
+	in := inspectAll(r, size, len(steps), to)
+	if in.before != nil {
+		inspectFrom(*in.before, r, size, len(steps), to)
 	}
-	return rows, found.problems()
+	return rows, in.problems()
 }
 
 // LayoutOf is the version that a file says.

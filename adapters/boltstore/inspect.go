@@ -10,166 +10,172 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// finding is what is known of a file after reading all of it.
-type finding struct {
-	*walk
+// inspection is what is known of a file after reading all of it.
+type inspection struct {
+	walk
 	size   int64
 	layout int // 0 when there is none
-	// foreign says that there are buckets which are not ours, ours that there is
-	// something sound which is.
+	// foreign says that there are buckets of another program, ours that there is
+	// something sound which LaneSwap has written.
 	foreign, ours bool
-	// names are those of the buckets that are there, also the empty ones.
-	names map[string]bool
-	// content is what is wrong with what is in the trees.
-	content []string
-	kinds   map[laneswap.Kind]*kindCount
-	seen    int
-	known   int // the layout that content is looked at by
+	buckets       map[string]bool // their names, also of empty ones
+	unsound       []string        // what is wrong with entries
+	kinds         map[laneswap.Kind]*kindCount
+	seen          int
+	known         int // the latest layout that this version knows
+	noMeta        bool
+	oneMeta       bool  // only one meta page is sound: the last commit may be missing
+	before        *meta // the state before the last commit, if its meta page is sound
 }
 
-// kindCount counts the entries of the trees of a kind: they have to agree.
+// kindCount counts the entries in the trees of a kind. The counts have to agree.
 type kindCount struct {
 	ids, open, shut, services, svc int
 }
 
-// sink is given what is sound. The bytes are its to keep.
+// sink receives what is sound. The bytes are the sink's to keep.
 type sink struct {
 	row  func(r record)
 	seen func(s laneswap.Seen)
 }
 
-// inspect reads a whole file and says what it is. It gives each sound row to the
-// sink, if there is one. The error is one for which the file is left alone.
-func inspect(f *os.File, known int, to *sink) (*finding, error) {
+// inspect reads a whole file, and passes each sound row to the sink, if there is
+// one. It returns an error when the file is not one that may be set aside.
+func inspect(f *os.File, known int, to *sink) (*inspection, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	fd := newFinding(f, info.Size(), known, to)
-	if info.Size() == 0 {
-		return fd, nil // just made, by us or by one that was killed then
-	}
-	fd.run()
-	if fd.layout > known {
-		return nil, fmt.Errorf("%w (layout %d, this one knows %d)", ErrNewerLayout, fd.layout, known)
-	}
-	if fd.foreign && !fd.ours && len(fd.structure) == 0 {
-		return nil, fmt.Errorf("is a database %w", ErrForeign)
-	}
-	if fd.meta == nil {
-		if err := foreignKind(f, info.Size(), known); err != nil {
+	in := inspectAll(f, info.Size(), known, to)
+	switch {
+	case in.layout > known:
+		return nil, fmt.Errorf("%w (the file has layout %d, this version reads up to %d)", ErrNewerLayout, in.layout, known)
+	case in.foreign && !in.ours && len(in.damaged) == 0:
+		return nil, fmt.Errorf("%w: it has buckets that are not of LaneSwap", ErrForeign)
+	case in.noMeta:
+		if err := foreignKind(f, info.Size()); err != nil {
 			return nil, err
 		}
 	}
-	fd.agree()
-	return fd, nil
+	return in, nil
 }
 
-func newFinding(r io.ReaderAt, size int64, known int, to *sink) *finding {
-	fd := &finding{size: size, kinds: map[laneswap.Kind]*kindCount{}, names: map[string]bool{}, known: known}
+// inspectAll inspects any bytes. An empty file is sound: it was just made, by us or
+// by a process that was killed then.
+func inspectAll(r io.ReaderAt, size int64, known int, to *sink) *inspection {
+	if size == 0 {
+		return &inspection{known: known}
+	}
+	metas := readMetas(r)
+	if len(metas) == 0 {
+		return &inspection{size: size, known: known, noMeta: true, walk: walk{damaged: []string{"both meta pages are damaged"}}}
+	}
+	in := inspectFrom(metas[0], r, size, known, to)
+	if len(metas) == 1 {
+		in.oneMeta = true
+		in.damage(fmt.Errorf("a meta page is damaged"))
+	} else {
+		in.before = &metas[1]
+	}
+	return in
+}
+
+// inspectFrom inspects the state that a meta page leads to.
+func inspectFrom(m meta, r io.ReaderAt, size int64, known int, to *sink) *inspection {
 	if to == nil {
 		to = &sink{row: func(record) {}, seen: func(laneswap.Seen) {}}
 	}
-	if size == 0 {
-		fd.walk = &walk{}
-		return fd
+	in := &inspection{
+		walk: walk{meta: m, r: r}, size: size, known: known,
+		kinds: map[laneswap.Kind]*kindCount{}, buckets: map[string]bool{},
 	}
-	fd.walk = newWalk(r, size)
-	fd.visit = func(path []string, e element) { fd.entry(path, e, to) }
-	fd.enter = func(path []string) {
-		// One that is empty has no entries to tell by.
-		_, _, ours := kindOf(path[0])
-		if len(path) == 1 {
-			fd.names[path[0]] = true
-		}
-		fd.foreign = fd.foreign || !ours && path[0] != bucketMeta && path[0] != bucketSeen
-	}
-	return fd
+	in.enter = in.bucketEntered
+	in.visit = func(path []string, key, value []byte) { in.entry(path, key, value, to) }
+	in.run(size)
+	in.compare()
+	return in
 }
 
 // problems are the reasons to set a file aside.
-func (fd *finding) problems() []string {
-	if fd.layout != 0 && fd.layout < fd.known {
-		return fd.structure // an older layout is looked at by its migration
+func (in *inspection) problems() []string {
+	if in.layout != 0 && in.layout < in.known {
+		return in.damaged // the entries of an older layout are read by its migration
 	}
-	return slices.Concat(fd.structure, fd.content)
+	return slices.Concat(in.damaged, in.unsound)
 }
 
-func (fd *finding) count(kind laneswap.Kind) *kindCount {
-	if fd.kinds[kind] == nil {
-		fd.kinds[kind] = &kindCount{}
-	}
-	return fd.kinds[kind]
+func (in *inspection) note(format string, args ...any) {
+	in.unsound = noted(in.unsound, fmt.Sprintf(format, args...))
 }
 
-// entry looks at one entry. Rows say what they are, so a row that no tree leads
-// to any more is as good as another; of other entries only those of a tree count.
-func (fd *finding) entry(path []string, e element, to *sink) {
-	if string(e.key) == string(keyLayout) {
-		if _, err := decodeLayout(e.value); err == nil {
-			fd.ours = true // under whatever name
+func (in *inspection) count(kind laneswap.Kind) *kindCount {
+	if in.kinds[kind] == nil {
+		in.kinds[kind] = &kindCount{}
+	}
+	return in.kinds[kind]
+}
+
+func (in *inspection) bucketEntered(path []string) {
+	if len(path) > 1 {
+		in.foreign = true
+		in.note("there is a bucket within the bucket %.40q", path[0])
+		return
+	}
+	in.buckets[path[0]] = true
+	if _, _, ours := kindOf(path[0]); !ours && path[0] != bucketMeta && path[0] != bucketSeen {
+		in.foreign = true
+		in.note("the bucket %.40q is not of LaneSwap", path[0])
+	}
+}
+
+// entry looks at one entry.
+func (in *inspection) entry(path []string, key, value []byte, to *sink) {
+	if string(key) == string(keyLayout) {
+		if _, err := decodeLayout(value); err == nil {
+			in.ours = true // whatever the bucket is called
 		}
 	}
-	if path == nil {
-		if r, err := decodeRecord(e.key, e.value); err == nil {
-			to.row(r)
-		} else if pack, err := decodePack(e.key, e.value); err == nil {
-			for _, seen := range pack {
-				to.seen(seen)
-			}
-		}
+	if len(path) != 1 {
+		in.note("there is an entry outside of the buckets")
 		return
 	}
 	bucket := path[0]
 	prefix, kind, ours := kindOf(bucket)
+	var err error
 	switch {
-	case len(path) > 1:
-		fd.foreign = true
-		fd.note(&fd.content, "a bucket within %.40q", bucket)
-	case bucket == bucketMeta && string(e.key) == string(keyLayout):
-		version, err := decodeLayout(e.value)
-		if err != nil {
-			fd.note(&fd.content, "%v", err)
-		}
-		fd.layout = version
-	case bucket == bucketMeta:
+	case bucket == bucketMeta && string(key) == string(keyLayout):
+		in.layout, err = decodeLayout(value)
 	case bucket == bucketSeen:
-		pack, err := decodePack(e.key, e.value)
-		if err != nil {
-			fd.note(&fd.content, "%v", err)
-			return
+		var pack []laneswap.Seen
+		if pack, err = decodePack(key, value); err == nil {
+			in.ours = true
+			in.seen += len(pack)
+			for _, seen := range pack {
+				to.seen(seen)
+			}
 		}
-		for _, seen := range pack {
-			to.seen(seen)
-		}
-		fd.ours = true
-		fd.seen += len(pack)
 	case !ours:
-		fd.foreign = true
-		fd.note(&fd.content, "a bucket %.40q that is not known", bucket)
 	case prefix == prefixIDs:
-		fd.count(kind).ids++
-		if _, err := decodePlace(bucket, e.key, e.value); err != nil {
-			fd.note(&fd.content, "%v", err)
-		}
+		in.count(kind).ids++
+		_, err = decodePlace(bucket, key, value)
 	case prefix == prefixSvc:
-		fd.count(kind).svc++
-		if _, err := decodeTag(bucket, e.key, e.value); err != nil {
-			fd.note(&fd.content, "%v", err)
-		}
+		in.count(kind).svc++
+		_, err = decodeTag(bucket, key, value)
 	default:
-		fd.row(prefix, kind, e, to)
+		err = in.row(prefix, kind, key, value, to)
+	}
+	if err != nil {
+		in.note("%v", err)
 	}
 }
 
-func (fd *finding) row(prefix string, kind laneswap.Kind, e element, to *sink) {
-	r, err := decodeRecord(e.key, e.value)
+func (in *inspection) row(prefix string, kind laneswap.Kind, key, value []byte, to *sink) error {
+	r, err := decodeRecord(key, value)
 	if err != nil {
-		fd.note(&fd.content, "a %s is not sound", kind)
-		return
+		return fmt.Errorf("a row of kind %s is damaged", kind)
 	}
-	fd.ours = true
-	c := fd.count(kind)
+	in.ours = true
+	c := in.count(kind)
 	if r.Service != "" {
 		c.services++
 	}
@@ -178,78 +184,80 @@ func (fd *finding) row(prefix string, kind laneswap.Kind, e element, to *sink) {
 	} else {
 		c.shut++
 	}
-	if r.Kind != kind || r.Open != (prefix == prefixOpen) {
-		fd.note(&fd.content, "a %s is among those of %s%s", r.Kind, prefix, kind)
-	}
 	to.row(r)
+	if r.Kind != kind || r.Open != (prefix == prefixOpen) {
+		return fmt.Errorf("a row of kind %s is in the bucket %s%s", r.Kind, prefix, kind)
+	}
+	return nil
 }
 
-// agree sees that no tree has lost or gained entries against the others.
-func (fd *finding) agree() {
-	for _, kind := range slices.Sorted(maps.Keys(fd.kinds)) {
-		if c := fd.kinds[kind]; c.ids != c.open+c.shut || c.svc != c.services {
-			fd.note(&fd.content, "%s has %d ids and %d rows, %d entries of services for %d", kind, c.ids, c.open+c.shut, c.svc, c.services)
+// compare notes where one tree has lost or gained entries against the others.
+func (in *inspection) compare() {
+	for _, kind := range slices.Sorted(maps.Keys(in.kinds)) {
+		if c := in.kinds[kind]; c.ids != c.open+c.shut || c.svc != c.services {
+			in.note("kind %s has %d rows and %d ids; %d rows have a service, %d are listed by service", kind, c.open+c.shut, c.ids, c.services, c.svc)
 		}
 	}
-	if fd.layout == 0 && fd.buckets > 0 && fd.meta != nil {
-		fd.note(&fd.content, "the version of the layout is missing")
+	if in.layout == 0 && len(in.buckets) > 0 {
+		in.note("the version of the layout is missing")
 	}
-	if fd.layout != 0 && !fd.names[bucketSeen] {
-		fd.note(&fd.content, "the bucket of last-seen times is missing")
+	if in.layout != 0 && !in.buckets[bucketSeen] {
+		in.note("the bucket %q is missing", bucketSeen)
 	}
-	for _, name := range slices.Sorted(maps.Keys(fd.names)) {
+	for _, name := range slices.Sorted(maps.Keys(in.buckets)) {
 		_, kind, ours := kindOf(name)
 		for _, prefix := range []string{prefixIDs, prefixOpen, prefixShut, prefixSvc} {
-			if ours && !fd.names[prefix+string(kind)] {
-				fd.note(&fd.content, "there is a bucket %.40q and none %.40q", name, prefix+string(kind))
+			if ours && !in.buckets[prefix+string(kind)] {
+				in.note("the bucket %.40q is missing", prefix+string(kind))
 			}
 		}
 	}
 }
 
-// Report is what Check found.
+// Report is the result of Check.
 type Report struct {
 	Path string
 	// Size is the length of the file in bytes.
 	Size int64
 	// Layout is the version of the file's layout, 0 when it is empty or unknown.
 	Layout int
-	// Pages is how many pages are used or free, FreePages how many of them are
-	// free: Compact gives those back.
+	// Pages is the number of pages, FreePages how many of them are free. Compact
+	// gives free pages back to the system.
 	Pages, FreePages int
 	// Rows and Open count the rows of each kind, and those of them that are open.
 	Rows, Open map[laneswap.Kind]int
-	// Seen is of how many services it is noted when they were last seen.
+	// Seen is the number of services with a last-seen time.
 	Seen int
-	// Problems is what is wrong, the first twenty things; nil when the file is
+	// Problems lists what is wrong, at most 40 entries. It is nil when the file is
 	// sound.
 	Problems []string
 }
 
-// Check reads the whole file and returns what it found; that a file is damaged is
-// no error. It changes nothing. While a process has the file it is ErrInUse.
+// Check reads the whole file and reports what is in it. A damaged file is not an
+// error: see Report.Problems. Check changes nothing. It returns ErrInUse while a
+// process has the file open.
 func Check(path string) (Report, error) {
 	report := Report{Path: path, Rows: map[laneswap.Kind]int{}, Open: map[laneswap.Kind]int{}}
 	err := resolved("check", path, report.fill)
 	return report, err
 }
 
-// fill reads the file itself.
+// fill reads the file at a path without links.
 func (r *Report) fill(real string) error {
 	f, err := lockFile(real, true)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	found, err := inspect(f, len(steps), nil)
+	in, err := inspect(f, len(steps), nil)
 	if err != nil {
 		return err
 	}
-	r.Size, r.Layout, r.Seen = found.size, found.layout, found.seen
-	r.Pages, r.FreePages = len(found.state), found.freePages
-	for kind, c := range found.kinds {
+	r.Size, r.Layout, r.Seen = in.size, in.layout, in.seen
+	r.Pages, r.FreePages = len(in.walk.known), in.free
+	for kind, c := range in.kinds {
 		r.Rows[kind], r.Open[kind] = c.open+c.shut, c.open
 	}
-	r.Problems = found.problems()
+	r.Problems = in.problems()
 	return nil
 }

@@ -32,9 +32,9 @@ const (
 
 var keyLayout = []byte("layout")
 
-// ErrNewerLayout is returned when a file was written by a newer version, which
-// this one cannot read. The file is left as it is.
-var ErrNewerLayout = errors.New("was written by a newer version of LaneSwap")
+// ErrNewerLayout is returned when a newer version of LaneSwap has written the file,
+// which this version cannot read. The file is left as it is.
+var ErrNewerLayout = errors.New("the file was written by a newer version of LaneSwap; update LaneSwap")
 
 // step turns a layout into the next one, within one transaction.
 type step func(tx *bbolt.Tx) error
@@ -66,7 +66,7 @@ func migrate(db *bbolt.DB, steps []step) error {
 			return err
 		}
 		if at > len(steps) {
-			return fmt.Errorf("%w (layout %d, this one knows %d)", ErrNewerLayout, at, len(steps))
+			return fmt.Errorf("%w (the file has layout %d, this version reads up to %d)", ErrNewerLayout, at, len(steps))
 		}
 		if at == len(steps) {
 			return nil
@@ -107,7 +107,7 @@ func decodeLayout(value []byte) (int, error) {
 	d := decoder{rest: rest}
 	version := d.uvarint()
 	if !ok || d.failed || version > 1<<30 {
-		return 0, errors.New("the version of the layout is not sound")
+		return 0, errors.New("the version of the layout is damaged")
 	}
 	return int(version), nil
 }

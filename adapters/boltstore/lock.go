@@ -20,7 +20,7 @@ const lockRetry = 25 * time.Millisecond
 func lockFile(path string, readOnly bool) (*os.File, error) {
 	for end := time.Now().Add(lockWait); ; time.Sleep(lockRetry) {
 		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-			return nil, errors.New("is not a regular file")
+			return nil, errors.New("it is not a regular file")
 		}
 		f, err := openFile(path, readOnly)
 		switch {

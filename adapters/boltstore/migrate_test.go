@@ -78,7 +78,7 @@ func TestMigration_bringsAnOlderFileOn(t *testing.T) {
 	} {
 		err = do()
 		require.ErrorIs(t, err, boltstore.ErrNewerLayout)
-		require.EqualError(t, err, "boltstore: "+verb+" "+path+": was written by a newer version of LaneSwap (layout 3, this one knows 1)")
+		require.EqualError(t, err, "boltstore: "+verb+" "+path+": the file was written by a newer version of LaneSwap; update LaneSwap (the file has layout 3, this version reads up to 1)")
 	}
 	after, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -86,18 +86,18 @@ func TestMigration_bringsAnOlderFileOn(t *testing.T) {
 	require.Equal(t, []string{"laneswap.db"}, files(t, path))
 }
 
-func TestMigration_ofADamagedFileIsOfWhatWasSalvaged(t *testing.T) {
+func TestMigration_ofADamagedFile(t *testing.T) {
 	t.Parallel()
 	path := older(t)
 	file, err := os.ReadFile(path)
 	require.NoError(t, err)
-	clear(file[:2*pageSize])
+	clear(file[pageSize : 2*pageSize])
 	require.NoError(t, os.WriteFile(path, file, 0o600))
 	ran := 0
 	s, damage, err := boltstore.OpenWithSteps(path, 1, func(*bbolt.Tx) error { ran++; return nil })
 	require.NoError(t, err)
 	require.NotNil(t, damage)
-	require.Equal(t, 1, ran)
+	require.Equal(t, 1, ran, "on the new file")
 	rows, _ := stored(t, s)
 	require.NotEmpty(t, rows)
 	require.NoError(t, s.Close())

@@ -44,7 +44,7 @@ func TestOpen_ofAFileInUseSaysSo(t *testing.T) {
 				began := time.Now()
 				err := do()
 				require.ErrorIs(t, err, boltstore.ErrInUse)
-				require.EqualError(t, err, "boltstore: "+verb+" "+path+": another process uses it")
+				require.EqualError(t, err, "boltstore: "+verb+" "+path+": the file is open in another process; stop that process first")
 				require.Less(t, time.Since(began), 10*time.Second)
 			}
 			require.Equal(t, []string{"laneswap.db"}, files(t, path))
@@ -78,12 +78,12 @@ func TestOpen_makesAFileThatOnlyItsOwnerMayRead(t *testing.T) {
 
 	file, err := os.ReadFile(path)
 	require.NoError(t, err)
-	clear(file[:2*pageSize])
+	clear(file[:pageSize])
 	require.NoError(t, os.WriteFile(path, file, 0o600))
 	s, err := boltstore.Open(path, boltstore.WithOnDamage(func(boltstore.Damage) {}))
 	require.NoError(t, err)
 	require.NoError(t, s.Close())
-	require.Equal(t, os.FileMode(0o600), mode(), "salvaged")
+	require.Equal(t, os.FileMode(0o600), mode(), "replaced")
 
 	require.NoError(t, os.Chmod(path, 0o640))
 	require.NoError(t, open(t, path).Close())

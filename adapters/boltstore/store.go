@@ -1,8 +1,8 @@
-// Package boltstore keeps the rows of a Manager in one file, by go.etcd.io/bbolt.
+// Package boltstore is a storage in one file, by go.etcd.io/bbolt.
 //
 // Each commit is one transaction, and durable when it returns. One process at a
-// time has the file. A file that is damaged is set aside and what can be read of
-// it is taken over, at Open: a store that watches others must come up.
+// time uses the file. Open sets a damaged file aside and takes over the rows that
+// it can read, so that a monitor comes up again.
 package boltstore
 
 import (
@@ -23,29 +23,29 @@ var _ laneswap.Storage = (*Store)(nil)
 
 // The errors. Those of Open, Check, Compact and Export name the path.
 var (
-	// ErrInUse is returned when another process has the file.
-	ErrInUse = errors.New("another process uses it")
-	// ErrForeign is returned when a file is a sound bbolt database of something
-	// else, a database of SQLite, or text. It is left as it is.
-	ErrForeign = errors.New("of another program")
-	// ErrDamaged is returned when something is read that cannot be what was
-	// written. Open takes over what it can at the next start.
+	// ErrInUse is returned when another process has the file open.
+	ErrInUse = errors.New("the file is open in another process; stop that process first")
+	// ErrForeign is returned when a file is a sound bbolt database of another
+	// program, a SQLite database, or text. The file is left as it is.
+	ErrForeign = errors.New("the file belongs to another program; choose another path")
+	// ErrDamaged is returned when the file holds something that LaneSwap cannot
+	// have written. The next Open replaces the file.
 	ErrDamaged = errors.New("the file is damaged")
-	// ErrReplaced is returned by Commit and Prune when the file that is open is not
-	// the one under the path any more, or is shorter than it was: what is written
-	// then would be lost. Nothing is, until the file is back. Reading goes on.
-	ErrReplaced = errors.New("the file was deleted, replaced or cut while it was in use")
+	// ErrReplaced is returned by Commit and Prune when the open file is no longer
+	// the one under its path, or is shorter than before: a write would be lost.
+	// Nothing is written until the file is back. Reads go on.
+	ErrReplaced = errors.New("the file was deleted, replaced or cut off while it was open; put it back, or restart to begin a new one")
 	// ErrClosed is returned by every method after Close.
-	ErrClosed = errors.New("boltstore: closed")
-	// ErrInvalidRow is returned when a row, a key or a batch is none that the
-	// contract allows.
+	ErrClosed = errors.New("boltstore: the store is closed")
+	// ErrInvalidRow is returned when a row, a key or a batch breaks the contract of
+	// laneswap.Storage.
 	ErrInvalidRow = errors.New("boltstore: invalid row")
 )
 
 const (
 	fileMode = 0o600
-	// lockWait is how long Open waits for a file that another process has: long
-	// enough for one that is just ending.
+	// lockWait is how long Open waits for a file that is in use: long enough for a
+	// process that is just ending.
 	lockWait = time.Second
 	// closeWait bounds Close when a write hangs in the system.
 	closeWait = 5 * time.Second
@@ -58,8 +58,8 @@ type options struct {
 	onDamage func(Damage)
 }
 
-// WithOnDamage has fn called by Open, before it returns, when the file was
-// damaged and has been replaced by what could be read of it.
+// WithOnDamage sets a function that Open calls, before it returns, when it has
+// replaced a damaged file. Log the Damage: it names the file that was set aside.
 func WithOnDamage(fn func(Damage)) Option {
 	return func(o *options) { o.onDamage = fn }
 }
@@ -68,27 +68,26 @@ func WithOnDamage(fn func(Damage)) Option {
 type Store struct {
 	path string      // as it was given
 	real string      // without symbolic links
-	file *os.File    // the one that db has
+	file *os.File    // the file that db has open
 	info os.FileInfo // of file
 	db   *bbolt.DB
 	// writing holds one token while a transaction writes. bbolt has a lock of its
-	// own, but nobody can leave that one when their context ends.
+	// own, but a caller cannot stop waiting for it when its context ends.
 	writing chan struct{}
-	size    int64 // of the file, the most it ever was; whoever has the token has it
-	txid    int   // of the latest transaction that wrote; whoever has the token has it
+	maxSize int64 // of the file so far; guarded by the token
+	txid    int   // of the latest transaction that wrote; guarded by the token
 
-	mu     sync.Mutex // guards what is below
+	mu     sync.Mutex // guards the fields below
 	closed bool
-	broken error          // what a transaction has died of
-	active sync.WaitGroup // transactions; nothing is added once closed is set
+	broken error          // the panic that ended a transaction
+	active sync.WaitGroup // running transactions; none is added once closed is set
 }
 
-// Open opens the store in a file, which is made with mode 0600 when it is not
-// there; the mode of one that is there stays, and an empty one is as good as none.
-// Its folder has to be there. Open reads the whole file once to
-// see that it is sound. When another process has it, Open waits for a second and
-// returns ErrInUse. Where the path is a symbolic link, all this is about the file
-// that it leads to.
+// Open opens the store in a file. It creates a missing file with mode 0600, and
+// keeps the mode of an existing one; the folder must exist. Open reads the whole
+// file once to check that it is sound, and replaces a damaged one: see
+// WithOnDamage. While another process has the file open, Open waits for a second
+// and then returns ErrInUse. A symbolic link stands for the file that it leads to.
 func Open(path string, opts ...Option) (*Store, error) {
 	var o options
 	for _, opt := range opts {
@@ -110,7 +109,7 @@ func Open(path string, opts ...Option) (*Store, error) {
 	return s, nil
 }
 
-// open opens a file, and once more when it was damaged and has been replaced.
+// open opens a file, and once more when it has replaced a damaged one.
 func open(path string, steps []step) (*Store, *Damage, error) {
 	var damage *Damage
 	for {
@@ -118,36 +117,28 @@ func open(path string, steps []step) (*Store, *Damage, error) {
 		if err != nil {
 			return nil, damage, err
 		}
-		var found *finding
+		var in *inspection
 		err = guard(func() (err error) {
-			found, err = inspect(f, len(steps), nil)
+			in, err = inspect(f, len(steps), nil)
 			return err
 		})
-		if err == nil && len(found.problems()) == 0 {
-			var db *bbolt.DB
-			if db, err = openBolt(f); err == nil {
-				var info os.FileInfo
-				if err = prepare(db, path, steps); err == nil {
-					info, err = f.Stat()
-				}
-				if err != nil {
-					_ = db.Close()
-					return nil, damage, err
-				}
-				return &Store{path: path, real: path, file: f, info: info, size: info.Size(), db: db, writing: make(chan struct{}, 1)}, damage, nil
+		if err == nil && len(in.problems()) == 0 {
+			db, err := openBolt(f)
+			if err == nil {
+				s, err := newStore(db, f, path, steps)
+				return s, damage, err
 			}
 			if !errors.Is(err, ErrDamaged) {
 				_ = f.Close()
 				return nil, damage, err
 			}
-			found.note(&found.structure, "%v", err)
-			err = nil
+			in.damage(err)
 		}
 		if err == nil && damage != nil {
-			err = fmt.Errorf("%w: what was taken over is not sound either: %s", ErrDamaged, found.problems()[0])
+			err = fmt.Errorf("%w: its replacement is not sound either: %s", ErrDamaged, in.problems()[0])
 		}
 		if err == nil {
-			damage, err = replace(f, path, found, steps)
+			damage, err = replace(f, path, in, steps)
 		}
 		_ = releaseFile(f)
 		if err != nil {
@@ -156,19 +147,25 @@ func open(path string, steps []step) (*Store, *Damage, error) {
 	}
 }
 
-// prepare brings a database that was opened to the layout, and makes sure that
-// the name of a new file is as durable as what will be in it.
-func prepare(db *bbolt.DB, path string, steps []step) error {
-	return guard(func() error {
-		if err := migrate(db, steps); err != nil {
-			return err
-		}
-		return syncFolder(path)
-	})
+// newStore brings a database to the latest layout. It closes it when it fails.
+func newStore(db *bbolt.DB, f *os.File, path string, steps []step) (*Store, error) {
+	var info os.FileInfo
+	err := guard(func() error { return migrate(db, steps) })
+	if err == nil {
+		err = syncFolder(path) // the name of a new file is as durable as its content
+	}
+	if err == nil {
+		info, err = f.Stat()
+	}
+	if err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	return &Store{path: path, real: path, file: f, info: info, maxSize: info.Size(), db: db, writing: make(chan struct{}, 1)}, nil
 }
 
-// openBolt opens the database in a file that is locked already. It closes the
-// file when it fails.
+// openBolt opens the database in a file that is locked already. bbolt closes the
+// file when it fails, but not when it panics.
 func openBolt(f *os.File) (db *bbolt.DB, err error) {
 	err = guard(func() error {
 		db, err = bbolt.Open(f.Name(), fileMode, &bbolt.Options{
@@ -192,8 +189,8 @@ func failed(verb, path string, err error) error {
 // Path returns the path that the store was opened with.
 func (s *Store) Path() string { return s.path }
 
-// Close waits for what is being written, for five seconds at most, and closes the
-// file. Further calls do nothing.
+// Close waits up to five seconds for transactions to end, and closes the file.
+// Further calls do nothing.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -204,11 +201,11 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 
 	done := make(chan error, 1)
-	// It ends with the process when the system never gives the write back.
+	// It ends with the process if a write never ends.
 	go func() {
 		s.active.Wait()
 		if s.failure() != nil {
-			// bbolt may have died with its locks held, and would wait for itself.
+			// bbolt may have panicked with its locks held, and would wait for itself.
 			done <- releaseFile(s.file)
 			return
 		}
@@ -220,18 +217,18 @@ func (s *Store) Close() error {
 	case err := <-done:
 		return failed("close", s.path, err)
 	case <-timer.C:
-		return failed("close", s.path, errors.New("a write hangs, the file stays locked until the process ends"))
+		return failed("close", s.path, errors.New("a write does not end; the file stays locked until the process ends"))
 	}
 }
 
-// failure is what a transaction has died of, nil as long as none has.
+// failure returns the panic that ended a transaction, nil if none did.
 func (s *Store) failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.broken
 }
 
-// begin counts a transaction, or says why there is none any more.
+// begin counts a transaction, or returns why none may run any more.
 func (s *Store) begin() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -246,7 +243,7 @@ func (s *Store) begin() error {
 }
 
 // transact runs fn in a transaction and commits it when it writes. It returns
-// early when ctx ends: the transaction goes on by itself then, so fn must touch
+// early when ctx ends. The transaction then goes on by itself, so fn must touch
 // nothing that its caller still uses.
 func (s *Store) transact(ctx context.Context, write bool, fn func(tx *bbolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
@@ -259,13 +256,13 @@ func (s *Store) transact(ctx context.Context, write bool, fn func(tx *bbolt.Tx) 
 			return ctx.Err()
 		}
 	}
-	free := func() {
+	release := func() {
 		if write {
 			<-s.writing
 		}
 	}
 	if err := s.begin(); err != nil {
-		free()
+		release()
 		return err
 	}
 	done := make(chan error, 1)
@@ -289,7 +286,7 @@ func (s *Store) transact(ctx context.Context, write bool, fn func(tx *bbolt.Tx) 
 			})
 			if err == nil && write {
 				s.txid = id
-				err = s.inPlace() // what went into a file without a name is not durable
+				err = s.inPlace() // a write into a file without a name is not durable
 			}
 		}
 		if errors.Is(err, errPanic) {
@@ -297,7 +294,7 @@ func (s *Store) transact(ctx context.Context, write bool, fn func(tx *bbolt.Tx) 
 			s.broken = err
 			s.mu.Unlock()
 		}
-		free()
+		release()
 		done <- err
 	}()
 	select {
@@ -322,11 +319,11 @@ func within(db *bbolt.DB, write bool, fn func(tx *bbolt.Tx) error) error {
 	return tx.Commit()
 }
 
-// errPanic marks what guard has caught.
+// errPanic marks a panic that guard has recovered from.
 var errPanic = errors.New("bbolt panicked")
 
-// guard runs fn and makes an error of what bbolt does when it meets a damaged
-// file: it panics, or reads where there is no file any more.
+// guard runs fn and turns its panic into an error: on a damaged file bbolt panics,
+// or reads memory behind the end of the file.
 func guard(fn func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

@@ -4,261 +4,164 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 )
 
-// maxDepth bounds a tree: each level has at least two entries for one above it.
-const maxDepth = 60
-
-// maxProblems bounds what is told of a damaged file.
+// maxProblems bounds the list of problems of a damaged file.
 const maxProblems = 20
 
-// What is known of a page.
-const (
-	pageUnknown = iota
-	pageRead    // it is where a tree says, and sound
-	pageBad     // a tree leads to it, and it is not sound
-	pageFree
-)
-
-// walk goes through an image as bbolt would: from the meta page along every tree.
+// walk follows the trees of a file from one of its meta pages, as bbolt would. It
+// skips what is not sound, with all that only this leads to.
 type walk struct {
-	*image
-	meta  *meta // nil when there is none to begin at
-	state []byte
-	// structure is what is wrong with pages and trees.
-	structure []string
-	// visit is given each entry of each bucket that is no bucket itself.
-	visit func(path []string, e element)
-	// enter is told of each bucket, before its entries are visited.
-	enter func(path []string)
-	// lost says that a tree leads to what cannot be read, or not as a whole.
-	lost bool
-	// freeKnown says that the list of free pages is there, and sound.
-	freeKnown bool
-	// oneMeta says that one of the two meta pages is not sound.
-	oneMeta   bool
-	buckets   int
-	freePages int
+	meta
+	r       io.ReaderAt
+	known   []bool   // by page: it is in use or free
+	free    int      // the number of free pages
+	damaged []string // what is wrong with pages and trees
+	lost    bool     // entries were skipped
+
+	enter func(path []string)                    // is called for each bucket, before its entries
+	visit func(path []string, key, value []byte) // is called for each entry that is no bucket
 }
 
-func newWalk(r io.ReaderAt, size int64) *walk {
-	im, m, problems := newImage(r, size)
-	w := &walk{image: im, meta: m, structure: problems, oneMeta: len(problems) > 0}
-	pages := im.wholePages()
-	if m != nil {
-		if m.pages > pages {
-			w.note(&w.structure, "the file is cut: it has %d of %d pages", pages, m.pages)
-		} else {
-			pages = m.pages
-		}
+// run walks. size is that of the file.
+func (w *walk) run(size int64) {
+	pages := min(w.pages, uint64(size)/uint64(w.pageSize))
+	if w.pages > pages {
+		w.damage(fmt.Errorf("the file is cut off: it has %d of %d pages", pages, w.pages))
 	}
-	w.state = make([]byte, max(pages, 2))
-	w.state[0], w.state[1] = pageRead, pageRead
-	return w
-}
-
-func (w *walk) note(list *[]string, format string, args ...any) {
-	if len(*list) < maxProblems {
-		*list = append(*list, fmt.Sprintf(format, args...))
-	}
-}
-
-// pages is the number of pages that the walk knows of.
-func (w *walk) pages() uint64 { return uint64(len(w.state)) }
-
-// run walks. Afterwards the state of each page is known.
-func (w *walk) run() {
-	if w.meta == nil {
+	w.known = make([]bool, max(pages, 2))
+	w.known[0], w.known[1] = true, true
+	w.tree(w.root, nil, nil, nil)
+	if w.freelist == noFreelist {
 		return
 	}
-	w.tree(w.meta.root, nil, nil, nil, 0)
-	w.readFree()
-	for id, state := range w.state {
-		if state == pageUnknown && w.freeKnown {
-			w.note(&w.structure, "page %d is neither used nor free", id)
+	err := w.readFreelist()
+	if err == nil && !w.lost {
+		if i := slices.Index(w.known, false); i >= 0 {
+			err = fmt.Errorf("page %d is neither in use nor free", i)
 		}
+	}
+	if err != nil {
+		w.damage(err)
 	}
 }
 
-// take reads a page that something leads to, once.
+func (w *walk) damage(err error) { w.damaged = noted(w.damaged, err.Error()) }
+
+func noted(list []string, problem string) []string {
+	if len(list) < maxProblems {
+		list = append(list, problem)
+	}
+	return list
+}
+
+// lose notes that a part of a tree cannot be read.
+func (w *walk) lose(err error) {
+	w.lost = true
+	w.damage(err)
+}
+
+// take reads a page that a tree leads to. No page is taken twice, so that a walk
+// ends.
 func (w *walk) take(id uint64) (rawPage, error) {
-	p, err := w.readPage(id, w.pages())
+	p, err := readPage(w.r, w.pageSize, id, uint64(len(w.known)))
 	if err != nil {
-		if id < w.pages() && w.state[id] == pageUnknown {
-			w.state[id] = pageBad
-		}
 		return p, err
 	}
-	for i := id; i < id+p.pages; i++ {
-		if w.state[i] != pageUnknown {
-			return p, fmt.Errorf("page %d is used twice", i)
-		}
+	taken := w.known[id : id+p.pages]
+	if slices.Contains(taken, true) {
+		return p, fmt.Errorf("page %d is in use twice", id)
 	}
-	for i := id; i < id+p.pages; i++ {
-		w.state[i] = pageRead
+	for i := range taken {
+		taken[i] = true
 	}
 	return p, nil
 }
 
-// lose notes that a part of a tree is lost.
-func (w *walk) lose(err error) {
-	w.lost = true
-	w.note(&w.structure, "%v", err)
-}
-
-// tree walks along the tree at a page, whose keys are all lo <= key < hi.
-func (w *walk) tree(id uint64, path []string, lo, hi []byte, depth int) {
-	if depth > maxDepth {
-		w.lose(fmt.Errorf("page %d is too deep", id))
-		return
-	}
+// tree walks along the tree at a page, whose keys must all be lo <= key < hi.
+func (w *walk) tree(id uint64, path []string, lo, hi []byte) {
 	p, err := w.take(id)
-	if err != nil {
+	var elements []element
+	if err == nil {
+		elements, err = p.elements()
+	}
+	if n := len(elements); n > 0 && (bytes.Compare(elements[0].key, lo) < 0 || hi != nil && bytes.Compare(elements[n-1].key, hi) >= 0) {
+		err = fmt.Errorf("page %d is in the wrong place of its tree", id)
+	}
+	switch {
+	case err != nil:
 		w.lose(err)
-		return
-	}
-	elements, err := p.elements()
-	if err == nil && len(elements) > 0 {
-		first, last := elements[0].key, elements[len(elements)-1].key
-		if bytes.Compare(first, lo) < 0 || hi != nil && bytes.Compare(last, hi) >= 0 {
-			err = fmt.Errorf("page %d is not where it belongs", id)
-		}
-	}
-	if err == nil && len(elements) == 0 && p.flags == flagBranch {
-		err = fmt.Errorf("page %d leads nowhere", id)
-	}
-	if err != nil {
-		w.lose(err)
-	}
-	if p.flags == flagLeaf {
+	case p.flags == flagLeaf:
 		w.leaf(elements, path)
-		return
-	}
-	for i, e := range elements {
-		end := hi
-		if i+1 < len(elements) {
-			end = elements[i+1].key
+	default:
+		for i, e := range elements {
+			end := hi
+			if i+1 < len(elements) {
+				end = elements[i+1].key
+			}
+			w.tree(e.child, path, e.key, end)
 		}
-		if err != nil {
-			// Where the keys of a branch are not to be trusted, those below it are
-			// still sound by themselves.
-			e.key, end = nil, nil
-		}
-		w.tree(e.child, path, e.key, end, depth+1)
 	}
 }
 
-// leaf visits entries and walks along the buckets among them.
+// leaf visits entries, and walks along the buckets among them.
 func (w *walk) leaf(elements []element, path []string) {
 	for _, e := range elements {
 		if !e.bucket {
-			w.visit(path, e)
+			w.visit(path, e.key, e.value)
 			continue
 		}
-		w.buckets++
-		inner := append(path[:len(path):len(path)], string(e.key))
+		inner := append(slices.Clip(path), string(e.key))
 		w.enter(inner)
-		root, err := e.root()
-		if err != nil {
-			w.lose(err)
-			continue
-		}
-		if root != 0 {
-			if len(inner) <= maxDepth {
-				w.tree(root, inner, nil, nil, 0)
-			}
-			continue
-		}
-		elements, err := e.inline()
-		if err != nil {
-			w.lose(err)
-		}
-		for _, e := range elements {
-			if e.bucket {
-				w.note(&w.structure, "bucket %.40q holds what it cannot", inner[len(inner)-1])
-				continue
-			}
-			w.visit(inner, e)
+		if err := w.bucket(e.value, inner); err != nil {
+			w.lose(fmt.Errorf("bucket %.40q: %w", e.key, err))
 		}
 	}
 }
 
-// readFree reads the list of free pages. It is sound when all of them can be
-// free.
-func (w *walk) readFree() {
-	if w.meta.freelist == noFreelist {
-		return
+// bucket walks along a bucket. A small one has no pages: it lies within its value.
+func (w *walk) bucket(value []byte, path []string) error {
+	if len(value) < bucketHeader {
+		return fmt.Errorf("its header is cut off")
 	}
-	p, err := w.take(w.meta.freelist)
-	var ids []uint64
-	if err == nil {
-		ids, err = p.freelist()
+	if root := native.Uint64(value); root != 0 {
+		w.tree(root, path, nil, nil)
+		return nil
 	}
+	if len(value) < bucketHeader+pageHeader {
+		return fmt.Errorf("its page is cut off")
+	}
+	p := parsePage(value[bucketHeader:])
+	elements, err := p.elements()
+	if err != nil || p.flags != flagLeaf {
+		return fmt.Errorf("its page is not sound")
+	}
+	w.leaf(elements, path)
+	return nil
+}
+
+// readFreelist marks the free pages: bbolt would write over one that is in use.
+func (w *walk) readFreelist() error {
+	p, err := w.take(w.freelist)
 	if err != nil {
-		w.note(&w.structure, "%v", err)
-		return
+		return err
 	}
-	w.freeKnown = true
+	ids, err := p.freePages()
+	if err != nil {
+		return err
+	}
 	for _, id := range ids {
 		switch {
-		case id < 2 || id >= w.meta.pages:
-			w.freeKnown = false
-			w.note(&w.structure, "page %d is free and cannot be", id)
-		case id >= w.pages(): // cut off, and no loss
-		case w.state[id] == pageUnknown:
-			w.state[id] = pageFree
-			w.freePages++
+		case id < 2 || id >= w.pages:
+			return fmt.Errorf("page %d is free and does not exist", id)
+		case id >= uint64(len(w.known)): // cut off, which is no loss
+		case w.known[id]:
+			return fmt.Errorf("page %d is both free and in use", id)
 		default:
-			w.freeKnown = false
-			w.note(&w.structure, "page %d is free and used", id)
+			w.known[id] = true
+			w.free++
 		}
 	}
-}
-
-// rest visits the entries of the leaves that no tree leads to any more, if any of
-// a tree is lost. Where it is not known which pages are free, free ones are among
-// them, with rows as they were before: it returns false then, as it does when a page
-// says that it is another one, which may be such an outdated one.
-func (w *walk) rest() bool {
-	if w.meta != nil && !w.lost {
-		return true
-	}
-	strays := 0
-	for id := uint64(2); id < w.pages(); id++ {
-		if w.state[id] == pageRead || w.state[id] == pageFree && w.freeKnown {
-			continue
-		}
-		p, err := w.readPage(id, w.pages())
-		if p.flags != flagLeaf {
-			continue
-		}
-		elements, err2 := p.elements()
-		w.orphans(elements)
-		if p.stray && len(elements) > 0 {
-			strays++
-		}
-		if err == nil && err2 == nil {
-			// What a page runs over to is no page, whatever it looks like.
-			id += p.pages - 1
-		}
-	}
-	return w.meta != nil && w.freeKnown && strays == 0
-}
-
-func (w *walk) orphans(elements []element) {
-	for _, e := range elements {
-		if !e.bucket {
-			w.visit(nil, e)
-			continue
-		}
-		if root, err := e.root(); err != nil || root != 0 {
-			continue // its pages are found by themselves
-		}
-		inner, _ := e.inline()
-		for _, e := range inner {
-			if !e.bucket {
-				w.visit(nil, e)
-			}
-		}
-	}
+	return nil
 }

@@ -57,7 +57,7 @@ func TestLaneswapd_keepsItsStateInAFileOfItsWorkingFolder(t *testing.T) {
 
 	second := start(t, "laneswapd", "--host", "127.0.0.1", "--port", "0", "--data", path)
 	require.Equal(t, 1, second.ended(t))
-	require.Equal(t, "laneswapd: cannot open the data file "+path+": another process uses it (set --data or LANESWAP_DATA to a file that can be written, or --storage memory)\n", second.stderr.String())
+	require.Equal(t, "laneswapd: cannot open the data file "+path+": the file is open in another process; stop that process first (--data or LANESWAP_DATA chooses the file; --storage memory needs none)\n", second.stderr.String())
 
 	d.signal(t, syscall.SIGKILL)
 	require.Equal(t, -1, d.ended(t))

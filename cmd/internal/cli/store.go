@@ -16,12 +16,12 @@ import (
 	"github.com/laneswap/laneswap/server"
 )
 
-const storeLong = `Look after the data file of a server that does not run: while laneswapd has the
-file, every one of these refuses. The file is FILE, else --data, else LANESWAP_DATA,
-else laneswap.db in the working folder. State in MongoDB is looked after by its
-own tools.`
+const storeLong = `Check, compact or export the data file of a server. Stop laneswapd first: these
+commands fail while it has the file open. The file is FILE, else --data, else
+LANESWAP_DATA, else laneswap.db in the working folder. For a state in MongoDB, use
+the tools of MongoDB.`
 
-// store is the commands about the data file.
+// store holds the commands about the data file.
 type store struct {
 	*output
 	data string // of the flag
@@ -29,7 +29,7 @@ type store struct {
 
 func storeCommand(o *output) *cobra.Command {
 	s := &store{output: o}
-	cmd := group("store", "Look after the data file of a server", s.checkCommand(), s.compactCommand(), s.exportCommand())
+	cmd := group("store", "Check, compact or export the data file of a server", s.checkCommand(), s.compactCommand(), s.exportCommand())
 	cmd.Long = storeLong
 	cmd.Example = "  laneswap store check\n  laneswap store compact /var/lib/laneswap/laneswap.db\n  laneswap store export --to rows.jsonl"
 	data := dataField()
@@ -37,21 +37,21 @@ func storeCommand(o *output) *cobra.Command {
 	return cmd
 }
 
-// dataField is the setting that says which file it is.
+// dataField returns the setting that names the file.
 func dataField() config.Field {
 	fields := config.Fields()
 	return fields[slices.IndexFunc(fields, func(f config.Field) bool { return f.Env == "LANESWAP_DATA" })]
 }
 
-// path is the file that a command is about.
+// path returns the file that a command is about.
 func (s *store) path(cmd *cobra.Command, args []string) (string, error) {
 	field := dataField()
 	given := cmd.Flags().Changed(field.Flag)
 	switch {
 	case given && len(args) > 0:
-		return "", usage(fmt.Errorf("the file is given twice, as an argument and by --%s", field.Flag))
+		return "", usage(fmt.Errorf("the file is named twice, as an argument and by --%s; name it once", field.Flag))
 	case given && strings.TrimSpace(s.data) == "", len(args) > 0 && args[0] == "":
-		return "", usage(errors.New("the name of the file is empty"))
+		return "", usage(errors.New("the file name is empty; name a file"))
 	case given:
 		return strings.TrimSpace(s.data), nil
 	case len(args) > 0:
@@ -79,8 +79,8 @@ func (s *store) about(run func(path string) error) func(*cobra.Command, []string
 
 func (s *store) checkCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "check [FILE]", Short: "Say whether the file is sound, and what is in it",
-		Long: "Read the whole file and say whether it is sound, and what is in it; change\nnothing. Exits with 1 when it is damaged: laneswapd then sets it aside and takes\nover what can be read, at its next start.",
+		Use: "check [FILE]", Short: "Check whether the file is sound, and show what is in it",
+		Long: "Read the whole file, report whether it is sound, and show what is in it. The file\nis not changed. The exit code is 1 when the file is damaged: at its next start\nlaneswapd sets it aside, and takes the rows that can be read over into a new file.",
 		Args: cobra.MaximumNArgs(1), RunE: s.about(s.checkFile),
 	}
 }
@@ -125,17 +125,17 @@ func (s *store) writeReport(report server.DataReport) error {
 		fmt.Fprintf(&b, "%-10s"+format+"\n", append([]any{name}, args...)...)
 	}
 	line("File:", "%s", report.Path)
-	line("Size:", "%d bytes, %d of %d pages are free", report.Size, report.FreePages, report.Pages)
+	line("Size:", "%d bytes, %d of %d pages free", report.Size, report.FreePages, report.Pages)
 	line("Layout:", "%d", report.Layout)
 	for _, kind := range slices.Sorted(maps.Keys(report.Rows)) {
-		line("Rows:", "%s: %d, of which %d are open", kind, report.Rows[kind], report.Open[kind])
+		line("Rows:", "%s: %d, %d of them open", kind, report.Rows[kind], report.Open[kind])
 	}
 	line("Seen:", "%d services", report.Seen)
 	for _, problem := range report.Problems {
 		line("Problem:", "%s", problem)
 	}
 	if len(report.Problems) == 0 {
-		line("Problem:", "none")
+		line("Problems:", "none")
 	}
 	_, err := io.WriteString(s.p.Stdout, printable(b.String()))
 	return err
@@ -153,7 +153,7 @@ func printable(text string) string {
 func (s *store) compactCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "compact [FILE]", Short: "Give back the space that the file does not use",
-		Long: "Write the file anew without the pages that it does not use, and put it in place\nof the old one at once. It needs as much space again beside the file. A damaged\nfile is left as it is.",
+		Long: "Write a copy of the file without the pages that it does not use, and replace the\nfile by it in one step. The folder needs room for both. A damaged file is left as\nit is.",
 		Args: cobra.MaximumNArgs(1), RunE: s.about(s.compactFile),
 	}
 }
@@ -170,19 +170,19 @@ func (s *store) compactFile(path string) error {
 			After  int64  `json:"after"`
 		}{path, before, after})
 	}
-	_, err = fmt.Fprintf(s.p.Stdout, "%s has %d bytes, before it had %d\n", path, after, before)
+	_, err = fmt.Fprintf(s.p.Stdout, "%s: %d bytes, %d before\n", path, after, before)
 	return err
 }
 
 func (s *store) exportCommand() *cobra.Command {
 	var to string
 	cmd := &cobra.Command{
-		Use: "export [FILE]", Short: "Write what is in the file as lines of JSON",
-		Long: "Write every row of the file as a line of JSON, with kind, id, service, at, open,\nepoch and data; first what is open, then when services were last seen, then the\nrest by kind and time. It changes nothing. Of a damaged file it writes what can be\nread, and exits with 1.",
+		Use: "export [FILE]", Short: "Write the rows of the file as lines of JSON",
+		Long: "Write every row of the file as a line of JSON, with kind, id, service, at, open,\nepoch and data: first the open rows, then when services were last seen, then the\nother rows by kind and time. The file is not changed. Of a damaged file, export\nwrites the rows that can be read; the exit code is then 1.",
 		Args: cobra.MaximumNArgs(1),
 	}
 	cmd.RunE = s.about(func(path string) error { return s.exportFile(path, to) })
-	cmd.Flags().StringVar(&to, "to", "", "a new file to write to, instead of standard output")
+	cmd.Flags().StringVar(&to, "to", "", "write to this new file instead of standard output")
 	return cmd
 }
 
@@ -190,7 +190,7 @@ func (s *store) exportFile(path, to string) error {
 	if to == "" {
 		return server.ExportData(path, s.p.Stdout)
 	}
-	// It holds what services said of themselves: for its owner only.
+	// It holds messages and metadata of services, so only its owner may read it.
 	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("cannot write to %w", unwrapped(err))
@@ -205,7 +205,7 @@ func (s *store) exportFile(path, to string) error {
 	return err
 }
 
-// unwrapped is an error of a file without the name of the system call.
+// unwrapped returns an error of a file without the name of the system call.
 func unwrapped(err error) error {
 	var of *os.PathError
 	if errors.As(err, &of) {

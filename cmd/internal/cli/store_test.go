@@ -58,18 +58,18 @@ const exported = `{"kind":"service","id":"billing","service":"billing","at":"202
 const last = `{"kind":"event","id":"2","service":"billing","at":"2024-02-29T12:01:00Z","epoch":1,"data":{"to":"healthy"}}
 `
 
-func TestStore_checkSaysWhatIsThere(t *testing.T) {
+func TestStore_checkReportsWhatIsThere(t *testing.T) {
 	t.Parallel()
 	path := newData(t)
 	r := laneswap("", "store", "check", path)
 	require.Zero(t, r.code, r.stderr)
 	require.Regexp(t, `^File:     `+path+`
-Size:     \d+ bytes, \d+ of \d+ pages are free
+Size:     \d+ bytes, \d+ of \d+ pages free
 Layout:   1
-Rows:     event: 2, of which 0 are open
-Rows:     service: 1, of which 1 are open
+Rows:     event: 2, 0 of them open
+Rows:     service: 1, 1 of them open
 Seen:     1 services
-Problem:  none
+Problems: none
 $`, r.stdout)
 
 	r = laneswap("", "store", "check", "-o", "json", path)
@@ -92,7 +92,7 @@ $`, r.stdout)
 	require.Contains(t, r.stdout, `"problems": []`)
 }
 
-func TestStore_checkOfADamagedFileExitsWith1AndSaysWhat(t *testing.T) {
+func TestStore_checkOfADamagedFileExitsWith1(t *testing.T) {
 	t.Parallel()
 	path := newData(t)
 	harm(t, path)
@@ -100,18 +100,18 @@ func TestStore_checkOfADamagedFileExitsWith1AndSaysWhat(t *testing.T) {
 	require.NoError(t, err)
 	r := laneswap("", "store", "check", path)
 	require.Equal(t, cli.CodeFailure, r.code)
-	require.Contains(t, r.stdout, "\nProblem:  a event is not sound\n")
-	require.Equal(t, "laneswap: "+path+" is damaged: a event is not sound\n", r.stderr)
+	require.Contains(t, r.stdout, "\nProblem:  a row of kind event is damaged\n")
+	require.Equal(t, "laneswap: "+path+" is damaged: a row of kind event is damaged\n", r.stderr)
 	r = laneswap("", "store", "check", "-o", "json", path)
 	require.Equal(t, cli.CodeFailure, r.code)
 	require.Contains(t, r.stdout, `"sound": false`)
 
 	r = laneswap("", "store", "compact", path)
 	require.Equal(t, cli.CodeFailure, r.code)
-	require.Equal(t, "laneswap: cannot compact the data file "+path+": the file is damaged: a event is not sound (laneswapd takes over what can be read, at its next start)\n", r.stderr)
+	require.Equal(t, "laneswap: cannot compact the data file "+path+": the file is damaged: a row of kind event is damaged (at its next start laneswapd sets it aside, and takes the rows that can be read over into a new file)\n", r.stderr)
 	r = laneswap("", "store", "export", path)
 	require.Equal(t, cli.CodeFailure, r.code)
-	require.Equal(t, exported, r.stdout, "what can be read")
+	require.Equal(t, exported, r.stdout, "the rows that can be read")
 	require.Contains(t, r.stderr, "the file is damaged")
 	after, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -136,7 +136,7 @@ func TestStore_compactGivesSpaceBack(t *testing.T) {
 	r := laneswap("", "store", "compact", path)
 	require.Zero(t, r.code, r.stderr)
 	var before, after int64
-	_, err = fmt.Sscanf(strings.TrimPrefix(r.stdout, path), " has %d bytes, before it had %d", &after, &before)
+	_, err = fmt.Sscanf(strings.TrimPrefix(r.stdout, path), ": %d bytes, %d before", &after, &before)
 	require.NoError(t, err, r.stdout)
 	require.Less(t, after, before/2)
 	info, err := os.Stat(path)
@@ -188,16 +188,16 @@ func TestStore_findsTheFile(t *testing.T) {
 		require.Equal(t, result{stdout: exported + last}, r)
 	}
 	r := at(nil, "check", path, "--data", path)
-	require.Equal(t, result{code: cli.CodeUsage, stderr: "laneswap: the file is given twice, as an argument and by --data\n"}, r)
+	require.Equal(t, result{code: cli.CodeUsage, stderr: "laneswap: the file is named twice, as an argument and by --data; name it once\n"}, r)
 	r = at(nil, "check", "--data", "")
-	require.Equal(t, result{code: cli.CodeUsage, stderr: "laneswap: the name of the file is empty\n"}, r)
+	require.Equal(t, result{code: cli.CodeUsage, stderr: "laneswap: the file name is empty; name a file\n"}, r)
 	require.Equal(t, cli.CodeUsage, at(nil, "check", path, path).code)
 
 	here, err := os.Getwd() // a folder of these tests
 	require.NoError(t, err)
 	r = at(nil, "check")
 	require.Equal(t, cli.CodeFailure, r.code)
-	require.Equal(t, "laneswap: cannot check the data file "+filepath.Join(here, "laneswap.db")+": no such file or directory (say which file it is: as an argument, by --data, or by LANESWAP_DATA)\n", r.stderr)
+	require.Equal(t, "laneswap: cannot check the data file "+filepath.Join(here, "laneswap.db")+": no such file or directory (name the file as an argument, by --data or by LANESWAP_DATA)\n", r.stderr)
 	require.NoFileExists(t, filepath.Join(here, "laneswap.db"))
 }
 
@@ -209,12 +209,12 @@ func TestStore_refusesWhileAServerHasTheFile(t *testing.T) {
 	for _, verb := range []string{"check", "compact", "export"} {
 		r := laneswap("", "store", verb, path)
 		require.Equal(t, cli.CodeFailure, r.code)
-		require.Equal(t, "laneswap: cannot "+verb+" the data file "+path+": another process uses it (stop laneswapd first)\n", r.stderr)
+		require.Equal(t, "laneswap: cannot "+verb+" the data file "+path+": the file is open in another process; stop that process first\n", r.stderr)
 		require.Empty(t, r.stdout)
 	}
 	second := startDaemon(cli.Laneswapd, nil, "--host", "127.0.0.1", "--port", "0", "--storage", "file", "--data", path)
 	require.Equal(t, cli.CodeFailure, <-second.done)
-	require.Equal(t, "laneswapd: cannot open the data file "+path+": another process uses it (set --data or LANESWAP_DATA to a file that can be written, or --storage memory)\n", second.log.String())
+	require.Equal(t, "laneswapd: cannot open the data file "+path+": the file is open in another process; stop that process first (--data or LANESWAP_DATA chooses the file; --storage memory needs none)\n", second.log.String())
 	d.stop <- syscall.SIGTERM
 	require.Equal(t, cli.CodeOK, <-d.done)
 	require.Zero(t, laneswap("", "store", "check", path).code)
