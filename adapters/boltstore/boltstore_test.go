@@ -23,6 +23,15 @@ func open(t testing.TB, path string) *boltstore.Store {
 	return s
 }
 
+// openFast is open for tests of many commits that pull no plug: they do not wait
+// for the disk.
+func openFast(t testing.TB, path string) *boltstore.Store {
+	t.Helper()
+	s := open(t, path)
+	s.SkipSync()
+	return s
+}
+
 func newPath(t testing.TB) string {
 	t.Helper()
 	return filepath.Join(t.TempDir(), "laneswap.db")
@@ -31,11 +40,11 @@ func newPath(t testing.TB) string {
 func TestStore_keepsTheContract(t *testing.T) {
 	t.Parallel()
 	storagetest.Run(t,
-		func(t *testing.T) laneswap.Storage { return open(t, newPath(t)) },
+		func(t *testing.T) laneswap.Storage { return openFast(t, newPath(t)) },
 		storagetest.WithReopen(func(t *testing.T, s laneswap.Storage) laneswap.Storage {
 			store := s.(*boltstore.Store)
 			require.NoError(t, store.Close())
-			return open(t, store.Path())
+			return openFast(t, store.Path())
 		}))
 }
 

@@ -18,8 +18,8 @@ import (
 	"github.com/laneswap/laneswap/adapters/boltstore"
 )
 
-// damageRounds is how often each kind of damage is tried at least.
-var damageRounds = flag.Int("damage-rounds", 0, "how often each kind of damage is tried at least")
+// rounds is how much more random tests do than they do by default.
+var rounds = flag.Int("rounds", 1, "how many times as much the tests of damage and of kills do")
 
 // harm is a way in which a file can be damaged.
 type harm struct {
@@ -114,18 +114,16 @@ var harms = []harm{
 // Open reports no damage, none may be missing.
 func TestOpen_replacesADamagedFile(t *testing.T) {
 	t.Parallel()
-	sizes, rounds := []int{0, 5, 300, 1500}, 4
+	sizes, tries := []int{0, 5, 300, 1500}, 3**rounds
 	if testing.Short() {
-		sizes, rounds = []int{0, 5, 200}, 1
+		sizes, tries = []int{0, 5, 200}, 1
 	}
-	rounds = max(rounds, *damageRounds)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	for _, rows := range sizes {
 		random := rand.New(rand.NewPCG(seed, uint64(rows)))
 		path := newPath(t)
-		s := open(t, path)
-		s.SkipSync()
+		s := openFast(t, path)
 		was := fill(t, s, random, rows)
 		require.NoError(t, s.Close())
 		require.NoError(t, boltstore.Compact(path)) // most pages are in use
@@ -135,7 +133,7 @@ func TestOpen_replacesADamagedFile(t *testing.T) {
 			t.Run(fmt.Sprint(harm.name, " of ", rows), func(t *testing.T) {
 				t.Parallel()
 				random := rand.New(rand.NewPCG(seed, uint64(rows)<<32|uint64(len(harm.name))))
-				for range rounds {
+				for range tries {
 					openDamaged(t, harm.do(random, bytes.Clone(whole)), was)
 				}
 			})
@@ -194,8 +192,7 @@ func openDamaged(t *testing.T, file []byte, was *content) (damage *boltstore.Dam
 func TestOpen_keepsTheRowsOfSoundPages(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
-	s := open(t, path)
-	s.SkipSync()
+	s := openFast(t, path)
 	was := fill(t, s, rand.New(rand.NewPCG(9, 9)), 150)
 	require.NoError(t, s.Close())
 	whole, err := os.ReadFile(path)
@@ -247,8 +244,7 @@ func TestCompact_survivesALostMetaPage(t *testing.T) {
 func TestOpen_goesOnWithTheCommitNumbers(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
-	s := open(t, path)
-	s.SkipSync()
+	s := openFast(t, path)
 	row := laneswap.Row{Kind: laneswap.KindEvent, ID: "a", At: noon}
 	for i := range 50 {
 		row.Data = fmt.Append(nil, i)
@@ -327,7 +323,8 @@ func TestStore_survivesItsFileBeingCut(t *testing.T) {
 		path := newPath(t)
 		s, err := boltstore.Open(path)
 		require.NoError(t, err)
-		fill(t, s, rand.New(rand.NewPCG(1, 1)), 3000)
+		s.SkipSync()
+		fill(t, s, rand.New(rand.NewPCG(1, 1)), 1000)
 		require.NoError(t, os.Truncate(path, size))
 		failed := 0
 		for _, kind := range kinds {

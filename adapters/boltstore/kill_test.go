@@ -71,9 +71,9 @@ func child(t *testing.T, path string, first int) (*exec.Cmd, *bufio.Scanner) {
 
 func TestKill_losesNothingThatWasAcknowledged(t *testing.T) {
 	t.Parallel()
-	cycles := 20
+	cycles := 5 * *rounds
 	if testing.Short() {
-		cycles = 3
+		cycles = 2
 	}
 	path := newPath(t)
 	last := 0

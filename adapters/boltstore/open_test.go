@@ -192,7 +192,7 @@ func TestStore_obeysItsContextWhileAWriteHangs(t *testing.T) {
 func TestRows_aSlowReaderDoesNotMakeTheFileGrow(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
-	s := open(t, path)
+	s := openFast(t, path)
 	var b laneswap.Batch
 	for i := range 700 {
 		b.Put = append(b.Put, laneswap.Row{Kind: laneswap.KindEvent, ID: noon.Add(time.Duration(i)).String(), At: noon, Data: make([]byte, 100)})

@@ -2,6 +2,7 @@ package mongostore_test
 
 import (
 	"context"
+	"flag"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,18 +20,18 @@ import (
 
 var noon = time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)
 
-// open opens a store as tests need it: chunks that the test server can take, and
-// no server that deletes what is old. It is closed with the test.
+// open opens a store as tests need it: with chunks that the test server can take in
+// time, and without a server that deletes old rows. It is closed with the test.
 func open(t testing.TB, uri string, opts ...mongostore.Option) *mongostore.Store {
 	t.Helper()
-	s, err := mongostore.Open(uri, append([]mongostore.Option{mongostore.WithChunk(50), mongostore.WithTTL(0)}, opts...)...)
+	s, err := mongostore.Open(uri, append([]mongostore.Option{mongostore.WithChunk(50), mongostore.WithTTL(0), mongostore.WithTimeout(time.Minute)}, opts...)...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close(context.Background())) })
 	return s
 }
 
-// fresh returns a URI of a server with a database of its own, and the database as
-// others see it. It is dropped with the test.
+// fresh returns a URI of a server with a new database, and the database as other
+// programs see it. It is dropped with the test.
 func fresh(t testing.TB, uri string) (string, *mongo.Database) {
 	t.Helper()
 	uri = mongotest.Fresh(uri)
@@ -51,9 +52,12 @@ func fresh(t testing.TB, uri string) (string, *mongo.Database) {
 	return uri, db
 }
 
+// contractScale is 1 for the contract in full, which takes minutes.
+var contractScale = flag.Int("contract-scale", 6, "what the large tests of the contract are divided by")
+
 func TestStore_keepsTheContract(t *testing.T) {
 	t.Parallel()
-	// Each is as fast as one core.
+	// A server uses one core.
 	servers := []string{mongotest.Start(t), mongotest.Start(t)}
 	var opened atomic.Uint32
 	var mu sync.Mutex
@@ -73,11 +77,12 @@ func TestStore_keepsTheContract(t *testing.T) {
 			defer mu.Unlock()
 			return open(t, homes[store.Database()])
 		}),
+		storagetest.WithScale(*contractScale),
 		storagetest.WithPatience(5*time.Minute))
 }
 
-// BenchmarkStore needs a server of one's own: the test server's numbers say
-// nothing of MongoDB, and its updates take milliseconds each.
+// BenchmarkStore needs a MongoDB: numbers of the test server, whose updates take
+// milliseconds each, say nothing about it.
 func BenchmarkStore(b *testing.B) {
 	if mongotest.External() == "" {
 		b.Skip("set LANESWAP_TEST_MONGODB_URI to measure a server")

@@ -182,7 +182,8 @@ var committing = []test{
 	}},
 	{"Commit_ofThousandsOfRows", func(r *run) {
 		var rows []laneswap.Row
-		for i := range 3000 {
+		n := r.scaled(3000)
+		for i := range n {
 			row := event(fmt.Sprintf("%x", uint32(i)*2654435761), fmt.Sprint("s", i%7), i%100)
 			row.Data = bytes.Repeat([]byte{'1'}, i%300)
 			rows = append(rows, row)
@@ -190,11 +191,11 @@ var committing = []test{
 		r.insert(rows...)
 		r.stored("all", laneswap.KindEvent, rows...)
 		var keys []laneswap.Key
-		for _, row := range rows[:2999] {
+		for _, row := range rows[:n-1] {
 			keys = append(keys, key(row))
 		}
 		r.commit(laneswap.Batch{Delete: keys})
-		r.stored("the last", laneswap.KindEvent, rows[2999])
+		r.stored("the last", laneswap.KindEvent, rows[n-1])
 	}},
 }
 

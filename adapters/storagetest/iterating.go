@@ -10,7 +10,7 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// many is more rows than an adapter reads at once.
+// many inserts n open rows of KindEvent, more than an adapter reads at once.
 func (r *run) many(n int) []laneswap.Row {
 	r.Helper()
 	rows := make([]laneswap.Row, n)
@@ -35,7 +35,7 @@ func (r *run) sources(ctx context.Context) map[string]iter.Seq2[laneswap.Row, er
 // iterating is what the body of a loop may do.
 var iterating = []test{
 	{"Iterator_mayBeLeftEarly", func(r *run) {
-		r.many(500)
+		r.many(r.scaled(500))
 		for name, source := range r.sources(r.ctx) {
 			for after := range 5 {
 				n := 0
@@ -52,19 +52,20 @@ var iterating = []test{
 		}
 	}},
 	{"Iterator_mayBeRangedOverAgain", func(r *run) {
-		r.many(300)
+		n := r.scaled(300)
+		r.many(n)
 		for name, source := range r.sources(r.ctx) {
 			for range 2 {
 				rows, err := collect(source)
 				r.ok(name, err)
-				if len(rows) != 300 {
-					r.Fatalf("%s: %d rows of 300", name, len(rows))
+				if len(rows) != n {
+					r.Fatalf("%s: %d rows of %d", name, len(rows), n)
 				}
 			}
 		}
 	}},
 	{"Iterator_bodyMayCallEveryMethod", func(r *run) {
-		const n = 700
+		n := r.scaled(700)
 		r.many(n)
 		for name, source := range r.sources(r.ctx) {
 			r.soon(name, func() error {
@@ -96,9 +97,9 @@ var iterating = []test{
 		}
 	}},
 	{"Iterator_yieldsWhatStaysWhileOthersCome", func(r *run) {
-		rows := r.many(600)
+		rows := r.many(r.scaled(600))
 		i := 0
-		for row, err := range r.Rows(r.ctx, laneswap.RowQuery{Kind: laneswap.KindEvent, To: at(600)}) {
+		for row, err := range r.Rows(r.ctx, laneswap.RowQuery{Kind: laneswap.KindEvent, To: at(len(rows))}) {
 			r.ok("Rows", err)
 			if strings.HasPrefix(row.ID, "new") {
 				continue
@@ -155,7 +156,7 @@ var ending = []test{
 		r.put(event("after it", "s", 1))
 	}},
 	{"Context_thatEndsInALoopEndsTheLoop", func(r *run) {
-		const n = 5000
+		n := r.scaled(5000)
 		r.many(n)
 		for _, name := range []string{"Load", "Rows", "Rows of service", "Rows backwards"} {
 			ctx, cancel := context.WithCancel(r.ctx)

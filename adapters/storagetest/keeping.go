@@ -60,7 +60,8 @@ var keeping = []test{
 // sharing is calls at the same time.
 var sharing = []test{
 	{"Concurrency_commitsAndReads", func(r *run) {
-		const writers, rounds = 8, 25
+		const writers = 8
+		rounds := r.scaled(25)
 		var wg sync.WaitGroup
 		errs := make(chan error, 2*writers)
 		ctx, stop := context.WithCancel(r.ctx)

@@ -28,7 +28,7 @@ func newModel() *model {
 
 func (m *model) clone() *model { return &model{rows: maps.Clone(m.rows), seen: maps.Clone(m.seen)} }
 
-// apply does what Commit does; after an error the beginning is applied.
+// apply does what Commit does. After an error a part of b is applied.
 func (m *model) apply(b laneswap.Batch) error {
 	for _, row := range b.Insert {
 		if old, ok := m.rows[key(row)]; !ok {
@@ -104,13 +104,13 @@ var guessing = []test{
 		}
 		r.Logf("repeat with storagetest.WithSeed(%d)", seed)
 		g := &guesser{run: r, random: rand.New(rand.NewPCG(seed, 0)), model: newModel()}
-		for g.step = range 400 {
+		for g.step = range g.scaled(400) {
 			g.next()
 		}
 	}},
 }
 
-// guesser makes random operations. Its names and times are few, so that they meet.
+// guesser makes random operations, with few names and times, so that they meet.
 type guesser struct {
 	*run
 	random *rand.Rand
@@ -160,8 +160,8 @@ func (g *guesser) batch() laneswap.Batch {
 	return b
 }
 
-// commit commits what the model takes; of what it refuses, only the thing that
-// is refused: how much of the rest is applied is the adapter's to say.
+// commit commits a batch that the model accepts. A batch that it refuses is split
+// into batches of one row, as the adapter chooses how much of it is applied.
 func (g *guesser) commit() {
 	for _, b := range single(g.batch(), g.random.IntN(2) == 0) {
 		after := g.model.clone()
@@ -179,7 +179,7 @@ func (g *guesser) commit() {
 	}
 }
 
-// single makes batches of one thing each of a batch, or leaves it whole.
+// single splits a batch into batches of one row or key, unless it is to stay whole.
 func single(b laneswap.Batch, whole bool) []laneswap.Batch {
 	if whole {
 		return []laneswap.Batch{b}

@@ -84,13 +84,14 @@ var pruning = []test{
 		r.stored("gone", laneswap.KindEvent)
 	}},
 	{"Prune_ofThousands", func(r *run) {
-		rows := make([]laneswap.Row, 6000)
+		n := r.scaled(6000)
+		rows := make([]laneswap.Row, n)
 		for i := range rows {
 			rows[i] = event(fmt.Sprintf("%05d", i), "s", i/10)
 		}
 		r.insert(rows...)
 		r.commit(laneswap.Batch{Epoch: 9, Put: rows[:1]}) // pruning belongs to no writer
-		r.prune(laneswap.KindEvent, at(1e6), 5500, 5500)
-		r.stored("the newest", laneswap.KindEvent, rows[5500:]...)
+		r.prune(laneswap.KindEvent, at(1e6), n*11/12, n*11/12)
+		r.stored("the newest", laneswap.KindEvent, rows[n*11/12:]...)
 	}},
 }

@@ -64,15 +64,15 @@ var seeing = []test{
 			}
 			r.loaded(what, rows...)
 		}
-		note(1000)
+		note(r.scaled(1000))
 		check("at first")
 		for range 10 {
 			note(1)
 		}
-		note(5000)
+		note(r.scaled(5000))
 		check("after one and after many")
 		var gone laneswap.Batch
-		for i := range 1000 {
+		for i := range r.scaled(1000) {
 			if i%7 != 0 {
 				service := fmt.Sprintf("service-%d", i)
 				gone.Delete = append(gone.Delete, laneswap.Key{Kind: laneswap.KindSeen, ID: service})
@@ -81,7 +81,7 @@ var seeing = []test{
 		}
 		r.commit(gone)
 		check("most forgotten")
-		note(300)
+		note(r.scaled(300))
 		check("and some again")
 	}},
 	{"Seen_isNoRowToRows", func(r *run) {
@@ -116,7 +116,7 @@ var loading = []test{
 		var want []laneswap.Row
 		for kind := range 3 {
 			var b laneswap.Batch
-			for i := range 1500 {
+			for i := range r.scaled(1500) {
 				row := laneswap.Row{Kind: laneswap.Kind(fmt.Sprint("kind", kind)), ID: fmt.Sprint(i), Service: fmt.Sprint(i), At: at(i / 50), Open: i%3 != 0, Data: []byte(`{"a":1}`)}
 				b.Put = append(b.Put, row)
 				if row.Open {

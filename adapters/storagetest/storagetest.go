@@ -1,12 +1,12 @@
-// Package storagetest is the contract of laneswap.Storage as tests, benchmarks
-// and faults. The test of an adapter is a few lines:
+// Package storagetest tests adapters against the contract of laneswap.Storage. It
+// has benchmarks, and a storage with faults. The test of an adapter is a few lines:
 //
 //	func TestStorage(t *testing.T) {
 //		storagetest.Run(t, func(t *testing.T) laneswap.Storage { return open(t) })
 //	}
 //
-// It uses the standard library only, so that adapters outside of this module
-// can use it without pulling in anything.
+// It imports the standard library only, so that it adds nothing to the module of an
+// adapter.
 package storagetest
 
 import (
@@ -17,39 +17,53 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// Option changes what Run does.
+// Option is an option of Run.
 type Option func(*settings)
 
 type settings struct {
 	reopen   func(t *testing.T, s laneswap.Storage) laneswap.Storage
 	seed     uint64
 	patience time.Duration
+	scale    int
 }
 
-// WithReopen adds the tests of what must survive: reopen closes the storage that
-// it is given and opens what is stored there again.
+// WithReopen adds the tests of persistence. reopen closes its storage and opens the
+// stored state again.
 func WithReopen(reopen func(t *testing.T, s laneswap.Storage) laneswap.Storage) Option {
 	return func(o *settings) { o.reopen = reopen }
 }
 
-// WithSeed repeats the random operations of one seed, which a failure has
-// printed. Without it each run takes new ones.
+// WithSeed repeats the random operations of a seed, which a failed run has printed.
+// Without it each run does other ones.
 func WithSeed(seed uint64) Option {
 	return func(o *settings) { o.seed = seed }
 }
 
-// WithPatience bounds how long one test may take before it counts as hanging;
-// one minute.
+// WithPatience sets how long one test may take before it counts as hanging. The
+// default is one minute.
 func WithPatience(d time.Duration) Option {
 	return func(o *settings) { o.patience = d }
 }
 
-// Run tests a storage against the contract. open returns an empty storage of its
-// own each time and cleans up through t. The subtests run in parallel.
+// WithScale divides the number of rows, steps and rounds of the large tests by n,
+// for a storage that needs milliseconds for each row. The default is 1. With -short
+// the numbers are a fifth of that.
+func WithScale(n int) Option {
+	return func(o *settings) { o.scale = n }
+}
+
+// scaled is how many rows, steps or rounds a test does that has n by default.
+func (o settings) scaled(n int) int { return max(n/o.scale, 3) }
+
+// Run tests a storage against the contract. open returns a new empty storage and
+// cleans up through t. The subtests run in parallel.
 func Run(t *testing.T, open func(t *testing.T) laneswap.Storage, opts ...Option) {
-	o := settings{patience: time.Minute}
+	o := settings{patience: time.Minute, scale: 1}
 	for _, opt := range opts {
 		opt(&o)
+	}
+	if o.scale = max(o.scale, 1); testing.Short() {
+		o.scale *= 5
 	}
 	groups := [][]test{committing, fencing, seeing, loading, reading, iterating, ending, keeping, sharing, pruning, guessing}
 	if o.reopen != nil {
@@ -73,7 +87,7 @@ type test struct {
 	run  func(r *run)
 }
 
-// run is one test under way: the test, its storage and its context.
+// run is one running test, with its storage and its context.
 type run struct {
 	*testing.T
 	laneswap.Storage

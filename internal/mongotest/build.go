@@ -13,61 +13,54 @@ import (
 	"time"
 )
 
-// buildWait bounds a build with cold caches on a slow machine.
-const buildWait = 10 * time.Minute
+// buildTimeout bounds a build with cold caches on a slow machine.
+const buildTimeout = 10 * time.Minute
 
-// built builds the server once in a process. The file is gone with the test that
-// asked first, so what is kept is its content: about 20 MB.
+// built builds the server once in a process.
 var built = sync.OnceValues(compile)
 
-// build returns the path of an executable of the server, which is gone with the
-// test.
+// build returns the path of the executable of the server.
 func build(t testing.TB) string {
 	t.Helper()
-	content, err := built()
-	if err != nil {
-		t.Fatalf("mongotest: %v", err)
+	if testing.Short() {
+		t.Skip("starts a database server; run it without -short")
 	}
-	path := filepath.Join(t.TempDir(), "server.exe")
-	if err := os.WriteFile(path, content, 0o700); err != nil {
+	path, err := built()
+	if err != nil {
 		t.Fatalf("mongotest: %v", err)
 	}
 	return path
 }
 
-// compile builds the server and returns the executable.
-func compile() ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), buildWait)
+// compile builds the server and returns its executable, which is in the build
+// cache: other than go build, go tool links it only once.
+func compile() (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
 	defer cancel()
 	root, err := moduleRoot(ctx)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	// Packages are tested in parallel: the second to come finds the work done in
-	// the build cache.
+	// Packages are tested in parallel. The second to build finds all in the cache.
 	source := filepath.Join(root, "internal", "mongotest", "server")
 	unlock, err := lockBuild(source)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer unlock()
-	dir, err := os.MkdirTemp("", "laneswap-mongotest-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	binary := filepath.Join(dir, "server.exe")
-	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "ferretdb_no_postgresql", "-o", binary, ".")
+	cmd := exec.CommandContext(ctx, "go", "tool", "-n", "server")
 	cmd.Dir = source
 	// A program for this machine, whatever the tests are built for.
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build of the test server: %w\n%s", err, out)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-tags=ferretdb_no_postgresql", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
+	cmd.Stderr = new(strings.Builder)
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("build of the test server: %w\n%s", err, cmd.Stderr)
 	}
-	return os.ReadFile(binary)
+	return strings.TrimSpace(string(out)), nil
 }
 
-// moduleRoot is the folder of the module whose tests run.
+// moduleRoot returns the folder of the module whose tests run.
 func moduleRoot(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {

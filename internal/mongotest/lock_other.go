@@ -2,5 +2,5 @@
 
 package mongotest
 
-// lockBuild does nothing here: builds at the same time take longer, no more.
+// lockBuild does nothing here: builds at the same time only take longer.
 func lockBuild(string) (unlock func(), err error) { return func() {}, nil }

@@ -10,9 +10,8 @@ import (
 	"syscall"
 )
 
-// lockBuild waits until no other process builds in a folder. What is locked is its
-// main.go, which is there anyway and stays as it is (of go.mod the go command has
-// a lock of its own). The lock ends with the process, however that ends.
+// lockBuild waits until no other process builds in a folder. It locks main.go, and
+// not go.mod, which the go command locks. The lock ends with the process.
 func lockBuild(dir string) (unlock func(), err error) {
 	f, err := os.Open(filepath.Join(dir, "main.go"))
 	if err != nil {

@@ -1,9 +1,10 @@
 // Package mongotest starts a database for tests that speaks MongoDB's protocol.
 //
-// It is built on demand from the module in the folder server, with nothing but Go
-// and the module proxy, and listens on a free port of the loopback interface over
-// a temporary folder. LANESWAP_TEST_MONGODB_URI points tests at a server of one's
-// own instead; they leave databases with random names there.
+// The database is FerretDB, built on demand from the module in the folder server.
+// It needs Go and the module proxy only, listens on a free port of the loopback
+// interface, and keeps its data in a temporary folder. With LANESWAP_TEST_MONGODB_URI
+// tests use your own server instead; they leave databases with random names there.
+// With -short, tests that need FerretDB are skipped.
 package mongotest
 
 import (
@@ -13,15 +14,14 @@ import (
 	"testing"
 )
 
-// envURI names the server to use instead of one that is built.
+// envURI holds the URI of the server to use instead of FerretDB.
 const envURI = "LANESWAP_TEST_MONGODB_URI"
 
-// External returns the URI that LANESWAP_TEST_MONGODB_URI holds, "" when tests
-// run against the server that is built.
+// External returns LANESWAP_TEST_MONGODB_URI, "" when tests use FerretDB.
 func External() string { return os.Getenv(envURI) }
 
-// Start returns the URI of a running server, with the name of a database of its
-// own in it: that of External, or a Server's that ends with the test.
+// Start returns the URI of a running server, with the name of a new database: of
+// External, or of a Server that ends with the test.
 func Start(t testing.TB) (uri string) {
 	t.Helper()
 	if uri := External(); uri != "" {

@@ -2,31 +2,29 @@ package mongotest
 
 import (
 	"bufio"
-	"errors"
 	"io"
 	"os"
 	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
 
-// startWait is how long a server that was started may take until it listens.
-const startWait = 30 * time.Second
+// startTimeout bounds the time until a started server listens.
+const startTimeout = 30 * time.Second
 
-// Server is a server of its own, which a test may kill and start again. Its
-// methods may be called concurrently; they fail the test from its goroutine only.
+// Server is a server that a test may kill and start again. Its methods may be called
+// concurrently. They fail the test, so call them from its goroutine.
 type Server struct {
 	t      testing.TB
 	binary string
 	folder string
 
-	mu      sync.Mutex // guards what is below
-	address string     // once it listened; kept over restarts
-	running *exec.Cmd  // nil while it is down
-	stdin   io.Closer  // of running, which ends with it
+	mu      sync.Mutex // guards the fields below
+	address string     // kept over restarts
+	running *exec.Cmd  // nil while the server is down
+	stdin   io.Closer  // the server ends when it is closed
 	ended   chan struct{}
 }
 
@@ -38,7 +36,7 @@ func New(t testing.TB) *Server {
 	return s
 }
 
-// NewDown returns a server that does not run yet.
+// NewDown returns a server that does not run yet. It ends with the test.
 func NewDown(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{t: t, binary: build(t), folder: t.TempDir(), address: "127.0.0.1:0"}
@@ -46,15 +44,15 @@ func NewDown(t testing.TB) *Server {
 	return s
 }
 
-// URI returns the URI of the server, without a database. It does not change when
-// the server is killed and started again.
+// URI returns the URI of the server, without a database. It stays the same when the
+// server is killed and started again.
 func (s *Server) URI() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return "mongodb://" + s.address + "/"
 }
 
-// Start starts the server, on the port and the folder that it had before, and
+// Start starts the server, on the port and with the data that it had before, and
 // returns when it listens. It does nothing while the server runs.
 func (s *Server) Start() {
 	s.t.Helper()
@@ -68,7 +66,7 @@ func (s *Server) Start() {
 		s.t.Fatalf("mongotest: %v", err)
 	}
 	lines, ended := make(chan string, 1), make(chan struct{})
-	// It ends with the process, whose end closes its output.
+	// It ends with the process, which closes its output.
 	go func() {
 		defer close(ended)
 		line, _ := bufio.NewReader(stdout).ReadString('\n')
@@ -77,7 +75,7 @@ func (s *Server) Start() {
 		_ = cmd.Wait()
 	}()
 	s.running, s.stdin, s.ended = cmd, stdin, ended
-	timer := time.NewTimer(startWait)
+	timer := time.NewTimer(startTimeout)
 	defer timer.Stop()
 	address := ""
 	select {
@@ -86,20 +84,20 @@ func (s *Server) Start() {
 	}
 	if address == "" {
 		s.kill()
-		s.t.Fatal("mongotest: the server does not listen; what it says stands above")
+		s.t.Fatal("mongotest: the server does not listen; its error output is above")
 	}
 	s.address = address
 }
 
-// Kill ends the server at once, as kill -9 does, and returns when it has ended.
-// It does nothing while the server is down.
+// Kill ends the server at once, as kill -9 does, and returns when its process has
+// ended. It does nothing while the server is down.
 func (s *Server) Kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.kill()
 }
 
-// kill does it; mu is held.
+// kill is Kill with mu held.
 func (s *Server) kill() {
 	if s.running == nil {
 		return
@@ -119,21 +117,13 @@ func (s *Server) Restart() {
 
 // launch starts a program with pipes to its input and output.
 func launch(name string, args ...string) (cmd *exec.Cmd, stdin io.WriteCloser, stdout io.ReadCloser, err error) {
-	for range 100 {
-		cmd = exec.Command(name, args...)
-		cmd.Stderr = os.Stderr
-		if stdin, err = cmd.StdinPipe(); err != nil {
-			return nil, nil, nil, err
-		}
-		if stdout, err = cmd.StdoutPipe(); err != nil {
-			return nil, nil, nil, err
-		}
-		// A process that another test started just now may still have the file open
-		// for writing, until it executes its own.
-		if err = cmd.Start(); !errors.Is(err, syscall.ETXTBSY) {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
+	cmd = exec.Command(name, args...)
+	cmd.Stderr = os.Stderr
+	if stdin, err = cmd.StdinPipe(); err == nil {
+		stdout, err = cmd.StdoutPipe()
+	}
+	if err == nil {
+		err = cmd.Start()
 	}
 	return cmd, stdin, stdout, err
 }

@@ -1,5 +1,0 @@
-//go:build race
-
-package boltstore_test
-
-const raceEnabled = true
