@@ -12,23 +12,22 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// maxTries bounds how often a commit begins again because others write the same
-// rows at the same time.
+// maxTries bounds how often a commit tries again while other writers change the same
+// rows.
 const maxTries = 20
 
-// wideRows is how many rows one command looks up or deletes.
+// wideRows is the number of rows that one command looks up or deletes.
 const wideRows = 1000
 
-// errContended is returned when that was not enough.
-var errContended = errors.New("mongostore: commit: others change the same rows all the time")
+// errContended is returned after maxTries.
+var errContended = errors.New("mongostore: commit: another program keeps changing the same rows; let only one LaneSwap use the database")
 
-// Commit applies a batch, in chunks. What it has applied when it fails stays, and
-// does no harm when the batch is committed again.
+// Commit applies a batch, in chunks. When it fails, a part of the batch stays applied;
+// the same batch may be committed again.
 //
-// Rows to insert are written in their order. Rows to put and to delete are first
-// looked up, so that nothing behind a row that is fenced is written; only of a
-// newer writer that comes between may rows behind it be written, in another
-// collection.
+// Rows to insert are written in their order. Rows to put and to delete are looked up
+// first, so that nothing behind a fenced row is written; when a newer writer comes in
+// between, rows of another collection may be.
 func (s *Store) Commit(ctx context.Context, b laneswap.Batch) error {
 	if err := ctx.Err(); err != nil {
 		return err

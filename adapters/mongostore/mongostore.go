@@ -1,42 +1,40 @@
-// Package mongostore keeps the rows of a Manager in MongoDB, by
-// go.mongodb.org/mongo-driver/v2.
+// Package mongostore is a storage in MongoDB, by go.mongodb.org/mongo-driver/v2.
 //
-// What is committed is acknowledged by a majority of the replica set. Only the
-// plainest operations are used: no transactions, no change streams, no pipelines.
-// A user with the role readWrite on the database has all the rights it needs,
-// those to make indexes included. The server need not be there when a store is
-// opened; whenever it is away calls fail, and succeed again once it is back. One
-// LaneSwap at a time may use a database: nothing keeps two from overwriting each
-// other.
+// A majority of the replica set acknowledges each commit. The package uses simple
+// operations only: no transactions, no change streams, no pipelines. Its user needs
+// the role readWrite on the database, which includes the right to create indexes.
+// The server may be down when a store is opened; while it is down calls fail, and
+// they succeed again once it is back. Let only one LaneSwap at a time use a database:
+// two would overwrite each other.
 //
 // # Collections
 //
 //   - heartbeats: one document for each service, in the shape of existing Python
 //     deployments: id, name, status, message, metadata, created_at and
-//     last_heartbeat, times as dates. Documents of theirs are yielded as rows, and
-//     updated in place once their service is put; fields of others stay. What the
-//     store needs for itself is in fields that begin with ls_; ls_data holds the row
-//     as the Manager wrote it, and is what counts for LaneSwap. A key of metadata
-//     that a document cannot hold well (with a dot, a leading $, empty, or nested
-//     deeper than 20) is left out of the fields for others.
+//     last_heartbeat, times as dates. The store yields documents of Python as rows,
+//     and updates them in place when their service is put; other fields stay. The
+//     store's own fields begin with ls_. LaneSwap reads ls_data, the row as the
+//     Manager wrote it; the fields without ls_ are for other readers. They lack keys
+//     of metadata that a document cannot hold well: with a dot, a leading $, empty,
+//     or nested deeper than 20.
 //   - errors: one document for each reported error.
-//   - laneswap_rows: everything else, the kind of a row in ls_kind.
+//   - laneswap_rows: all other rows, with their kind in ls_kind.
 //   - laneswap_seen: when services were last seen, many in each of 256 documents.
-//     The last_heartbeat of their heartbeats documents follows, a little later and
-//     without a promise: it is for other readers.
+//     The last_heartbeat in heartbeats follows a little later, if at all: it is for
+//     other readers.
 //
 // # Indexes
 //
-// They are made by the first call that reaches the server:
+// The first call that reaches the server creates them:
 //
 //   - heartbeats: id, unique; (ls_at, id); (ls_service, ls_at, id).
 //   - errors and laneswap_rows: (ls_kind, ls_at, id); (ls_kind, ls_service, ls_at,
-//     id); (ls_open, _id), only of open rows where the server has partial indexes.
+//     id); (ls_open, _id), of open rows only where the server has partial indexes.
 //   - laneswap_rows: a TTL index on ls_at of closed rows, see WithTTL.
 //
-// One that the server refuses is logged and done without: an index of one's own
-// with other options, duplicates from before, missing rights, or a server that has
-// no such indexes.
+// The server may refuse an index: because of an index of yours with other options,
+// old duplicates or missing rights, or because it has no such indexes. The store logs
+// that, and works without the index.
 package mongostore
 
 import (
@@ -55,27 +53,27 @@ import (
 
 var _ laneswap.Storage = (*Store)(nil)
 
-// Names of collections that cannot be chosen.
+// Names of collections that WithCollections must not use.
 const (
 	rowsCollection = "laneswap_rows"
 	seenCollection = "laneswap_seen"
 )
 
-// The errors. None holds anything of the URI but names of hosts, nor the text of
-// an error of the driver, which may.
+// The errors. Of the URI they quote names of hosts only. They do not quote errors of
+// the driver, which may quote the URI.
 var (
-	// ErrInvalidURI is returned by Open when the URI is none that can be used.
+	// ErrInvalidURI is returned by Open for a URI that cannot be used.
 	ErrInvalidURI = errors.New("invalid MongoDB URI")
 	// ErrInvalidOption is returned by Open when an option is out of its range.
 	ErrInvalidOption = errors.New("invalid option")
-	// ErrInvalidRow is returned when a row, a key or a batch is none that the
-	// contract allows.
+	// ErrInvalidRow is returned when a row, a key or a batch breaks the contract of
+	// laneswap.Storage.
 	ErrInvalidRow = errors.New("mongostore: invalid row")
 	// ErrClosed is returned by every method after Close.
-	ErrClosed = errors.New("mongostore: closed")
+	ErrClosed = errors.New("mongostore: the store is closed")
 )
 
-// Option changes how a store is opened.
+// Option is an option of Open.
 type Option func(*settings)
 
 type settings struct {
@@ -87,39 +85,40 @@ type settings struct {
 	log                *slog.Logger
 }
 
-// WithDatabase chooses the database. Without it, it is the one in the path of the
-// URI, or "laneswap".
+// WithDatabase sets the name of the database. The default is the path of the URI, or
+// "laneswap".
 func WithDatabase(name string) Option {
 	return func(o *settings) { o.database = name }
 }
 
-// WithCollections names the collections of services and of errors, instead of
-// "heartbeats" and "errors".
+// WithCollections sets the names of the collections of services and of errors. The
+// defaults are "heartbeats" and "errors".
 func WithCollections(heartbeats, errors string) Option {
 	return func(o *settings) { o.heartbeats, o.errors = heartbeats, errors }
 }
 
-// WithChunk bounds how many rows one command inserts or changes, 1 to 10,000,
-// instead of 500. Up to a thousand are looked up or deleted by one.
+// WithChunk sets how many rows one command inserts or changes, 1 to 10,000. The
+// default is 500. One command looks up or deletes up to 1,000 rows.
 func WithChunk(n int) Option {
 	return func(o *settings) { o.chunk = n }
 }
 
-// WithTimeout bounds each call to the server, 1 ms or more, instead of 5 s.
+// WithTimeout sets the timeout of each call to the server, 1 ms or more. The default
+// is 5 s.
 func WithTimeout(d time.Duration) Option {
 	return func(o *settings) { o.timeout = d }
 }
 
-// WithTTL has the server delete rows in laneswap_rows that are closed and older
-// than d, at least 24 hours, where it has partial TTL indexes; instead of 401
-// days. Pruning is the Manager's and needs no such index: this is for a database
-// that no Manager prunes any more, so d should be longer than any retention. Zero
-// has none, and removes the index.
+// WithTTL makes the server delete closed rows in laneswap_rows that are older than d,
+// at least 24 hours, if it has partial TTL indexes. The default is 401 days. The
+// Manager prunes by itself; the index is for a database that no Manager uses any
+// more, so d should be longer than the retention. Zero removes the index.
 func WithTTL(d time.Duration) Option {
 	return func(o *settings) { o.ttl = d }
 }
 
-// WithLogger says which indexes the server refuses. Without it nothing is logged.
+// WithLogger sets the logger for indexes that the server refuses. By default nothing
+// is logged.
 func WithLogger(log *slog.Logger) Option {
 	return func(o *settings) { o.log = log }
 }
@@ -136,23 +135,23 @@ func defaults() settings {
 // use.
 type Store struct {
 	settings
-	// dial makes the client. It may ask a name server, and block for it.
+	// dial creates the client. It may block while it asks a name server.
 	dial func() (*mongo.Client, error)
-	// setup holds one token while a call makes the client or the indexes.
+	// setup holds one token while a call creates the client or the indexes.
 	setup  chan struct{}
 	mirror mirror
 
-	mu      sync.Mutex // guards what is below
+	mu      sync.Mutex // guards the fields below
 	tables  *tables    // nil until there is a client
 	client  *mongo.Client
 	indexed bool
-	retry   time.Time // when indexes that took too long are asked for again
+	retry   time.Time // of indexes that took too long
 	closed  bool
 }
 
-// Open makes a store of a MongoDB URI. It checks the URI and the options, and does
-// not wait for the server. The database, write concern and read preference that
-// the URI may ask for are replaced by the store's: majority, and the primary.
+// Open returns a store for a MongoDB URI. It checks the URI and the options, and does
+// not connect yet. The store replaces the write concern and the read preference of
+// the URI by majority and primary.
 func Open(uri string, opts ...Option) (*Store, error) {
 	s := &Store{settings: defaults(), setup: make(chan struct{}, 1)}
 	for _, opt := range opts {
@@ -172,18 +171,17 @@ func Open(uri string, opts ...Option) (*Store, error) {
 	s.dial = func() (*mongo.Client, error) { return connect(uri) }
 	s.mirror.write = s.writeMirror
 	if !address.srv {
-		// Not only a check: it asks nobody, so it may as well be done.
-		client, err := s.dial()
+		client, err := s.dial() // it asks no name server, so it cannot block
 		if err != nil {
 			return nil, fmt.Errorf("mongostore: open: %w: %s", ErrInvalidURI, uriHelp)
 		}
-		s.adopt(client)
+		s.setClient(client)
 	}
 	return s, nil
 }
 
-// adopt makes a client the store's; mu is held, or nobody else knows the store.
-func (s *Store) adopt(client *mongo.Client) {
+// setClient sets the client. mu is held, or Open has not returned.
+func (s *Store) setClient(client *mongo.Client) {
 	s.client = client
 	s.tables = newTables(client.Database(s.database), s.settings)
 }
@@ -191,8 +189,8 @@ func (s *Store) adopt(client *mongo.Client) {
 // Database returns the name of the database.
 func (s *Store) Database() string { return s.database }
 
-// Close ends the connections. Calls that are under way fail. It returns when ctx
-// or the timeout of calls ends, at the latest; further calls do nothing.
+// Close closes the connections. Running calls fail. Close returns when ctx ends or
+// the timeout of WithTimeout has passed, at the latest. Further calls do nothing.
 func (s *Store) Close(ctx context.Context) error {
 	s.mu.Lock()
 	client := s.client
@@ -208,14 +206,14 @@ func (s *Store) Close(ctx context.Context) error {
 	if client == nil {
 		return nil
 	}
-	// It fails only when connections are still in use, which are closed too.
+	// It fails only when connections are still in use, and closes those too.
 	if err := client.Disconnect(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("mongostore: close: %s", reason(err))
 	}
 	return nil
 }
 
-// connect makes a client, which connects by itself.
+// connect creates a client, which connects in the background.
 func connect(uri string) (*mongo.Client, error) {
 	o := options.Client().SetAppName("laneswap").ApplyURI(uri)
 	o.SetWriteConcern(majority).SetReadPreference(primary)

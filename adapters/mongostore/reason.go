@@ -9,8 +9,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 )
 
-// call runs one call to the server within the timeout. What fn returns is made
-// fit to be shown, unless the caller's context has ended.
+// call runs one call to the server within the timeout. It replaces the error of fn
+// by one without secrets, or by that of the caller's context when this has ended.
 func (s *Store) call(ctx context.Context, verb string, fn func(ctx context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -26,7 +26,7 @@ func (s *Store) call(ctx context.Context, verb string, fn func(ctx context.Conte
 	case s.isClosed():
 		return ErrClosed
 	case own.Err() != nil:
-		// Not the error of a context: the caller's has not ended.
+		// This is not context.DeadlineExceeded: the caller's context has not ended.
 		return fmt.Errorf("mongostore: %s: no answer within %s%s", verb, s.timeout, because(err))
 	}
 	return fmt.Errorf("mongostore: %s: %s", verb, reason(err))
@@ -38,14 +38,14 @@ func (s *Store) isClosed() bool {
 	return s.closed
 }
 
-// phrases are what errors of the driver and of the network say that can be said
-// again: of the whole text nobody knows what it quotes.
+// phrases are the parts of errors of the driver and of the network that may be
+// quoted: the whole text may hold a password.
 var phrases = []string{
 	"authentication failed", "auth error", "connection refused", "no such host", "certificate", "tls", "connection reset",
 	"network is unreachable", "no route to host", "broken pipe", "i/o timeout", "EOF", "not primary",
 }
 
-// because is the first phrase in an error, in brackets.
+// because returns the first phrase in an error, in brackets.
 func because(err error) string {
 	if text := phrase(err); text != "" {
 		return " (" + text + ")"
@@ -63,11 +63,11 @@ func phrase(err error) string {
 	return ""
 }
 
-// reason says what an error is about, in words of ours.
+// reason describes an error of the driver without quoting it.
 func reason(err error) string {
 	var command mongo.CommandError
 	if errors.As(err, &command) && command.Code != 0 {
-		return fmt.Sprintf("the server answers error %d%s", command.Code, word(command.Name))
+		return fmt.Sprintf("the server returned error %d%s", command.Code, word(command.Name))
 	}
 	var bulk mongo.BulkWriteException
 	var write mongo.WriteException
@@ -76,16 +76,16 @@ func reason(err error) string {
 	case errors.As(err, &bulk):
 		concern = bulk.WriteConcernError
 		if len(bulk.WriteErrors) > 0 {
-			return fmt.Sprintf("the server answers write error %d", bulk.WriteErrors[0].Code)
+			return fmt.Sprintf("the server returned write error %d", bulk.WriteErrors[0].Code)
 		}
 	case errors.As(err, &write):
 		concern = write.WriteConcernError
 		if len(write.WriteErrors) > 0 {
-			return fmt.Sprintf("the server answers write error %d", write.WriteErrors[0].Code)
+			return fmt.Sprintf("the server returned write error %d", write.WriteErrors[0].Code)
 		}
 	}
 	if concern != nil {
-		return fmt.Sprintf("no majority has acknowledged it, error %d%s", concern.Code, word(concern.Name))
+		return fmt.Sprintf("no majority of the servers acknowledged the write, error %d%s", concern.Code, word(concern.Name))
 	}
 	if text := phrase(err); text != "" {
 		return "the server cannot be used: " + text
@@ -93,7 +93,7 @@ func reason(err error) string {
 	return fmt.Sprintf("the server cannot be used: %T", err)
 }
 
-// word is a space and the name of an error code, if it is one.
+// word returns a space and the name of an error code, if name is one.
 func word(name string) string {
 	for _, r := range name {
 		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') {
@@ -106,9 +106,8 @@ func word(name string) string {
 	return " " + name
 }
 
-// isDuplicate reports whether the first thing that went wrong in an ordered
-// command is a row that exists, and at which place; a write that no majority has
-// acknowledged is no such thing.
+// isDuplicate reports whether the first error of an ordered command is an existing
+// document, and at which place. It is not when no majority acknowledged the write.
 func isDuplicate(err error) (index int, ok bool) {
 	var bulk mongo.BulkWriteException
 	if !errors.As(err, &bulk) || bulk.WriteConcernError != nil || len(bulk.WriteErrors) == 0 {
@@ -118,8 +117,8 @@ func isDuplicate(err error) (index int, ok bool) {
 	return first.Index, first.Code == 11000 || first.Code == 11001
 }
 
-// refused reports whether the server has answered and said no, so that asking
-// again would change nothing.
+// refused reports whether the server refused the command, so that a retry would
+// change nothing.
 func refused(err error) (code int32, ok bool) {
 	var command mongo.CommandError
 	if !errors.As(err, &command) || command.HasErrorLabel("NetworkError") || command.HasErrorLabel("RetryableWriteError") {

@@ -113,13 +113,13 @@ func TestReason_repeatsNothingThatMayBeSecret(t *testing.T) {
 		err  error
 		want string
 	}{
-		{mongo.CommandError{Code: 13, Name: "Unauthorized", Message: "canary"}, "the server answers error 13 Unauthorized"},
-		{mongo.CommandError{Code: 13, Name: "canary@h", Message: "canary"}, "the server answers error 13"},
-		{fmt.Errorf("canary: %w", mongo.CommandError{Code: 1, Name: strings.Repeat("canary", 11)}), "the server answers error 1"},
-		{mongo.BulkWriteException{WriteConcernError: concern}, "no majority has acknowledged it, error 64 WriteConcernTimeout"},
-		{mongo.WriteException{WriteConcernError: concern}, "no majority has acknowledged it, error 64 WriteConcernTimeout"},
-		{mongo.WriteException{WriteErrors: []mongo.WriteError{{Code: 2, Message: "canary"}}}, "the server answers write error 2"},
-		{mongo.BulkWriteException{WriteErrors: []mongo.BulkWriteError{{WriteError: mongo.WriteError{Code: 3, Message: "canary"}}}}, "the server answers write error 3"},
+		{mongo.CommandError{Code: 13, Name: "Unauthorized", Message: "canary"}, "the server returned error 13 Unauthorized"},
+		{mongo.CommandError{Code: 13, Name: "canary@h", Message: "canary"}, "the server returned error 13"},
+		{fmt.Errorf("canary: %w", mongo.CommandError{Code: 1, Name: strings.Repeat("canary", 11)}), "the server returned error 1"},
+		{mongo.BulkWriteException{WriteConcernError: concern}, "no majority of the servers acknowledged the write, error 64 WriteConcernTimeout"},
+		{mongo.WriteException{WriteConcernError: concern}, "no majority of the servers acknowledged the write, error 64 WriteConcernTimeout"},
+		{mongo.WriteException{WriteErrors: []mongo.WriteError{{Code: 2, Message: "canary"}}}, "the server returned write error 2"},
+		{mongo.BulkWriteException{WriteErrors: []mongo.BulkWriteError{{WriteError: mongo.WriteError{Code: 3, Message: "canary"}}}}, "the server returned write error 3"},
 		{errors.New("dial tcp canary:1: Connection refused"), "the server cannot be used: connection refused"},
 		{errors.New("canary"), "the server cannot be used: *errors.errorString"},
 	} {

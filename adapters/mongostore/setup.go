@@ -10,12 +10,12 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// indexRetry is how long indexes that took too long are left alone: the server
-// goes on making them.
+// indexRetry is the pause before the store asks again for indexes that took too long:
+// the server goes on creating them.
 const indexRetry = time.Minute
 
-// ready returns the collections once there are a client and the indexes. While
-// neither is missing it asks nobody.
+// ready returns the collections once there are a client and the indexes. When both
+// are there it makes no call.
 func (s *Store) ready(ctx context.Context) (*tables, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -23,7 +23,7 @@ func (s *Store) ready(ctx context.Context) (*tables, error) {
 	if t, done, err := s.state(); done || err != nil {
 		return t, err
 	}
-	// One asks for all; nobody waits longer for their turn than for an answer.
+	// One call at a time does the setup. The others wait as long as for an answer.
 	if err := s.call(ctx, "reach the server", func(ctx context.Context) error {
 		select {
 		case s.setup <- struct{}{}:
@@ -49,7 +49,7 @@ func (s *Store) ready(ctx context.Context) (*tables, error) {
 	}); err != nil {
 		return nil, err
 	}
-	err = s.call(ctx, "make indexes", func(ctx context.Context) error { return s.index(ctx, t) })
+	err = s.call(ctx, "create indexes", func(ctx context.Context) error { return s.index(ctx, t) })
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -60,11 +60,11 @@ func (s *Store) ready(ctx context.Context) (*tables, error) {
 	}
 	s.indexed = err == nil
 	s.retry = time.Now().Add(indexRetry)
-	// The server has answered; without an index it is slower and no less right.
+	// The server has answered. Without an index it is slower, but correct.
 	return t, nil
 }
 
-// state says whether a call can go on as things are.
+// state reports whether the setup is done, or is not to be tried now.
 func (s *Store) state() (t *tables, done bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,7 +74,7 @@ func (s *Store) state() (t *tables, done bool, err error) {
 	return s.tables, s.tables != nil && (s.indexed || time.Now().Before(s.retry)), nil
 }
 
-// connect makes the client of a URI that needs a name server.
+// connect creates the client of a URI that needs a name server.
 func (s *Store) connect(ctx context.Context) (*tables, error) {
 	var client *mongo.Client
 	err := s.call(ctx, "connect", func(ctx context.Context) error {
@@ -83,8 +83,7 @@ func (s *Store) connect(ctx context.Context) (*tables, error) {
 			err    error
 		}
 		done, dial := make(chan made, 1), s.dial
-		// It ends when the name server has answered or the system gives it up; a
-		// client that nobody waits for any more has made no connection yet.
+		// It ends when the name server answers or the system stops waiting for it.
 		go func() {
 			client, err := dial()
 			done <- made{client, err}
@@ -111,7 +110,7 @@ func (s *Store) connect(ctx context.Context) (*tables, error) {
 		_ = client.Disconnect(ctx)
 		return nil, ErrClosed
 	}
-	s.adopt(client)
+	s.setClient(client)
 	return s.tables, nil
 }
 
@@ -121,13 +120,13 @@ type index struct {
 	name   string
 	keys   bson.D
 	unique bool
-	only   bson.D // of which documents; without, when the server refuses it
+	only   bson.D // filter of a partial index; left out when the server refuses it
 }
 
-// ttlIndex is the name of the index that has a server delete.
+// ttlIndex is the name of the index by which the server deletes old rows.
 const ttlIndex = "ls_ttl"
 
-// index makes the indexes. It fails when the server goes away meanwhile.
+// index creates the indexes. It fails when the server does not answer.
 func (s *Store) index(ctx context.Context, t *tables) error {
 	want := []index{
 		{coll: t.services.coll, name: "id_1", keys: bson.D{{Key: fID, Value: 1}}, unique: true},
@@ -164,7 +163,7 @@ func (s *Store) create(ctx context.Context, i index, o *options.IndexOptionsBuil
 	return err
 }
 
-// indexTTL makes the TTL index, or removes it.
+// indexTTL creates the TTL index, or removes it.
 func (s *Store) indexTTL(ctx context.Context, t *tables) error {
 	i := index{coll: t.rows.coll, name: ttlIndex, keys: bson.D{{Key: fAt, Value: 1}}}
 	if s.ttl == 0 {
@@ -176,15 +175,15 @@ func (s *Store) indexTTL(ctx context.Context, t *tables) error {
 		return nil
 	}
 	seconds := int32(s.ttl / time.Second)
-	// Not those of a time that is none, whatever it means.
+	// Without rows that have no time.
 	only := bson.D{{Key: fOpen, Value: false}, {Key: fAt, Value: bson.D{{Key: "$gte", Value: date(time.Unix(0, 0))}}}}
 	model := mongo.IndexModel{
 		Keys: i.keys, Options: options.Index().SetName(i.name).SetExpireAfterSeconds(seconds).SetPartialFilterExpression(only),
 	}
 	_, err := i.coll.Indexes().CreateOne(ctx, model)
-	if code, _ := refused(err); code == 85 { // there, with another time
-		// Not changed by collMod, for which the role readWrite has no right: an index
-		// with a shorter time would go on deleting.
+	if code, _ := refused(err); code == 85 { // it exists with another time
+		// The role readWrite may not change it by collMod, and an index with a shorter
+		// time would go on deleting.
 		if err = i.coll.Indexes().DropOne(ctx, i.name); err == nil {
 			_, err = i.coll.Indexes().CreateOne(ctx, model)
 		}
@@ -192,16 +191,16 @@ func (s *Store) indexTTL(ctx context.Context, t *tables) error {
 	return s.tolerate(ctx, i, err)
 }
 
-// tolerate says which index the server refuses, and passes on other failures.
+// tolerate logs that the server refuses an index, and returns other errors.
 func (s *Store) tolerate(ctx context.Context, i index, err error) error {
 	if _, no := refused(err); no {
-		s.log.LogAttrs(ctx, s.level(i), "the server refuses an index", attrs(i, err)...)
+		s.log.LogAttrs(ctx, s.level(i), "the server refuses an index; the storage works without it", attrs(i, err)...)
 		return nil
 	}
 	return err
 }
 
-// level is how much an index is missed.
+// level is the level of the log line about a refused index.
 func (s *Store) level(i index) slog.Level {
 	if i.name == ttlIndex {
 		return slog.LevelInfo // the Manager prunes

@@ -7,18 +7,17 @@ import (
 	"time"
 )
 
-// uriHelp says what a URI looks like: what the driver finds wrong with one may
-// quote it, password and all.
-const uriHelp = "it looks like mongodb://user:password@host:27017/database?option=value, special characters in user and password percent-encoded"
+// uriHelp describes a URI. Errors of the driver are not shown, as they may quote the
+// URI with its password.
+const uriHelp = "write it as mongodb://user:password@host:27017/database?option=value, with special characters in user and password percent-encoded"
 
-// address is what a URI says that the store itself must know.
+// address holds the parts of a URI that the store needs.
 type address struct {
-	srv      bool // the hosts are asked of a name server
+	srv      bool // a name server knows the hosts
 	database string
 }
 
-// parseURI takes from a URI what the store needs. What is in the rest the driver
-// checks.
+// parseURI reads a URI. The driver checks the rest of it.
 func parseURI(uri string) (address, error) {
 	var a address
 	rest, plain := strings.CutPrefix(uri, "mongodb://")
@@ -53,13 +52,13 @@ func parseURI(uri string) (address, error) {
 func (o *settings) check() error {
 	switch {
 	case o.chunk < 1 || o.chunk > 10_000:
-		return fmt.Errorf("%w: a chunk of %d rows is not within 1 and 10000", ErrInvalidOption, o.chunk)
+		return fmt.Errorf("%w: the chunk is %d rows; it must be 1 to 10000", ErrInvalidOption, o.chunk)
 	case o.timeout < time.Millisecond:
-		return fmt.Errorf("%w: a timeout of %s is below 1ms", ErrInvalidOption, o.timeout)
+		return fmt.Errorf("%w: the timeout is %s; it must be at least 1ms", ErrInvalidOption, o.timeout)
 	case o.ttl != 0 && (o.ttl < 24*time.Hour || o.ttl/time.Second > 1<<31-1):
-		return fmt.Errorf("%w: a TTL of %s is neither 0 nor within 24h and 68 years", ErrInvalidOption, o.ttl)
+		return fmt.Errorf("%w: the TTL is %s; it must be 0, or 24h to 68 years", ErrInvalidOption, o.ttl)
 	case o.log == nil:
-		return fmt.Errorf("%w: no logger", ErrInvalidOption)
+		return fmt.Errorf("%w: the logger is nil", ErrInvalidOption)
 	}
 	if o.database != "" {
 		if err := checkDatabase(o.database, ErrInvalidOption); err != nil {
@@ -69,18 +68,18 @@ func (o *settings) check() error {
 	names := map[string]bool{rowsCollection: true, seenCollection: true}
 	for _, name := range []string{o.heartbeats, o.errors} {
 		if name == "" || len(name) > 120 || strings.ContainsAny(name, "$\x00") || strings.HasPrefix(name, "system.") || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".") {
-			return fmt.Errorf("%w: %q is no name of a collection", ErrInvalidOption, name)
+			return fmt.Errorf("%w: %q is not a valid name of a collection", ErrInvalidOption, name)
 		}
 		if names[name] {
-			return fmt.Errorf("%w: the collection %q holds something else", ErrInvalidOption, name)
+			return fmt.Errorf("%w: the name %q is taken by another collection of LaneSwap", ErrInvalidOption, name)
 		}
 		names[name] = true
 	}
 	return nil
 }
 
-// checkDatabase refuses names that MongoDB does, on any system. The name is not
-// said: in a URI that is not well formed it may be part of a password.
+// checkDatabase refuses the names that MongoDB refuses on any system. Its error does
+// not quote the name: in a malformed URI it may be a part of the password.
 func checkDatabase(name string, kind error) error {
 	if name == "" || len(name) > 63 || strings.ContainsAny(name, "/\\. \"$*<>:|?\x00") {
 		return fmt.Errorf("%w: the name of the database must be 1 to 63 bytes without blanks and any of /\\.\"$*<>:|?", kind)
