@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/laneswap/laneswap/internal/ledger"
+	"github.com/laneswap/laneswap/internal/durabilitytest"
 	"github.com/laneswap/laneswap/internal/mongotest"
 )
 
@@ -24,7 +24,7 @@ func TestKill_losesNothingThatWasAcknowledged(t *testing.T) {
 		cycles = min(cycles, 3)
 	}
 	data := filepath.Join(t.TempDir(), "laneswap.db")
-	r := newRig(t, ledger.Options{}, nil, "--data", data)
+	r := newRig(t, durabilitytest.Options{}, nil, "--data", data)
 	r.up()
 	for cycle := range cycles {
 		r.ready()
@@ -56,7 +56,7 @@ func TestKill_losesNothingThatMongoDBHas(t *testing.T) {
 	db := mongotest.New(t)
 	// Few, for the database of tests looks at every document that it has for each
 	// command: it becomes too slow to answer long before MongoDB would.
-	r := newRig(t, ledger.Options{StorageLeaves: true, Workers: 3, Services: 3}, []string{"LANESWAP_MONGODB_URI=" + db.URI()})
+	r := newRig(t, durabilitytest.Options{StorageLeaves: true, Workers: 3, Services: 3}, []string{"LANESWAP_MONGODB_URI=" + db.URI()})
 	r.up()
 	for cycle := range *mongoKills {
 		r.ready()

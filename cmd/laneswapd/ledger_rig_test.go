@@ -15,7 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/laneswap/laneswap/internal/ledger"
+	"github.com/laneswap/laneswap/internal/durabilitytest"
 )
 
 var (
@@ -24,9 +24,9 @@ var (
 	seed       = flag.Uint64("seed", 0, "of the moments of the kills and of the operations; 0 takes one of the clock")
 )
 
-// rig is a laneswapd that is killed while clients work, and their ledger.
+// rig is a laneswapd that is killed while clients work, and their durabilitytest.
 type rig struct {
-	*ledger.Ledger
+	*durabilitytest.Checker
 	t      *testing.T
 	random *rand.Rand
 	env    []string
@@ -40,14 +40,14 @@ type rig struct {
 	worked   chan struct{} // closed when the work has ended
 }
 
-func newRig(t *testing.T, o ledger.Options, env []string, args ...string) *rig {
+func newRig(t *testing.T, o durabilitytest.Options, env []string, args ...string) *rig {
 	t.Helper()
 	if o.Seed = *seed; o.Seed == 0 {
 		o.Seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("-seed=%d", o.Seed)
 	return &rig{
-		Ledger: ledger.New(o), t: t, random: rand.New(rand.NewPCG(o.Seed, 1000)), env: env, leaves: o.StorageLeaves,
+		Checker: durabilitytest.New(o), t: t, random: rand.New(rand.NewPCG(o.Seed, 1000)), env: env, leaves: o.StorageLeaves,
 		args: append([]string{"--host", "127.0.0.1", "--port", "0"}, args...),
 	}
 }
@@ -119,7 +119,7 @@ func (r *rig) said() string {
 	return out.String()
 }
 
-// check compares the ledger with what the server says.
+// check compares what was acknowledged with the state of the server.
 func (r *rig) check(cycle int) {
 	r.t.Helper()
 	require.NoError(r.t, r.Check(r.t.Context()), "cycle %d\n%s", cycle, r.said())
@@ -181,5 +181,5 @@ func (r *rig) finish(cycles int) {
 	r.t.Helper()
 	require.NoError(r.t, r.CheckAll(r.t.Context()), r.said())
 	r.down(true)
-	r.t.Logf("%d cycles: %v; nothing lost", cycles, r.Ledger)
+	r.t.Logf("%d cycles: %v; nothing lost", cycles, r.Checker)
 }

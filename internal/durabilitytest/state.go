@@ -1,4 +1,4 @@
-package ledger
+package durabilitytest
 
 import (
 	"fmt"
@@ -10,9 +10,9 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// standing is how a service is after an operation, as a client can know it. What
-// its maps and slices hold is never changed.
-type standing struct {
+// state is the state of a service after an operation, as a client can know it. Its
+// maps and slices are never changed.
+type state struct {
 	present    bool
 	name       string
 	tags       []string
@@ -24,19 +24,19 @@ type standing struct {
 	beats      uint64
 	incident   bool // one is open
 
-	events   int // how many of the account's events have happened
-	errors   int // how many of the account's errors were reported
-	oldest   int // the first error of the present life
-	vital    int // the latest operation up to here that is durable once it is acknowledged
-	answered int // the life of the server that answered; 0 for none
+	events      int // the number of the service's events so far
+	errors      int // the number of its reported errors so far
+	oldest      int // the first error since the service was last created
+	lastDurable int // the latest operation so far that is durable once it is acknowledged
+	answered    int // the life of the server that answered; 0 for none
 
-	// What an answer said of it; zero when there was none.
+	// Parts of an answer, zero without one.
 	created    time.Time
-	heard      time.Time
+	lastBeat   time.Time
 	incidentID string
 }
 
-// transition is what an event says, without its times and numbers.
+// transition is an event without its times and numbers.
 type transition struct {
 	kind     laneswap.EventKind
 	name     string
@@ -48,26 +48,25 @@ func of(ev laneswap.Event) transition {
 	return transition{kind: ev.Kind, name: ev.Name, from: ev.From, to: ev.To, message: ev.Message}
 }
 
-// register is the standing after a registration.
-func (s standing) register(reg laneswap.Registration) standing {
+// register returns the state after a registration.
+func (s state) register(reg laneswap.Registration) state {
 	next := s.fresh()
 	if !s.present {
-		next = standing{present: true, reported: laneswap.StatusUnknown, events: s.events, errors: s.errors, oldest: s.errors}
+		next = state{present: true, reported: laneswap.StatusUnknown, events: s.events, errors: s.errors, oldest: s.errors}
 	}
 	next.name, next.tags, next.interval, next.staleAfter = reg.Name, reg.Tags, reg.Interval, reg.StaleAfter
 	next.metadata = merge(next.metadata, reg.Metadata)
 	return next
 }
 
-// fresh is the standing before there is an answer to what follows it.
-func (s standing) fresh() standing {
+// fresh returns the state without an answer.
+func (s state) fresh() state {
 	s.answered = 0
 	return s
 }
 
-// beat is the standing after a heartbeat, and the transition that it makes, nil
-// when it makes none. None of the services must run.
-func (s standing) beat(hb laneswap.Heartbeat) (standing, *transition) {
+// beat returns the state after a heartbeat and the transition, nil when there is none.
+func (s state) beat(hb laneswap.Heartbeat) (state, *transition) {
 	next := s.fresh()
 	from, to := s.reported, hb.Status
 	if to == "" {
@@ -97,10 +96,9 @@ func (s standing) beat(hb laneswap.Heartbeat) (standing, *transition) {
 	return next, tr
 }
 
-// remove is the standing after a removal, and the event that it makes when it
-// ends an incident.
-func (s standing) remove() (standing, *transition) {
-	next := standing{events: s.events, errors: s.errors}
+// remove returns the state after a removal, and the event when it ends an incident.
+func (s state) remove() (state, *transition) {
+	next := state{events: s.events, errors: s.errors}
 	if !s.incident {
 		return next, nil
 	}
@@ -108,8 +106,8 @@ func (s standing) remove() (standing, *transition) {
 	return next, &transition{kind: laneswap.EventRemoved, name: s.name, from: s.reported, to: laneswap.StatusUnknown}
 }
 
-// report is the standing after a reported error.
-func (s standing) report() standing {
+// report returns the state after a reported error.
+func (s state) report() state {
 	next := s.fresh()
 	next.errors++
 	return next
@@ -130,8 +128,8 @@ func merge(old, more map[string]any) map[string]any {
 	return out
 }
 
-// window is the silence that is allowed, with the default threshold of the server.
-func (s standing) window() time.Duration {
+// window returns the window of the service, with the default threshold of the server.
+func (s state) window() time.Duration {
 	switch {
 	case s.staleAfter > 0:
 		return s.staleAfter
@@ -141,9 +139,8 @@ func (s standing) window() time.Duration {
 	return laneswap.DefaultStaleThreshold
 }
 
-// differs says in what the found status is not that of the standing; "" when it
-// is in nothing.
-func (s standing) differs(found *laneswap.ServiceStatus) string {
+// differs returns how the found status differs from the state, "" when it does not.
+func (s state) differs(found *laneswap.ServiceStatus) string {
 	if s.present != (found != nil) {
 		return fmt.Sprintf("present is %v, want %v", found != nil, s.present)
 	}
@@ -176,17 +173,17 @@ func (s standing) differs(found *laneswap.ServiceStatus) string {
 	switch {
 	case !s.created.IsZero() && !found.CreatedAt.Equal(s.created):
 		return fmt.Sprintf("created at %v, want %v", found.CreatedAt, s.created)
-	case found.LastHeartbeat.Before(s.heard):
-		return fmt.Sprintf("the last heartbeat was at %v, want %v or later", found.LastHeartbeat, s.heard)
+	case found.LastHeartbeat.Before(s.lastBeat):
+		return fmt.Sprintf("the last heartbeat was at %v, want %v or later", found.LastHeartbeat, s.lastBeat)
 	case s.incidentID != "" && found.Incident != nil && found.Incident.ID != s.incidentID:
 		return fmt.Sprintf("the incident is %s, want %s", found.Incident.ID, s.incidentID)
 	}
 	return ""
 }
 
-// learn takes in what an answer says of the standing.
-func (s *standing) learn(st laneswap.ServiceStatus) {
-	s.created, s.heard = st.CreatedAt, st.LastHeartbeat
+// learn adds the times and the incident of an answer.
+func (s *state) learn(st laneswap.ServiceStatus) {
+	s.created, s.lastBeat = st.CreatedAt, st.LastHeartbeat
 	if st.Incident != nil {
 		s.incidentID = st.Incident.ID
 	}

@@ -1,4 +1,4 @@
-package ledger
+package durabilitytest
 
 import (
 	"bytes"
@@ -15,10 +15,11 @@ import (
 	"github.com/laneswap/laneswap/client"
 )
 
-// patience bounds one request. What is not stored is answered after 5 seconds.
-const patience = 15 * time.Second
+// requestTimeout bounds one request. The server answers after 5 seconds without its
+// storage.
+const requestTimeout = 15 * time.Second
 
-// server is one run of the server, spoken to by our client and by plain HTTP.
+// server is one run of the server. It is used by our client and by plain HTTP.
 type server struct {
 	url       string
 	began     time.Time // before it was started
@@ -28,7 +29,7 @@ type server struct {
 
 func newServer(url string, began time.Time) (*server, error) {
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
-	c, err := client.New(url, client.WithTimeout(patience), client.WithHTTPClient(&http.Client{Transport: transport}))
+	c, err := client.New(url, client.WithTimeout(requestTimeout), client.WithHTTPClient(&http.Client{Transport: transport}))
 	if err != nil {
 		return nil, err
 	}
@@ -43,9 +44,9 @@ type status struct {
 
 func (s *status) Error() string { return fmt.Sprintf("answered %d: %.300s", s.code, s.body) }
 
-// plain sends what any script would send, and reads the JSON of the answer.
+// plain sends a request as a script would, and decodes the JSON of the answer.
 func (s *server) plain(ctx context.Context, method, path string, header http.Header, in, out any) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	var body io.Reader
 	if in != nil {
@@ -80,11 +81,11 @@ func (s *server) plain(ctx context.Context, method, path string, header http.Hea
 	return json.Unmarshal(data, out)
 }
 
-// storageTries is how often something is read while the storage is too slow to
-// answer. That is no loss: only what is read counts.
+// storageTries is how often a read is tried while the storage is too slow: that loses
+// nothing.
 const storageTries = 4
 
-// read asks for something that changes nothing.
+// read sends a GET request.
 func (s *server) read(ctx context.Context, path string, out any) (err error) {
 	for range storageTries {
 		err = s.plain(ctx, http.MethodGet, path, nil, nil, out)
@@ -96,16 +97,16 @@ func (s *server) read(ctx context.Context, path string, out any) (err error) {
 	return err
 }
 
-// outcome is what is known of an operation after its request.
+// outcome is the result of an operation as the client knows it.
 type outcome int
 
 const (
 	happened outcome = iota
-	refused          // nothing was changed
-	unknown          // no answer came, or one from a server that is ending
+	refused          // the server changed nothing
+	unknown          // there was no answer, or one from a server that is stopping
 )
 
-// outcomeOf reads an error of a request.
+// outcomeOf classifies the error of a request.
 func outcomeOf(err error) outcome {
 	// That no connection could be made proves nothing: net/http may have sent the
 	// request before, on one that broke.
@@ -122,7 +123,7 @@ func outcomeOf(err error) outcome {
 	return unknown
 }
 
-// rejected reports whether the server gave an answer that nothing here deserves.
+// rejected reports whether the server refused a valid request.
 func rejected(err error) bool {
 	var answer *status
 	var response *client.ResponseError
@@ -135,7 +136,7 @@ func rejected(err error) bool {
 	return false
 }
 
-// service is a service as the server has it; nil when it has none.
+// service returns a service, nil when there is none.
 func (s *server) service(ctx context.Context, id laneswap.ServiceID) (*laneswap.ServiceStatus, error) {
 	st := &laneswap.ServiceStatus{}
 	err := s.read(ctx, "/api/services/"+url.PathEscape(string(id)), st)

@@ -1,4 +1,4 @@
-package ledger
+package durabilitytest
 
 import (
 	"context"
@@ -11,31 +11,31 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// worker asks for one operation after the other, about services of its own: so
-// their order is known.
+// worker sends one operation after the other, for services of its own, so that their
+// order is known.
 type worker struct {
-	l        *Ledger
+	c        *Checker
 	name     string
 	rand     *rand.Rand
-	accounts []*account
-	number   int // of operations; part of what they say, so that no two say the same
-	// strangers says that the server has not read its storage: what is asked is about
+	services []*service
+	number   int // of operations, part of their texts, so that no two are equal
+	// newOnly tells that the server has not read its storage: operations are for
 	// services that it cannot have stored.
-	strangers bool
+	newOnly bool
 }
 
-// answeredWithin is the 5 seconds after which an answer says that it is not
-// durable, and as much for a machine that is busy.
+// answeredWithin bounds an answer: after 5 seconds it comes without durability; the
+// rest is for a busy machine.
 const answeredWithin = 10 * time.Second
 
-// strangerOps is how many operations a stranger is worth: the server holds 20.
-const strangerOps = 15
+// maxNewOps bounds the operations of a new service: the server holds 20.
+const maxNewOps = 15
 
-// run works until stop is closed or the server is away.
-func (w *worker) run(ctx context.Context, s *server, stop <-chan struct{}, strangers bool) {
-	w.strangers = strangers
-	if strangers {
-		w.accounts = append(w.accounts, newAccount(laneswap.ServiceID(fmt.Sprintf("%s.stranger-%d", w.name, len(w.accounts)))))
+// run sends operations until stop is closed or the server is gone.
+func (w *worker) run(ctx context.Context, s *server, stop <-chan struct{}, newOnly bool) {
+	w.newOnly = newOnly
+	if newOnly {
+		w.services = append(w.services, newService(laneswap.ServiceID(fmt.Sprintf("%s.new-%d", w.name, len(w.services)))))
 	}
 	for {
 		select {
@@ -53,9 +53,9 @@ func (w *worker) run(ctx context.Context, s *server, stop <-chan struct{}, stran
 }
 
 // pick chooses a service.
-func (w *worker) pick() *account {
-	var free []*account
-	for _, a := range w.accounts {
+func (w *worker) pick() *service {
+	var free []*service
+	for _, a := range w.services {
 		if w.may(a) {
 			free = append(free, a)
 		}
@@ -70,27 +70,27 @@ func (w *worker) pick() *account {
 	return a
 }
 
-// may reports whether anything can be asked about a service.
-func (w *worker) may(a *account) bool {
-	stranger := a.first == 0 && !a.standings[0].present
-	return !a.frozen && (!w.strangers || stranger && a.op() < strangerOps)
+// may reports whether the worker may send an operation for a service.
+func (w *worker) may(a *service) bool {
+	isNew := a.first == 0 && !a.states[0].present
+	return !a.frozen && (!w.newOnly || isNew && a.op() < maxNewOps)
 }
 
-// step does one operation; false when the server is away.
-func (w *worker) step(ctx context.Context, s *server, a *account) bool {
+// step does one operation. It returns false when the server is gone.
+func (w *worker) step(ctx context.Context, s *server, a *service) bool {
 	w.number++
 	op := a.op()
-	a.asked = w.l.run
+	a.asked = w.c.run
 	begun := time.Now()
 	what, durable, err := w.ask(ctx, s, a)
 	if took := time.Since(begun); took > answeredWithin {
-		w.l.violated("%s of %s took %v, also an answer that is not durable comes within 5 s", what, a.id, took)
+		w.c.fail("%s of %s took %v; an answer that is not durable must come within 5 s", what, a.id, took)
 	}
 	switch outcomeOf(err) {
 	case happened:
-		w.l.count(what, durable)
+		w.c.count(what, durable)
 		if !durable {
-			rest(ctx) // else a storage that is away would have much to catch up with
+			rest(ctx) // keeps the backlog of a storage that is down small
 		}
 		return true
 	case refused:
@@ -98,14 +98,14 @@ func (w *worker) step(ctx context.Context, s *server, a *account) bool {
 		return false
 	}
 	if rejected(err) {
-		w.l.violated("%s of %s: %v", what, a.id, err)
+		w.c.fail("%s of %s: %v", what, a.id, err)
 	}
 	a.frozen = true
-	w.l.count("unanswered", false)
+	w.c.count("unanswered", false)
 	return false
 }
 
-// rest lets some time pass.
+// rest waits for a moment.
 func rest(ctx context.Context) {
 	timer := time.NewTimer(20 * time.Millisecond)
 	defer timer.Stop()
@@ -117,8 +117,8 @@ func rest(ctx context.Context) {
 
 var statuses = []laneswap.Status{"", "healthy", "busy", "idle", "warning", "degraded", "error", "critical", "unknown", "shutdown"}
 
-// ask chooses an operation, notes what it leads to, and sends it.
-func (w *worker) ask(ctx context.Context, s *server, a *account) (what string, durable bool, err error) {
+// ask chooses an operation, adds its state, and sends it.
+func (w *worker) ask(ctx context.Context, s *server, a *service) (what string, durable bool, err error) {
 	n := w.rand.IntN(100)
 	if !a.now().present {
 		if n < 60 {
@@ -129,10 +129,10 @@ func (w *worker) ask(ctx context.Context, s *server, a *account) (what string, d
 		return "announcement", durable, err
 	}
 	switch {
-	case w.strangers && n < 80:
+	case w.newOnly && n < 80:
 		durable, err = w.beat(ctx, s, a, w.heartbeat(w.other(a.now().reported)))
 		return "heartbeat", durable, err
-	case w.strangers:
+	case w.newOnly:
 		durable, err = w.register(ctx, s, a)
 		return "registration", durable, err
 	case n < 40:
@@ -159,8 +159,8 @@ func (w *worker) ask(ctx context.Context, s *server, a *account) (what string, d
 	return "removal", durable, err
 }
 
-// other is a status that is not the given one: of equal ones in a row a server that
-// has not read its storage holds the last.
+// other returns another status: of equal ones in a row a server that has not read its
+// storage keeps the last.
 func (w *worker) other(than laneswap.Status) laneswap.Status {
 	for {
 		if st := statuses[1+w.rand.IntN(len(statuses)-1)]; st != than {
@@ -179,10 +179,10 @@ func (w *worker) heartbeat(status laneswap.Status) laneswap.Heartbeat {
 
 func (w *worker) registration(id laneswap.ServiceID) laneswap.Registration {
 	reg := laneswap.Registration{
-		ID: id, Name: fmt.Sprintf("%s no. %d é", id, w.number), Tags: []string{"ledger", fmt.Sprint("tag-", w.number%5)},
+		ID: id, Name: fmt.Sprintf("%s no. %d é", id, w.number), Tags: []string{"durability", fmt.Sprint("tag-", w.number%5)},
 		Metadata: map[string]any{"registered": float64(w.number), "deep": map[string]any{"a.b": []any{true, "x", 1.5}}},
 	}
-	// Windows that outlast the test, however seldom a service is asked about.
+	// The windows are longer than the test.
 	if w.rand.IntN(2) == 0 {
 		reg.Interval = 20 * time.Minute
 	} else {
@@ -194,7 +194,7 @@ func (w *worker) registration(id laneswap.ServiceID) laneswap.Registration {
 	return reg
 }
 
-func (w *worker) register(ctx context.Context, s *server, a *account) (durable bool, err error) {
+func (w *worker) register(ctx context.Context, s *server, a *service) (durable bool, err error) {
 	reg := w.registration(a.id)
 	a.note(a.now().register(reg), nil, true)
 	st, err := s.client.Register(ctx, reg)
@@ -203,7 +203,7 @@ func (w *worker) register(ctx context.Context, s *server, a *account) (durable b
 
 // announce is a heartbeat that registers: two operations, of which the first may
 // happen alone when the server is killed.
-func (w *worker) announce(ctx context.Context, s *server, a *account) (durable bool, err error) {
+func (w *worker) announce(ctx context.Context, s *server, a *service) (durable bool, err error) {
 	reg := laneswap.Registration{Name: string(a.id) + " announced", Interval: time.Minute, StaleAfter: time.Hour}
 	a.note(a.now().register(reg), nil, true)
 	hb := w.heartbeat("error")
@@ -215,18 +215,18 @@ func (w *worker) announce(ctx context.Context, s *server, a *account) (durable b
 	return w.conclude(a, &st, !st.NotDurable, err)
 }
 
-// path is that of a service.
+// path returns the path of a service.
 func path(id laneswap.ServiceID, more string) string {
 	return "/api/services/" + url.PathEscape(string(id)) + "/" + more
 }
 
-// undurable is the member of an answer that is there when it is false.
+// undurable is the member of an answer that is set only when it is false.
 type undurable struct {
 	Durable *bool `json:"durable"`
 }
 
-func (w *worker) beat(ctx context.Context, s *server, a *account, hb laneswap.Heartbeat) (durable bool, err error) {
-	a.strike(hb)
+func (w *worker) beat(ctx context.Context, s *server, a *service, hb laneswap.Heartbeat) (durable bool, err error) {
+	a.expectBeat(hb)
 	switch w.rand.IntN(3) {
 	case 0:
 		st, err := s.client.Report(ctx, a.id, hb)
@@ -241,41 +241,41 @@ func (w *worker) beat(ctx context.Context, s *server, a *account, hb laneswap.He
 	return w.conclude(a, nil, answer.Durable == nil, err)
 }
 
-// strike notes a heartbeat.
-func (a *account) strike(hb laneswap.Heartbeat) {
+// expectBeat adds the state after a heartbeat.
+func (a *service) expectBeat(hb laneswap.Heartbeat) {
 	next, tr := a.now().beat(hb)
 	a.note(next, tr, next.reported != a.now().reported)
 }
 
-// conclude takes in the answer to the latest operation.
-func (w *worker) conclude(a *account, st *laneswap.ServiceStatus, durable bool, err error) (bool, error) {
+// conclude records the answer to the latest operation.
+func (w *worker) conclude(a *service, st *laneswap.ServiceStatus, durable bool, err error) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	a.answered(st, w.l.life)
+	a.answered(st, w.c.life)
 	if durable {
 		a.durable()
 	}
 	return durable, nil
 }
 
-// batch sends heartbeats of all services of the worker that are there.
-func (w *worker) batch(ctx context.Context, s *server, asked *account) (durable bool, err error) {
+// batch sends a heartbeat for each registered service of the worker.
+func (w *worker) batch(ctx context.Context, s *server, asked *service) (durable bool, err error) {
 	type item struct {
 		ID laneswap.ServiceID `json:"service_id"`
 		laneswap.Heartbeat
 	}
 	var items []item
-	var accounts []*account
-	ops := map[*account]int{}
-	for _, a := range w.accounts {
+	var services []*service
+	ops := map[*service]int{}
+	for _, a := range w.services {
 		if !w.may(a) || !a.now().present {
 			continue
 		}
 		hb := w.heartbeat(statuses[w.rand.IntN(len(statuses))])
-		ops[a], a.asked = a.op(), w.l.run
-		a.strike(hb)
-		accounts, items = append(accounts, a), append(items, item{a.id, hb})
+		ops[a], a.asked = a.op(), w.c.run
+		a.expectBeat(hb)
+		services, items = append(services, a), append(items, item{a.id, hb})
 	}
 	var answer struct {
 		Accepted int
@@ -284,9 +284,9 @@ func (w *worker) batch(ctx context.Context, s *server, asked *account) (durable 
 	}
 	err = s.plain(ctx, http.MethodPost, "/api/heartbeats", nil, items, &answer)
 	if err == nil && answer.Accepted != len(items) {
-		w.l.violated("a batch of %d was accepted for %d: %v", len(items), answer.Accepted, answer.Failed)
+		w.c.fail("a batch of %d was accepted for %d: %v", len(items), answer.Accepted, answer.Failed)
 	}
-	for _, a := range accounts {
+	for _, a := range services {
 		switch {
 		case err == nil:
 			_, _ = w.conclude(a, nil, answer.Durable == nil, nil)
@@ -300,7 +300,7 @@ func (w *worker) batch(ctx context.Context, s *server, asked *account) (durable 
 	return answer.Durable == nil, err
 }
 
-func (w *worker) report(ctx context.Context, s *server, a *account) (durable bool, err error) {
+func (w *worker) report(ctx context.Context, s *server, a *service) (durable bool, err error) {
 	rep := laneswap.ErrorReport{Type: "*fs.PathError", Message: fmt.Sprintf("%s fails %d", w.name, w.number), Stack: "main.go:1\n\tmain.main()"}
 	a.errors = append(a.errors, laneswap.ErrorRecord{Type: rep.Type, Message: rep.Message, Stack: rep.Stack})
 	a.note(a.now().report(), nil, true)
@@ -311,7 +311,7 @@ func (w *worker) report(ctx context.Context, s *server, a *account) (durable boo
 	return w.conclude(a, nil, !rec.NotDurable, err)
 }
 
-func (w *worker) remove(ctx context.Context, s *server, a *account) (durable bool, err error) {
+func (w *worker) remove(ctx context.Context, s *server, a *service) (durable bool, err error) {
 	next, tr := a.now().remove()
 	a.note(next, tr, true)
 	var answer undurable

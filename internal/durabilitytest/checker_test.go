@@ -1,4 +1,4 @@
-package ledger_test
+package durabilitytest_test
 
 import (
 	"context"
@@ -16,11 +16,11 @@ import (
 	"github.com/laneswap/laneswap"
 	"github.com/laneswap/laneswap/adapters/boltstore"
 	"github.com/laneswap/laneswap/adapters/httpapi"
-	"github.com/laneswap/laneswap/internal/ledger"
+	"github.com/laneswap/laneswap/internal/durabilitytest"
 )
 
-// spoiled is a storage that may lie: it says that it has taken a batch, and has
-// not taken all of it. Once dead it takes nothing, as that of a killed process.
+// spoiled is a storage that may lie: it reports success and stores a part of a batch.
+// Once dead it stores nothing, as the storage of a killed process.
 type spoiled struct {
 	laneswap.Storage
 	spoil func(b *laneswap.Batch)
@@ -36,17 +36,17 @@ func (s *spoiled) Commit(ctx context.Context, b laneswap.Batch) error {
 	return s.Storage.Commit(ctx, b)
 }
 
-// cycles works against a server in this process, takes it away and starts it anew
-// over the same storage, at most n times: until something is found wrong.
+// cycles starts a server in this process, kills it, and starts it again on the same
+// storage, at most n times, until Check finds a failure.
 func cycles(t *testing.T, n int, spoil func(b *laneswap.Batch), wraps ...func(http.Handler) http.Handler) error {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "ledger.db")
-	l := ledger.New(ledger.Options{Seed: 1, Workers: 3, Services: 2})
+	path := filepath.Join(t.TempDir(), "durabilitytest.db")
+	c := durabilitytest.New(durabilitytest.Options{Seed: 1, Workers: 3, Services: 2})
 	for range n {
 		store, err := boltstore.Open(path)
 		require.NoError(t, err)
-		err = cycle(t, l, &spoiled{Storage: store, spoil: spoil}, wraps)
-		require.NoError(t, store.Close()) // waits for a commit that nobody waits for
+		err = cycle(t, c, &spoiled{Storage: store, spoil: spoil}, wraps)
+		require.NoError(t, store.Close()) // waits for a commit whose caller has left
 		if err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func cycles(t *testing.T, n int, spoil func(b *laneswap.Batch), wraps ...func(ht
 	return nil
 }
 
-func cycle(t *testing.T, l *ledger.Ledger, store *spoiled, wraps []func(http.Handler) http.Handler) error {
+func cycle(t *testing.T, c *durabilitytest.Checker, store *spoiled, wraps []func(http.Handler) http.Handler) error {
 	t.Helper()
 	began := time.Now()
 	m := laneswap.NewManager(laneswap.WithStorage(store))
@@ -64,14 +64,14 @@ func cycle(t *testing.T, l *ledger.Ledger, store *spoiled, wraps []func(http.Han
 		h = wrap(h)
 	}
 	s := httptest.NewServer(h)
-	require.NoError(t, l.Begin(t.Context(), s.URL, began, true))
-	defer l.End()
-	err := l.CheckAll(t.Context())
+	require.NoError(t, c.Begin(t.Context(), s.URL, began, true))
+	defer c.End()
+	err := c.CheckAll(t.Context())
 
 	worked := make(chan struct{})
 	go func() { // ends with the server
 		defer close(worked)
-		l.Work(t.Context(), nil, false)
+		c.Work(t.Context(), nil, false)
 	}()
 	if err == nil {
 		<-time.After(200 * time.Millisecond)
@@ -87,12 +87,12 @@ func cycle(t *testing.T, l *ledger.Ledger, store *spoiled, wraps []func(http.Han
 	return err
 }
 
-func TestLedger_findsNothingWrongWithAnHonestServer(t *testing.T) {
+func TestChecker_findsNothingWrongWithAnHonestServer(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, cycles(t, 6, func(*laneswap.Batch) {}))
 }
 
-func TestLedger_findsWhatALyingStorageLost(t *testing.T) {
+func TestChecker_findsWhatALyingStorageLost(t *testing.T) {
 	t.Parallel()
 	without := func(rows []laneswap.Row, kind laneswap.Kind) []laneswap.Row {
 		return slices.DeleteFunc(rows, func(r laneswap.Row) bool { return r.Kind == kind })
@@ -124,7 +124,7 @@ func TestLedger_findsWhatALyingStorageLost(t *testing.T) {
 	}
 }
 
-// foretold is an answer that tells of an event that was not there.
+// foretold is an answer with an event that never happened.
 type foretold struct {
 	http.ResponseWriter
 	frame string
@@ -141,7 +141,7 @@ func (f *foretold) Write(p []byte) (int, error) {
 // Unwrap gives the stream its deadlines and its flushing.
 func (f *foretold) Unwrap() http.ResponseWriter { return f.ResponseWriter }
 
-func TestLedger_findsANumberThatIsGivenTwice(t *testing.T) {
+func TestChecker_findsANumberThatIsGivenTwice(t *testing.T) {
 	t.Parallel()
 	runs := 0
 	err := cycles(t, 3, func(*laneswap.Batch) {}, func(h http.Handler) http.Handler {

@@ -1,4 +1,4 @@
-package ledger
+package durabilitytest
 
 import (
 	"bufio"
@@ -12,53 +12,53 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// book holds every event that was ever heard of, by its sequence number.
-type book struct {
-	l *Ledger
+// eventLog holds every event that was received, by its sequence number.
+type eventLog struct {
+	c *Checker
 
-	mu       sync.Mutex // guards what follows
-	journal  string
-	seen     map[uint64]string // as JSON
-	top      uint64            // the greatest number heard
-	before   uint64            // top when the present run of the server began
-	compared uint64            // up to here the accounts know the events
-	pledged  bool              // something was acknowledged: the journal stays
+	mu           sync.Mutex // guards the fields below
+	journal      string
+	seen         map[uint64]string // as JSON
+	top          uint64            // the greatest number received
+	before       uint64            // top when the present run of the server began
+	compared     uint64            // up to here the events were compared
+	acknowledged bool              // something was acknowledged: the journal stays
 }
 
-// begin says that another run of the server begins.
-func (b *book) begin() {
+// begin begins another run of the server.
+func (b *eventLog) begin() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.before = b.top
 }
 
-// pledge says that something was acknowledged as durable.
-func (b *book) pledge() {
+// acknowledge records that something was acknowledged as durable.
+func (b *eventLog) acknowledge() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.pledged = true
+	b.acknowledged = true
 }
 
-// open takes in the name of the numbering.
-func (b *book) open(journal string) {
+// open sets the journal of the sequence numbers.
+func (b *eventLog) open(journal string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.journal == journal {
 		return
 	}
-	// A storage that could be read and then takes nothing makes the numbering begin
-	// anew, for nobody knows which numbers were given before.
-	if b.journal != "" && b.pledged && !b.l.opts.StorageLeaves {
-		b.l.violated("the journal was %s and is %s", b.journal, journal)
+	// With a storage that could be read and then refuses writes a new journal begins,
+	// because the numbers in use are not known.
+	if b.journal != "" && b.acknowledged && !b.c.opts.StorageLeaves {
+		b.c.fail("the journal was %s and is %s", b.journal, journal)
 	}
 	b.journal, b.seen, b.top, b.before = journal, map[uint64]string{}, 0, 0
-	if !b.pledged {
+	if !b.acknowledged {
 		b.compared = 0
 	}
 }
 
-// hear takes in an event.
-func (b *book) hear(raw string) (ev laneswap.Event, err error) {
+// receive records an event.
+func (b *eventLog) receive(raw string) (ev laneswap.Event, err error) {
 	if err := json.Unmarshal([]byte(raw), &ev); err != nil {
 		return ev, err
 	}
@@ -66,18 +66,18 @@ func (b *book) hear(raw string) (ev laneswap.Event, err error) {
 	defer b.mu.Unlock()
 	switch old, known := b.seen[ev.Sequence]; {
 	case known && old != raw:
-		b.l.violated("sequence %d meant\n    %s\nand means\n    %s", ev.Sequence, old, raw)
+		b.c.fail("sequence %d meant\n    %s\nand means\n    %s", ev.Sequence, old, raw)
 	case !known && ev.Sequence <= b.before:
-		b.l.violated("event %d is heard of after a restart, although up to %d all had been heard: %s", ev.Sequence, b.before, raw)
+		b.c.fail("event %d was received first after a restart, although all up to %d had been received: %s", ev.Sequence, b.before, raw)
 	}
 	b.seen[ev.Sequence] = raw
 	b.top = max(b.top, ev.Sequence)
 	return ev, nil
 }
 
-// follow reads the stream of events until it ends, as a client does that was there
-// before.
-func (b *book) follow(ctx context.Context, s *server) error {
+// follow reads the stream of events until it ends, and continues behind the last
+// event.
+func (b *eventLog) follow(ctx context.Context, s *server) error {
 	b.mu.Lock()
 	last, journal := b.top, b.journal
 	b.mu.Unlock()
@@ -91,8 +91,8 @@ func (b *book) follow(ctx context.Context, s *server) error {
 		return nil // killed already
 	}
 	defer res.Body.Close()
-	if res.StatusCode == http.StatusGone && b.l.opts.StorageLeaves {
-		return nil // see open; what happens meanwhile is compared all the same
+	if res.StatusCode == http.StatusGone && b.c.opts.StorageLeaves {
+		return nil // see open; events until then are compared by Check
 	}
 	if res.StatusCode != http.StatusOK {
 		return fmt.Errorf("the stream of events cannot go on behind %d: %s", last, res.Status)
@@ -105,20 +105,20 @@ func (b *book) follow(ctx context.Context, s *server) error {
 		if !ok {
 			continue
 		}
-		ev, err := b.hear(raw)
+		ev, err := b.receive(raw)
 		if err != nil {
 			return nil // cut off in the middle
 		}
 		if ev.Sequence <= last {
-			return fmt.Errorf("the stream tells of %d behind %d", ev.Sequence, last)
+			return fmt.Errorf("the stream has event %d behind %d", ev.Sequence, last)
 		}
 		last = ev.Sequence
 	}
 	return nil
 }
 
-// page reads the events that the server has behind a sequence number.
-func (b *book) page(ctx context.Context, s *server, after uint64) ([]laneswap.Event, error) {
+// page returns the events behind a sequence number.
+func (b *eventLog) page(ctx context.Context, s *server, after uint64) ([]laneswap.Event, error) {
 	var list struct {
 		Events  []json.RawMessage
 		Journal string
@@ -130,7 +130,7 @@ func (b *book) page(ctx context.Context, s *server, after uint64) ([]laneswap.Ev
 	var out []laneswap.Event
 	last := after
 	for _, raw := range list.Events {
-		ev, err := b.hear(string(raw))
+		ev, err := b.receive(string(raw))
 		if err != nil {
 			return nil, err
 		}
@@ -143,8 +143,8 @@ func (b *book) page(ctx context.Context, s *server, after uint64) ([]laneswap.Ev
 	return out, nil
 }
 
-// news are the events that were not compared yet.
-func (b *book) news(ctx context.Context, s *server) ([]laneswap.Event, error) {
+// news returns the events that were not compared yet.
+func (b *eventLog) news(ctx context.Context, s *server) ([]laneswap.Event, error) {
 	b.mu.Lock()
 	after := b.compared
 	b.mu.Unlock()
