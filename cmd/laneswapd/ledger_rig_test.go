@@ -24,7 +24,7 @@ var (
 	seed       = flag.Uint64("seed", 0, "of the moments of the kills and of the operations; 0 takes one of the clock")
 )
 
-// rig is a laneswapd that is killed while clients work, and their durabilitytest.
+// rig is a laneswapd that is killed while clients work, and the check of what it kept.
 type rig struct {
 	*durabilitytest.Checker
 	t      *testing.T
