@@ -8,8 +8,8 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// Benchmark measures what a Manager asks of a storage most. open returns an
-// empty storage of its own each time and cleans up through b.
+// Benchmark measures the calls that a Manager makes most. open returns a new empty
+// storage and cleans up through b.
 func Benchmark(b *testing.B, open func(b *testing.B) laneswap.Storage) {
 	b.Run("CommitOne", func(b *testing.B) {
 		s := open(b)
@@ -94,7 +94,7 @@ func commit(b *testing.B, s laneswap.Storage, batch laneswap.Batch) {
 	}
 }
 
-// measured makes events of 200 bytes of one service, or of a hundred in turn.
+// measured returns events of 200 bytes of one service, or of a hundred in turn.
 func measured(first, n int, service string) []laneswap.Row {
 	rows := make([]laneswap.Row, n)
 	for i := range rows {
@@ -107,7 +107,7 @@ func measured(first, n int, service string) []laneswap.Row {
 	return rows
 }
 
-// state makes the row of a service, with content as long as a real one's.
+// state returns the row of a service, with data as long as a real one's.
 func state(i int) laneswap.Row {
 	id := fmt.Sprintf("service-%d", i)
 	return laneswap.Row{Kind: laneswap.KindService, ID: id, Service: id, At: at(i), Open: true, Data: fmt.Appendf(nil, `{"padding":"%0300d"}`, i)}

@@ -11,7 +11,7 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// Op is a method of a storage, or all of them.
+// Op selects a method of a storage, or all of them.
 type Op int
 
 // The methods.
@@ -23,51 +23,49 @@ const (
 	Prune
 )
 
-// How is what goes wrong.
+// How selects a kind of fault.
 type How int
 
 const (
 	// Refuse returns the error and does nothing.
 	Refuse How = iota
-	// LoseAnswer does all of it and then returns the error.
+	// LoseAnswer does the whole call and then returns the error.
 	LoseAnswer
-	// Half does a beginning and then returns the error: the first half of the
-	// things of a batch, the first half of the limit of a prune, the first row of
-	// an iterator.
+	// Half does a part of the call and then returns the error: the first half of a
+	// batch, the first half of the limit of a prune, the first row of an iterator.
 	Half
-	// Slow waits for Fault.Delay or the end of the context, whichever is first,
-	// and then goes on as if nothing was.
+	// Slow waits for Fault.Delay or the end of the context, whichever is first, and
+	// then does the call.
 	Slow
-	// Hang does nothing and returns the context's error when it has ended.
+	// Hang waits for the end of the context and returns its error.
 	Hang
 )
 
-// ErrFault is the error of faults that have none of their own.
+// ErrFault is the error of a Fault without Err.
 var ErrFault = errors.New("storagetest: fault")
 
-// Fault is something that goes wrong with some calls of a Faulty.
+// Fault makes some calls of a Faulty fail.
 type Fault struct {
-	// Op is the method that it is about.
+	// Op is the method that fails.
 	Op Op
-	// At is the first call that it meets, counted from Inject on and among the
-	// calls of Op; zero or 1 is the next.
+	// At is the number of the first call that fails, counted from Inject on among the
+	// calls of Op; zero and 1 are the next call.
 	At int
-	// Times is how many calls it meets, one after another; zero is 1, and a
-	// negative number all of them until Heal.
+	// Times is the number of calls in a row that fail. Zero means 1; a negative
+	// number means all until Heal.
 	Times int
-	// For is how long after the first call that it met it meets others; zero is
-	// no bound.
+	// For ends the fault that long after the first call that failed; zero means no
+	// end.
 	For time.Duration
 	How How
-	// Err is what the call returns; nil is ErrFault. Slow and Hang have no use
-	// for it.
+	// Err is the error of the call; nil means ErrFault. Slow and Hang ignore it.
 	Err error
-	// Delay is how long Slow waits.
+	// Delay is the delay of Slow.
 	Delay time.Duration
 }
 
-// Faulty is a storage that does what another does, except where a Fault says
-// otherwise. It is made by NewFaulty and safe for concurrent use.
+// Faulty passes calls on to another storage, unless a Fault meets them. NewFaulty
+// makes one. It is safe for concurrent use.
 type Faulty struct {
 	inner laneswap.Storage
 
@@ -77,7 +75,7 @@ type Faulty struct {
 	met    []time.Time
 }
 
-// fault is a Fault with the number of the calls that it has let pass or met.
+// fault is a Fault with the number of calls so far.
 type fault struct {
 	Fault
 	seen  int
@@ -91,11 +89,11 @@ func (f *fault) meets(now time.Time) bool {
 		(f.For == 0 || f.began.IsZero() || now.Sub(f.began) < f.For)
 }
 
-// NewFaulty wraps a storage; nothing goes wrong before Inject.
+// NewFaulty wraps a storage. No call fails before Inject.
 func NewFaulty(s laneswap.Storage) *Faulty { return &Faulty{inner: s} }
 
-// Inject adds a fault. Where several meet one call, the one that was added first
-// has it, and the others count the call.
+// Inject adds a fault. When several faults meet one call, the first one decides, and
+// the others count the call.
 func (f *Faulty) Inject(what Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -109,30 +107,29 @@ func (f *Faulty) Inject(what Fault) {
 	f.faults = append(f.faults, &fault{Fault: what})
 }
 
-// Heal removes all faults. Calls that they met already are not freed.
+// Heal removes all faults. Calls that hang go on hanging.
 func (f *Faulty) Heal() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.faults = nil
 }
 
-// Calls returns how often a method, or any, was called; a range over an iterator
-// is a call.
+// Calls returns the number of calls of a method, or of all. A range over an iterator
+// is one call.
 func (f *Faulty) Calls(op Op) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.calls[op]
 }
 
-// Met returns when calls met a fault, in their order; empty when none did. A
-// caller whose calls differ from run to run learns from it when a fault struck.
+// Met returns the times at which calls met a fault, in order.
 func (f *Faulty) Met() []time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.met)
 }
 
-// meet counts a call and returns the fault that it meets, or none.
+// meet counts a call and returns the fault that it meets, nil when there is none.
 func (f *Faulty) meet(op Op) (Fault, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -155,8 +152,8 @@ func (f *Faulty) meet(op Op) (Fault, bool) {
 	return met.Fault, true
 }
 
-// begin meets a call. It returns the fault that is left for the method to act
-// on, or the error that the call ends with at once.
+// begin counts a call. It returns a fault that the method must act on, or the error
+// with which the call ends at once.
 func (f *Faulty) begin(ctx context.Context, op Op) (Fault, error) {
 	fault, ok := f.meet(op)
 	if !ok {

@@ -1,6 +1,5 @@
-// Package memorystore keeps the rows of a Manager in memory. It is the example of
-// docs/contributing/writing-adapters.md, and a storage for tests: it loses all
-// with the process.
+// Package memorystore is a storage in memory. It is the example of
+// docs/contributing/writing-adapters.md, and a storage for tests.
 package memorystore
 
 import (
@@ -18,22 +17,22 @@ import (
 
 var _ laneswap.Storage = (*Store)(nil)
 
-// Store is a laneswap.Storage. Its zero value is empty and ready; it is safe for
+// Store is a laneswap.Storage. Its zero value is an empty storage. It is safe for
 // concurrent use and starts no goroutine.
 type Store struct {
-	mu   sync.RWMutex // guards what is below
+	mu   sync.RWMutex // guards the fields below
 	rows map[laneswap.Kind]map[string]stored
 	seen map[string]time.Time
 }
 
-// stored is a row and the epoch of who wrote it. Its Data is never changed, only
-// replaced, so that a reader may look at it without the lock.
+// stored is a row and the epoch of its writer. Its Data is replaced and never
+// changed, so that a reader needs no lock.
 type stored struct {
 	laneswap.Row
 	epoch uint64
 }
 
-// New makes an empty store.
+// New returns an empty store.
 func New() *Store { return &Store{} }
 
 // Load is Storage.Load.
@@ -54,8 +53,8 @@ func (s *Store) Load(ctx context.Context) iter.Seq2[laneswap.Row, error] {
 	})
 }
 
-// yield yields what ask returns. The lock is free while the loop runs: its body
-// may call every method, take its time, and leave early.
+// yield yields the rows that ask returns. No lock is held while the loop runs: its
+// body may call every method, take its time, and leave early.
 func (s *Store) yield(ctx context.Context, ask func() []laneswap.Row) iter.Seq2[laneswap.Row, error] {
 	return func(yield func(laneswap.Row, error) bool) {
 		s.mu.RLock()
@@ -76,8 +75,8 @@ func (s *Store) yield(ctx context.Context, ask func() []laneswap.Row) iter.Seq2[
 	}
 }
 
-// Commit is Storage.Commit. It stops at the first error and leaves what it has
-// applied by then, as a database without transactions would.
+// Commit is Storage.Commit. It stops at the first error and keeps the rows before it,
+// as a database without transactions would.
 func (s *Store) Commit(ctx context.Context, b laneswap.Batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -113,7 +112,7 @@ func (s *Store) Commit(ctx context.Context, b laneswap.Batch) error {
 	return nil
 }
 
-// put keeps a row, with a copy of its Data: the slice is the caller's.
+// put stores a row, with a copy of its Data: the slice belongs to the caller.
 func (s *Store) put(row laneswap.Row, epoch uint64) {
 	if s.rows == nil {
 		s.rows = map[laneswap.Kind]map[string]stored{}
@@ -125,7 +124,7 @@ func (s *Store) put(row laneswap.Row, epoch uint64) {
 	s.rows[row.Kind][row.ID] = stored{row, epoch}
 }
 
-// note keeps the latest time of a service, whoever wrote it.
+// note keeps the latest time of a service, whatever the epoch.
 func (s *Store) note(seen laneswap.Seen) {
 	if s.seen == nil {
 		s.seen = map[string]time.Time{}
@@ -146,7 +145,7 @@ func (s *Store) Rows(ctx context.Context, q laneswap.RowQuery) iter.Seq2[laneswa
 	return s.yield(ctx, func() []laneswap.Row { return s.chosen(q) })
 }
 
-// chosen are the rows that a query selects, in its order. It is called with the lock.
+// chosen returns the rows that a query selects, in its order. mu is held.
 func (s *Store) chosen(q laneswap.RowQuery) []laneswap.Row {
 	order := inOrder
 	if q.Descending {
