@@ -19,13 +19,13 @@ const (
 	maxID   = 512
 )
 
-// pruneStep is how many rows one transaction prunes: others get their turn.
+// pruneStep is how many rows one transaction prunes, so that commits get their turn.
 const pruneStep = 2000
 
-// contextStep is after how many things a transaction looks at its context.
+// contextStep is after how many rows a transaction checks its context.
 const contextStep = 512
 
-// Commit is Storage.Commit: one transaction, all of it or nothing.
+// Commit is Storage.Commit. It applies the whole batch in one transaction, or nothing.
 func (s *Store) Commit(ctx context.Context, b laneswap.Batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -37,7 +37,7 @@ func (s *Store) Commit(ctx context.Context, b laneswap.Batch) error {
 	return s.transact(ctx, true, func(tx *bbolt.Tx) error { return apply(ctx, tx, b) })
 }
 
-// owned copies a batch: a commit goes on when its caller has left.
+// owned copies a batch: the transaction may outlast the call.
 func owned(b laneswap.Batch) laneswap.Batch {
 	size := 0
 	for _, rows := range [][]laneswap.Row{b.Insert, b.Put} {
@@ -56,30 +56,30 @@ func owned(b laneswap.Batch) laneswap.Batch {
 		}
 		return out
 	}
-	// In order already here, where nobody waits for it.
+	// Sorted here, outside of the transaction.
 	seen := slices.SortedFunc(slices.Values(b.Seen), byService)
 	return laneswap.Batch{Epoch: b.Epoch, Insert: clone(b.Insert), Put: clone(b.Put), Delete: slices.Clone(b.Delete), Seen: seen}
 }
 
-// validate refuses what would not be found again in the order of its keys.
+// validate refuses rows that the order of keys could not find again.
 func validate(b laneswap.Batch) error {
 	for _, rows := range [][]laneswap.Row{b.Insert, b.Put} {
 		for i := range rows {
 			row := &rows[i]
 			if row.Kind == "" || len(row.Kind) > maxKind || row.Kind == laneswap.KindSeen || strings.Contains(string(row.Kind), "\x00") {
-				return fmt.Errorf("%w: kind %.80q", ErrInvalidRow, row.Kind)
+				return fmt.Errorf("%w: the kind %.80q is not 1 to 64 bytes without NUL, or is reserved", ErrInvalidRow, row.Kind)
 			}
 			if row.ID == "" || len(row.ID) > maxID || strings.Contains(row.ID, "\x00") {
-				return fmt.Errorf("%w: id %.80q of %s", ErrInvalidRow, row.ID, row.Kind)
+				return fmt.Errorf("%w: the id %.80q of a row of kind %s is not 1 to 512 bytes without NUL", ErrInvalidRow, row.ID, row.Kind)
 			}
 			if len(row.Service) > maxID || strings.Contains(row.Service, "\x00") {
-				return fmt.Errorf("%w: service %.80q of %s", ErrInvalidRow, row.Service, row.Kind)
+				return fmt.Errorf("%w: the service %.80q of a row of kind %s is longer than 512 bytes or has a NUL", ErrInvalidRow, row.Service, row.Kind)
 			}
 		}
 	}
 	for _, seen := range b.Seen {
 		if seen.Service == "" || len(seen.Service) > maxID || strings.Contains(seen.Service, "\x00") {
-			return fmt.Errorf("%w: service %.80q was seen", ErrInvalidRow, seen.Service)
+			return fmt.Errorf("%w: the service %.80q with a last-seen time is not 1 to 512 bytes without NUL", ErrInvalidRow, seen.Service)
 		}
 	}
 	return nil
@@ -97,14 +97,14 @@ func (w *writer) trees(kind laneswap.Kind) (*trees, error) {
 	}
 	t, err := makeTrees(w.tx, kind)
 	if err == nil {
-		// Rows come in the order of time, mostly: pages are filled and left behind.
+		// Rows come mostly in the order of time, so full pages stay as they are.
 		t.shut.FillPercent = 0.9
 		w.kinds[kind] = t
 	}
 	return t, err
 }
 
-// stored returns the row of an id, nil when there is none.
+// stored returns the row with an id, nil when there is none.
 func (t *trees) stored(id string) (*record, error) {
 	p, ok, err := t.find(id)
 	if err != nil {
@@ -193,8 +193,8 @@ func (w *writer) remove(key laneswap.Key, epoch uint64) error {
 	return t.remove(old)
 }
 
-// Prune is Storage.Prune. It deletes in transactions of at most 2,000 rows; when
-// it returns an error, what it counts is gone.
+// Prune is Storage.Prune. It deletes in transactions of at most 2,000 rows. With an
+// error it returns the number of rows that it has deleted.
 func (s *Store) Prune(ctx context.Context, k laneswap.Kind, before time.Time, limit int) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
@@ -231,7 +231,7 @@ func prune(tx *bbolt.Tx, k laneswap.Kind, before time.Time, limit int) (int, err
 		}
 		old = append(old, r)
 	}
-	// A cursor loses its place when its bucket changes, so this comes after it.
+	// A cursor loses its place when its bucket changes.
 	for i := range old {
 		if err := t.remove(&old[i]); err != nil {
 			return 0, err

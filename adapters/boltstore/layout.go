@@ -16,11 +16,11 @@ import (
 //	meta         "layout" -> the version; its sequence numbers the commits
 //	seen         the lowest service of a pack -> up to 200 services and times
 //	ids/<kind>   id -> place: which of the next two trees, and the time
-//	open/<kind>  time, id -> record, of rows that are open
-//	shut/<kind>  time, id -> record, of those that are not
+//	open/<kind>  time, id -> record, of open rows
+//	shut/<kind>  time, id -> record, of closed rows
 //	svc/<kind>   service, NUL, time, id -> which of the two trees
 //
-// They are flat because each level of nesting costs a page in each commit.
+// They are not nested because each level costs a page in each commit.
 const (
 	bucketMeta = "meta"
 	bucketSeen = "seen"
@@ -36,15 +36,15 @@ var keyLayout = []byte("layout")
 // which this version cannot read. The file is left as it is.
 var ErrNewerLayout = errors.New("the file was written by a newer version of LaneSwap; update LaneSwap")
 
-// step turns a layout into the next one, within one transaction.
+// step migrates a layout to the next one, within one transaction.
 type step func(tx *bbolt.Tx) error
 
-// steps are all that there ever were: the step at i makes version i+1 of version
-// i, and an empty file is version 0. A step that was released is never changed.
+// steps are all steps so far. The step at i migrates version i to i+1; an empty file
+// has version 0. A released step is never changed.
 var steps = []step{makeLayout1}
 
-// makeLayout1 makes the two buckets that are always there; those of a kind come
-// with its first row.
+// makeLayout1 creates the two buckets that always exist. The buckets of a kind are
+// created with its first row.
 func makeLayout1(tx *bbolt.Tx) error {
 	for _, name := range []string{bucketMeta, bucketSeen} {
 		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
@@ -54,8 +54,8 @@ func makeLayout1(tx *bbolt.Tx) error {
 	return nil
 }
 
-// migrate brings a database to the version of the last step, each step with its
-// version in one transaction: whatever ends it, it goes on from there.
+// migrate brings a database to the version of the last step. Each step and its
+// version are one transaction, so that an interrupted migration continues.
 func migrate(db *bbolt.DB, steps []step) error {
 	for {
 		var at int
@@ -119,7 +119,7 @@ type trees struct {
 	idsName, svcName     string
 }
 
-// openTrees returns the trees of a kind; false when it has none.
+// openTrees returns the trees of a kind; false when there are none.
 func openTrees(tx *bbolt.Tx, kind laneswap.Kind) (*trees, bool) {
 	t := &trees{kind: kind, idsName: prefixIDs + string(kind), svcName: prefixSvc + string(kind)}
 	t.ids = tx.Bucket([]byte(t.idsName))
@@ -129,7 +129,7 @@ func openTrees(tx *bbolt.Tx, kind laneswap.Kind) (*trees, bool) {
 	return t, t.ids != nil && t.open != nil && t.shut != nil && t.svc != nil
 }
 
-// makeTrees returns the trees of a kind, and makes them where there are none.
+// makeTrees returns the trees of a kind, and creates missing ones.
 func makeTrees(tx *bbolt.Tx, kind laneswap.Kind) (*trees, error) {
 	if t, ok := openTrees(tx, kind); ok {
 		return t, nil
@@ -169,7 +169,7 @@ func (t *trees) get(g tag, order []byte) (record, error) {
 	return r, nil
 }
 
-// put stores a record in place of old, which is nil when there is none.
+// put stores a record. old is the stored row with its id, nil when there is none.
 func (t *trees) put(r *record, old *record) error {
 	order := orderKey(r.At, r.ID)
 	moved := old == nil || old.Open != r.Open || !old.At.Equal(r.At)
@@ -194,8 +194,8 @@ func (t *trees) put(r *record, old *record) error {
 	return nil
 }
 
-// unlink removes a row from the order of its service and, when it is to leave its
-// place, from the order of time; its id stays.
+// unlink removes a row from the order of its service and, with leave, from the order
+// of time. Its id stays.
 func (t *trees) unlink(old *record, leave bool) error {
 	order := orderKey(old.At, old.ID)
 	if old.Service != "" {
@@ -209,7 +209,7 @@ func (t *trees) unlink(old *record, leave bool) error {
 	return t.tree(tagOf(old.Open)).Delete(order)
 }
 
-// remove removes a row altogether.
+// remove removes a row.
 func (t *trees) remove(old *record) error {
 	if err := t.unlink(old, true); err != nil {
 		return err
@@ -217,7 +217,7 @@ func (t *trees) remove(old *record) error {
 	return t.ids.Delete([]byte(old.ID))
 }
 
-// kindOf splits the name of a bucket that belongs to a kind.
+// kindOf splits the name of a bucket of a kind.
 func kindOf(bucket string) (prefix string, kind laneswap.Kind, ok bool) {
 	i := strings.IndexByte(bucket, '/') + 1
 	switch prefix = bucket[:i]; prefix {

@@ -11,12 +11,12 @@ import (
 // errBusy is returned by openFile when another process has the file.
 var errBusy = errors.New("busy")
 
-// lockRetry is how often a file that another process has is tried again.
+// lockRetry is the pause between attempts to lock a file.
 const lockRetry = 25 * time.Millisecond
 
-// lockFile opens a file and locks it: for itself alone, or with others that only
-// read. The lock is of bbolt's kind and ends with the file. It has to be there
-// before bbolt opens the file, for the file is read, and perhaps replaced, first.
+// lockFile opens a file and locks it: for this process only, or for all that only
+// read. The lock is of bbolt's kind and ends with the file. It precedes bbolt, because
+// the file is inspected, and perhaps replaced, first.
 func lockFile(path string, readOnly bool) (*os.File, error) {
 	for end := time.Now().Add(lockWait); ; time.Sleep(lockRetry) {
 		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
@@ -31,7 +31,7 @@ func lockFile(path string, readOnly bool) (*os.File, error) {
 		case err != nil:
 			return nil, err
 		}
-		// Whoever had the lock before may have put another file in its place.
+		// The process that had the lock before may have replaced the file.
 		mine, err := f.Stat()
 		if err == nil {
 			var there os.FileInfo
@@ -49,8 +49,8 @@ func lockFile(path string, readOnly bool) (*os.File, error) {
 	}
 }
 
-// syncFolder makes the name of a file as durable as its content. Where folders
-// cannot be synced, the system does it by itself.
+// syncFolder makes the name of a file durable. Where folders cannot be synced, it
+// relies on the system.
 func syncFolder(path string) error {
 	if runtime.GOOS == "windows" {
 		return nil

@@ -6,11 +6,11 @@ import (
 	"syscall"
 )
 
-// sharingViolation is what Windows says of a file that another process has.
+// sharingViolation is the error of Windows for a file that another process has open.
 const sharingViolation = syscall.Errno(32)
 
-// openFile opens a file so that nobody else can write it, or returns errBusy. It
-// may be renamed meanwhile.
+// openFile opens a file so that no other process can write it, or returns errBusy. The
+// file may still be renamed.
 func openFile(path string, readOnly bool) (*os.File, error) {
 	name, err := syscall.UTF16PtrFromString(path)
 	if err != nil {

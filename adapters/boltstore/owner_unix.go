@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// keepOwner gives a new file to whoever has the old one, where that is allowed: one
-// that root has compacted must not be closed to the server.
+// keepOwner gives a new file the owner of the old one, if that is allowed: the server
+// must be able to open a file that root has compacted.
 func keepOwner(fresh string, old os.FileInfo) {
 	if stat, ok := old.Sys().(*syscall.Stat_t); ok {
 		_ = os.Chown(fresh, int(stat.Uid), int(stat.Gid))

@@ -11,9 +11,8 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// bbolt keeps no checksum of its pages, so each value of this store begins with
-// one of its own: over the name of its bucket where that is not in the value, its
-// key, and what follows.
+// bbolt keeps no checksums of pages, so each value of this store begins with one: of
+// the name of the bucket, unless the value holds it, of the key, and of the rest.
 const checksumSize = 4
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -25,13 +24,13 @@ func checksum(bucket string, key, rest []byte) uint32 {
 	return crc32.Update(sum, castagnoli, rest)
 }
 
-// seal writes the checksum into the bytes that were left for it.
+// seal writes the checksum into the first bytes of value.
 func seal(bucket string, key, value []byte) []byte {
 	binary.BigEndian.PutUint32(value, checksum(bucket, key, value[checksumSize:]))
 	return value
 }
 
-// unseal returns what follows a checksum that is right.
+// unseal returns the rest of a value; false when its checksum is wrong.
 func unseal(bucket string, key, value []byte) ([]byte, bool) {
 	if len(value) < checksumSize {
 		return nil, false
@@ -40,8 +39,8 @@ func unseal(bucket string, key, value []byte) ([]byte, bool) {
 	return rest, binary.BigEndian.Uint32(value) == checksum(bucket, key, rest)
 }
 
-// tag says in which tree a row is: those that are open and those that are not
-// stand apart, so that neither Load nor Prune meets what it does not want.
+// tag names the tree of a row. Open and closed rows are in different trees, so that
+// Load reads only the former and Prune only the latter.
 type tag byte
 
 const (
@@ -58,13 +57,12 @@ func tagOf(open bool) tag {
 
 const timeSize = 8
 
-// appendTime appends a time so that bytes are in the order of times, those before
-// 1970 included.
+// appendTime appends a time so that bytes have the order of times, also before 1970.
 func appendTime(b []byte, at time.Time) []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(at.UnixMilli())^1<<63)
 }
 
-// ceiling is the first time that can be stored and is not before t.
+// ceiling returns t, rounded up to a millisecond.
 func ceiling(t time.Time) time.Time {
 	if ms := t.Truncate(time.Millisecond); ms.Before(t) {
 		return ms.Add(time.Millisecond)
@@ -76,29 +74,29 @@ func timeOf(b []byte) time.Time {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(b) ^ 1<<63)).UTC()
 }
 
-// orderKey is the place of a row among those of its kind: its time, then its id.
+// orderKey returns the key of a row among those of its kind: its time, then its id.
 func orderKey(at time.Time, id string) []byte {
 	return append(appendTime(make([]byte, 0, timeSize+len(id)+1), at), id...)
 }
 
-// serviceKey is the place of a row among those of its service. No service holds
-// a NUL, so one that begins like another is never among its rows.
+// serviceKey returns the key of a row among those of its service. Names of services
+// have no NUL, so it ends the name.
 func serviceKey(service string, order []byte) []byte {
 	key := make([]byte, 0, len(service)+1+len(order)+1)
 	return append(append(append(key, service...), 0), order...)
 }
 
-// record is a row as it is stored. It says all of what it is, so that it can be
-// found again when the tree around it is lost.
+// record is a stored row. It holds its kind too, so that it can be checked and copied
+// without its tree.
 type record struct {
 	laneswap.Row
 	epoch uint64
-	// seq is the number of the commit that wrote it: of two versions of a row the
-	// one with the higher number is right.
+	// seq is the number of the commit that wrote it. Of two versions of a row the one
+	// with the higher number is the later.
 	seq uint64
 }
 
-var errRecord = errors.New("not a sound row")
+var errRecord = errors.New("the row is damaged")
 
 // encode returns the value of a record under its order key.
 func (r *record) encode(order []byte) []byte {
@@ -143,14 +141,14 @@ func decodeRecord(order, value []byte) (record, error) {
 	return r, nil
 }
 
-// owned returns the row with Data of its own, no longer a part of the file.
+// owned returns the row with a copy of Data, which is a part of the file.
 func (r *record) owned() laneswap.Row {
 	row := r.Row
 	row.Data = bytes.Clone(row.Data)
 	return row
 }
 
-// place says where the row of an id is.
+// place is the tree and the time of the row with an id.
 type place struct {
 	tag tag
 	at  time.Time
@@ -164,12 +162,12 @@ func (p place) encode(bucket string, id []byte) []byte {
 func decodePlace(bucket string, id, value []byte) (place, error) {
 	rest, ok := unseal(bucket, id, value)
 	if !ok || len(rest) != 1+timeSize {
-		return place{}, fmt.Errorf("the place of %q is not sound", id)
+		return place{}, fmt.Errorf("the index entry of the row %q is damaged", id)
 	}
 	return place{tag: tag(rest[0]), at: timeOf(rest[1:])}, nil
 }
 
-// encodeTag is the value of an entry in the order of services.
+// encodeTag returns the value of an entry in the order of services.
 func encodeTag(bucket string, key []byte, t tag) []byte {
 	return seal(bucket, key, append(make([]byte, checksumSize, checksumSize+1), byte(t)))
 }
@@ -177,7 +175,7 @@ func encodeTag(bucket string, key []byte, t tag) []byte {
 func decodeTag(bucket string, key, value []byte) (tag, error) {
 	rest, ok := unseal(bucket, key, value)
 	if !ok || len(rest) != 1 {
-		return 0, fmt.Errorf("an entry of %s is not sound", bucket)
+		return 0, fmt.Errorf("an entry of the bucket %s is damaged", bucket)
 	}
 	return tag(rest[0]), nil
 }
@@ -186,8 +184,8 @@ func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// decoder reads one thing after another; after the first that is not there it
-// has failed, and yields zero values.
+// decoder reads one value after another. Once one is missing it has failed, and
+// returns zero values.
 type decoder struct {
 	rest   []byte
 	failed bool

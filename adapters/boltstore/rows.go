@@ -12,22 +12,22 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// A page is what is read within one transaction: so many rows, or so many bytes.
-// No transaction is open while a loop runs: one that is keeps all pages that were
-// freed since from being used again, and a commit that has to grow the file would
-// wait for it forever.
+// A page holds the rows that one transaction reads: so many rows, or so many bytes.
+// No transaction is open while a loop runs. An open one keeps the pages that commits
+// free from being used again, and a commit that has to grow the file would wait for
+// it forever.
 const (
 	pageRows  = 512
 	pageBytes = 1 << 20
 )
 
-// span is a range of keys that is still to be read, from one end or the other.
+// span is a range of keys, to be read from one end or the other.
 type span struct {
 	lo, hi     []byte // lo <= key < hi; nil hi is no end
 	descending bool
 }
 
-// after leaves out what is up to a key that was read.
+// after removes the keys up to one that was read.
 func (s *span) after(key []byte) {
 	if s.descending {
 		s.hi = bytes.Clone(key)
@@ -36,7 +36,7 @@ func (s *span) after(key []byte) {
 	}
 }
 
-// within puts a span behind a prefix, whose last byte is NUL.
+// within returns the span with a prefix, whose last byte is NUL, before its keys.
 func (s span) within(prefix []byte) span {
 	end := bytes.Clone(prefix)
 	if s.hi == nil {
@@ -47,7 +47,7 @@ func (s span) within(prefix []byte) span {
 	return span{lo: append(bytes.Clone(prefix), s.lo...), hi: end, descending: s.descending}
 }
 
-// spanOf is what a query selects in the order of time.
+// spanOf returns the range that a query selects in the order of time.
 func spanOf(q laneswap.RowQuery) span {
 	s := span{descending: q.Descending}
 	if !q.From.IsZero() {
@@ -68,11 +68,11 @@ func spanOf(q laneswap.RowQuery) span {
 	return s
 }
 
-// reader walks along the keys of one bucket that are in a span.
+// reader reads the keys of one bucket within a span.
 type reader struct {
 	span
 	c          *bbolt.Cursor
-	key, value []byte // where it is; nil at the end
+	key, value []byte // the current entry; nil at the end
 }
 
 func read(b *bbolt.Bucket, s span) *reader {
@@ -168,8 +168,7 @@ func (p *page) byService(t *trees, s *span, service string) error {
 	return nil
 }
 
-// Rows is Storage.Rows. It reads some hundred rows at a time, each time in a
-// transaction of its own.
+// Rows is Storage.Rows. It reads some hundred rows in one transaction.
 func (s *Store) Rows(ctx context.Context, q laneswap.RowQuery) iter.Seq2[laneswap.Row, error] {
 	return func(yield func(laneswap.Row, error) bool) {
 		at, left := spanOf(q), q.Limit
@@ -196,7 +195,7 @@ func (s *Store) Rows(ctx context.Context, q laneswap.RowQuery) iter.Seq2[laneswa
 	}
 }
 
-// Load is Storage.Load. It reads nothing but what is open.
+// Load is Storage.Load. It reads open rows only.
 func (s *Store) Load(ctx context.Context) iter.Seq2[laneswap.Row, error] {
 	return func(yield func(laneswap.Row, error) bool) {
 		bucket, at := prefixOpen, span{}

@@ -13,15 +13,14 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// packSize is how many services a pack holds at most: 100,000 of them are then
-// 500 values, a twentieth of the work and a sixth of the file of a row each.
+// packSize bounds the services in a pack: 100,000 of them are 500 values, which take a
+// twentieth of the work and a sixth of the space of a row each.
 const packSize = 200
 
-// lowest is the key of the first pack: no service is below it.
+// lowest is the key of the first pack, before every service.
 const lowest = "\x00"
 
-// encodePack packs services, which are in order, under a key that is not above
-// the first of them.
+// encodePack packs services in order, under a key that is not above the first.
 func encodePack(key []byte, pack []laneswap.Seen) []byte {
 	base := pack[0].At
 	for _, seen := range pack {
@@ -42,12 +41,12 @@ func encodePack(key []byte, pack []laneswap.Seen) []byte {
 func decodePack(key, value []byte) ([]laneswap.Seen, error) {
 	rest, ok := unseal(bucketSeen, key, value)
 	if !ok {
-		return nil, errors.New("a pack of last-seen times is not sound")
+		return nil, errors.New("a pack of last-seen times is damaged")
 	}
 	d := decoder{rest: rest}
 	n := d.uvarint()
 	if d.failed || len(d.rest) < timeSize || n > uint64(len(rest)) {
-		return nil, errors.New("a pack of last-seen times is cut")
+		return nil, errors.New("a pack of last-seen times is cut off")
 	}
 	base := timeOf(d.rest).UnixMilli()
 	d.rest = d.rest[timeSize:]
@@ -59,14 +58,14 @@ func decodePack(key, value []byte) ([]laneswap.Seen, error) {
 		pack = append(pack, laneswap.Seen{Service: names[end-length : end], At: time.UnixMilli(base + int64(d.uvarint())).UTC()})
 	}
 	if d.failed {
-		return nil, errors.New("a pack of last-seen times is cut")
+		return nil, errors.New("a pack of last-seen times is cut off")
 	}
 	return pack, nil
 }
 
 func byService(a, b laneswap.Seen) int { return strings.Compare(a.Service, b.Service) }
 
-// note forgets services and then notes others: the fields of a batch, in order.
+// note deletes the times of the forgotten services, and then stores those of seen.
 func note(tx *bbolt.Tx, seen []laneswap.Seen, forgotten []string) error {
 	if len(seen)+len(forgotten) == 0 {
 		return nil
@@ -97,8 +96,8 @@ func note(tx *bbolt.Tx, seen []laneswap.Seen, forgotten []string) error {
 	return nil
 }
 
-// packOf returns the pack that a service belongs to, its key, and the key of the
-// next one, "" when it is the last.
+// packOf returns the pack of a service, its key, and the key of the next pack, "" when
+// it is the last.
 func packOf(bucket *bbolt.Bucket, service string) (key []byte, end string, pack []laneswap.Seen, err error) {
 	c := bucket.Cursor()
 	k, v := c.Seek([]byte(service))
@@ -122,7 +121,7 @@ func packOf(bucket *bbolt.Bucket, service string) (key []byte, end string, pack 
 	return slices.Clone(k), end, pack, nil
 }
 
-// cutAt splits what is in order before the first that is not below end.
+// cutAt splits a sorted list before the first item that is not below end.
 func cutAt[T any](list []T, end string, name func(T) string) (before, rest []T) {
 	if end == "" {
 		return list, nil
@@ -131,8 +130,8 @@ func cutAt[T any](list []T, end string, name func(T) string) (before, rest []T) 
 	return list[:i], list[i:]
 }
 
-// merge takes what is gone out of a pack and puts what was noted into it. All of
-// them are in order; of several times the latest stays.
+// merge returns a pack without the services that are gone and with those noted. All
+// lists are sorted; of several times of a service the latest stays.
 func merge(pack, noted []laneswap.Seen, gone []string) []laneswap.Seen {
 	out := make([]laneswap.Seen, 0, len(pack)+len(noted))
 	add := func(seen laneswap.Seen) {
@@ -162,7 +161,7 @@ func merge(pack, noted []laneswap.Seen, gone []string) []laneswap.Seen {
 	return out
 }
 
-// repack stores what a pack has become, split where it is too large.
+// repack stores a changed pack, split where it is too large.
 func repack(bucket *bbolt.Bucket, key []byte, old, now []laneswap.Seen) error {
 	if slices.Equal(old, now) {
 		return nil
