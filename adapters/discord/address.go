@@ -1,9 +1,11 @@
 package discord
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -16,9 +18,16 @@ type address struct {
 	token string // a secret
 }
 
+// Versions of the API. Below minVersion Discord writes retry_after in milliseconds,
+// and for a URL without a version it takes an old one.
+const (
+	minVersion     = 8
+	defaultVersion = "10"
+)
+
 var (
-	webhookPath = regexp.MustCompile(`^(/api(?:/v(?:[6-9]|[1-9][0-9]))?)(/webhooks/([0-9]{1,20})/([A-Za-z0-9._-]{1,200}))/?$`)
-	apiSuffix   = regexp.MustCompile(`/api(/v[0-9]{1,2})?$`)
+	webhookPath = regexp.MustCompile(`^/api(?:/v([1-9][0-9]?))?(/webhooks/[0-9]{1,20}/([A-Za-z0-9._-]{1,200}))/?$`)
+	apiSuffix   = regexp.MustCompile(`/api(?:/v([1-9][0-9]?))?$`)
 	threadID    = regexp.MustCompile(`^[0-9]{1,20}$`)
 )
 
@@ -62,14 +71,18 @@ func parseAddress(webhook, base string) (address, error) {
 	if m == nil {
 		return invalid("its path is not a webhook's; " + urlHelp)
 	}
-	to := url.URL{Scheme: "https", Host: host, Path: m[1] + m[2]}
+	to, prefix, version := url.URL{Scheme: "https", Host: host}, "", m[1]
 	if api != nil {
-		to.Scheme, to.Host = api.Scheme, api.Host
-		to.Path = strings.TrimSuffix(api.Path, "/") + m[1] + m[2]
-		if prefix := strings.TrimSuffix(api.Path, "/"); apiSuffix.MatchString(prefix) {
-			to.Path = prefix + m[2] // the base has the /api already, perhaps with a version
+		to.Scheme, to.Host, prefix = api.Scheme, api.Host, strings.TrimSuffix(api.Path, "/")
+		if suffix := apiSuffix.FindStringSubmatch(prefix); suffix != nil {
+			prefix, version = strings.TrimSuffix(prefix, suffix[0]), cmp.Or(suffix[1], version)
 		}
 	}
+	version = cmp.Or(version, defaultVersion)
+	if v, _ := strconv.Atoi(version); v < minVersion {
+		return invalid(fmt.Sprintf("version %d of the API is not supported; remove /v%[1]d from the URL, or write /v%s", v, defaultVersion))
+	}
+	to.Path = prefix + "/api/v" + version + m[2]
 	// Without wait=true Discord answers before it has the message, and says nothing
 	// when it does not get it.
 	query := url.Values{"wait": {"true"}}
@@ -80,7 +93,7 @@ func parseAddress(webhook, base string) (address, error) {
 		query.Set("thread_id", thread)
 	}
 	to.RawQuery = query.Encode()
-	return address{url: to.String(), token: m[4]}, nil
+	return address{url: to.String(), token: m[3]}, nil
 }
 
 // parseBase reads the base of the API; nil when there is none but Discord's own.

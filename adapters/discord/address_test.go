@@ -13,21 +13,23 @@ import (
 func TestNew_findsTheWebhook(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ url, base, want string }{
-		{"https://discord.com/api/webhooks/1/tok", "", "https://discord.com/api/webhooks/1/tok?wait=true"},
-		{" \thttps://discord.com/api/webhooks/1/tok\r\n", "", "https://discord.com/api/webhooks/1/tok?wait=true"},
-		{"HTTPS://Discord.COM:443/api/webhooks/1/tok/", "", "https://discord.com/api/webhooks/1/tok?wait=true"},
+		{"https://discord.com/api/webhooks/1/tok", "", "https://discord.com/api/v10/webhooks/1/tok?wait=true"},
+		{" \thttps://discord.com/api/webhooks/1/tok\r\n", "", "https://discord.com/api/v10/webhooks/1/tok?wait=true"},
+		{"HTTPS://Discord.COM:443/api/webhooks/1/tok/", "", "https://discord.com/api/v10/webhooks/1/tok?wait=true"},
 		{"https://discord.com/api/v10/webhooks/1/tok", "", "https://discord.com/api/v10/webhooks/1/tok?wait=true"},
-		{"https://canary.discord.com/api/webhooks/1/tok", "", "https://canary.discord.com/api/webhooks/1/tok?wait=true"},
-		{"https://ptb.discord.com/api/webhooks/1/tok", "https://discord.com/", "https://ptb.discord.com/api/webhooks/1/tok?wait=true"},
-		{"https://discordapp.com/api/webhooks/1/tok", "", "https://discord.com/api/webhooks/1/tok?wait=true"},
-		{"https://ptb.discordapp.com/api/webhooks/1/tok", "", "https://ptb.discord.com/api/webhooks/1/tok?wait=true"},
-		{"https://discord.com/api/webhooks/1/To-k_9.x?wait=false&thread_id=77&x=y", "", "https://discord.com/api/webhooks/1/To-k_9.x?thread_id=77&wait=true"},
-		{"https://discord.com/api/webhooks/1/tok", "http://127.0.0.1:4711", "http://127.0.0.1:4711/api/webhooks/1/tok?wait=true"},
+		{"https://canary.discord.com/api/webhooks/1/tok", "", "https://canary.discord.com/api/v10/webhooks/1/tok?wait=true"},
+		{"https://ptb.discord.com/api/webhooks/1/tok", "https://discord.com/", "https://ptb.discord.com/api/v10/webhooks/1/tok?wait=true"},
+		{"https://discordapp.com/api/webhooks/1/tok", "", "https://discord.com/api/v10/webhooks/1/tok?wait=true"},
+		{"https://ptb.discordapp.com/api/webhooks/1/tok", "", "https://ptb.discord.com/api/v10/webhooks/1/tok?wait=true"},
+		{"https://discord.com/api/webhooks/1/To-k_9.x?wait=false&thread_id=77&x=y", "", "https://discord.com/api/v10/webhooks/1/To-k_9.x?thread_id=77&wait=true"},
+		{"https://discord.com/api/webhooks/1/tok", "http://127.0.0.1:4711", "http://127.0.0.1:4711/api/v10/webhooks/1/tok?wait=true"},
 		{"https://discordapp.com/api/v9/webhooks/1/tok?thread_id=7", "http://[::1]:4711/", "http://[::1]:4711/api/v9/webhooks/1/tok?thread_id=7&wait=true"},
-		{"https://discord.com/api/webhooks/1/tok", " https://proxy.example/discord/ ", "https://proxy.example/discord/api/webhooks/1/tok?wait=true"},
-		{"https://discord.com/api/webhooks/1/tok", "https://proxy.example/api", "https://proxy.example/api/webhooks/1/tok?wait=true"},
+		{"https://discord.com/api/v8/webhooks/1/tok", "https://proxy.example/api", "https://proxy.example/api/v8/webhooks/1/tok?wait=true"},
+		{"https://discord.com/api/v11/webhooks/1/tok", "", "https://discord.com/api/v11/webhooks/1/tok?wait=true"},
+		{"https://discord.com/api/webhooks/1/tok", " https://proxy.example/discord/ ", "https://proxy.example/discord/api/v10/webhooks/1/tok?wait=true"},
+		{"https://discord.com/api/webhooks/1/tok", "https://proxy.example/api", "https://proxy.example/api/v10/webhooks/1/tok?wait=true"},
 		{"https://discord.com/api/v9/webhooks/1/tok", "https://proxy.example/api/v10/", "https://proxy.example/api/v10/webhooks/1/tok?wait=true"},
-		{"http://127.0.0.1:4711/api/webhooks/1/tok", "http://127.0.0.1:4711", "http://127.0.0.1:4711/api/webhooks/1/tok?wait=true"},
+		{"http://127.0.0.1:4711/api/webhooks/1/tok", "http://127.0.0.1:4711", "http://127.0.0.1:4711/api/v10/webhooks/1/tok?wait=true"},
 	} {
 		n, err := discord.New(tc.url, discord.WithAPIBase(tc.base))
 		require.NoError(t, err, tc.url)
@@ -39,7 +41,7 @@ func TestNew_refusesWhatIsNoWebhookAndShowsNothingOfIt(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
 		"", " ", "canary", "://canary", "https://discord.com", "https://discord.com/", "https://discord.com/api/webhooks/1", "https://discord.com/api/webhooks/1/",
-		"https://discord.com/webhooks/1/canary", "https://discord.com/api/v3/webhooks/1/canary", "https://discord.com/api/webhooks/one/canary",
+		"https://discord.com/webhooks/1/canary", "https://discord.com/api/v08/webhooks/1/canary", "https://discord.com/api/v100/webhooks/1/canary", "https://discord.com/api/webhooks/one/canary",
 		"https://discord.com/api/webhooks/1/canary/slack", "https://discord.com/api/webhooks/1/canary/github", "https://discord.com/api/webhooks/1/canary/messages/2",
 		"https://discord.com/api/webhooks/1/can%2Fary", "https://discord.com/api/webhooks/1/../canary", "https://discord.com//api/webhooks/1/canary",
 		"https://discord.com/api/webhooks/1/canary?thread_id=canary", "https://discord.com/api/webhooks/1/canary#canary", "https://discord.com/api/webhooks/1/canary%zz",
@@ -55,6 +57,20 @@ func TestNew_refusesWhatIsNoWebhookAndShowsNothingOfIt(t *testing.T) {
 	}
 	_, err := discord.New("http://127.0.0.1:1/api/webhooks/1/canary", discord.WithAPIBase("http://127.0.0.1:2"))
 	require.ErrorIs(t, err, discord.ErrInvalidURL, "only the base itself may take the place of Discord")
+}
+
+// Versions below 8 of the API write retry_after in milliseconds.
+func TestNew_refusesOldVersionsOfTheAPI(t *testing.T) {
+	t.Parallel()
+	for version, tc := range map[int]struct{ url, base string }{
+		3: {"https://discord.com/api/v3/webhooks/1/canary", ""},
+		6: {"https://discord.com/api/webhooks/1/canary", "https://proxy.example/api/v6"},
+		7: {"https://discord.com/api/v7/webhooks/1/canary", ""},
+	} {
+		_, err := discord.New(tc.url, discord.WithAPIBase(tc.base))
+		require.ErrorIs(t, err, discord.ErrInvalidURL)
+		require.ErrorContains(t, err, fmt.Sprintf("version %d of the API is not supported; remove /v%[1]d from the URL, or write /v10", version))
+	}
 }
 
 func TestNew_refusesOptionsOutOfTheirRange(t *testing.T) {

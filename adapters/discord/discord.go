@@ -112,12 +112,13 @@ func WithAPIBase(base string) Option { return func(o *options) { o.base = base }
 // changes nothing.
 func WithHTTPClient(c *http.Client) Option { return func(o *options) { o.client = c } }
 
-// New returns a Notifier that posts to the webhook of that URL, as Discord shows it:
-// https://discord.com/api/webhooks/ID/TOKEN, also with a version (/api/v10/), at
-// canary.discord.com or ptb.discord.com, or at the old discordapp.com, which becomes
-// discord.com. Of a query thread_id is kept: messages then go to that thread. Spaces
-// around the URL are ignored. Errors match ErrInvalidURL or ErrInvalidOption, and do
-// not show the URL. No request is made.
+// New returns a Notifier that posts to the webhook at the given URL, as Discord shows
+// it: https://discord.com/api/webhooks/ID/TOKEN. The host may also be
+// canary.discord.com, ptb.discord.com or the old discordapp.com, which becomes
+// discord.com. The URL may name a version of the API from 8 on (/api/v9/webhooks/...);
+// without one the Notifier uses version 10. Of the query New keeps thread_id: messages
+// then go to that thread. Spaces around the URL are ignored. New makes no request.
+// Errors match ErrInvalidURL or ErrInvalidOption, and do not show the URL.
 func New(webhookURL string, opts ...Option) (*Notifier, error) {
 	o := options{name: "discord", user: DefaultUsername}
 	for _, opt := range opts {

@@ -28,9 +28,6 @@ const (
 	// in one place, tested by hand all day, stay far below.
 	invalidLimit  = 40
 	invalidWindow = 10 * time.Minute
-
-	// mostPlain is up to what a whole number without context is seconds: see retryAfter.
-	mostPlain = 300 * time.Second
 )
 
 // limiter knows until when Discord is not to be asked. It knows only what answers
@@ -106,64 +103,14 @@ func (l *limiter) pause(now time.Time, d time.Duration) {
 	}
 }
 
-// retryAfter returns how long a 429 asks to wait, and whether it says so at all.
-//
-// Since version 8 of the API the body's retry_after is seconds with a fraction, and
-// the header Retry-After the same rounded up. Before, and at URLs without a version,
-// as people copy them, both may be whole milliseconds. What stands before Discord
-// writes no JSON, and seconds into the header. So a number with a point is seconds.
-// A whole one is what X-RateLimit-Reset-After, which is always seconds, agrees with.
-// Without that it is milliseconds when the header is another number and about a
-// thousandth of it, and seconds when there is any other header. Alone, or with a
-// header that is the same and so tells nothing, it is seconds up to 300 and
-// milliseconds above: that errs to the side of waiting by no more than five minutes,
-// and who asks too early because of it is asked to wait again, and does so for longer
-// each time. When body and header both say seconds the longer counts.
+// retryAfter returns how long a 429 asks to wait, and whether it says so at all. The
+// body's retry_after is seconds with a fraction, and the header Retry-After the same
+// rounded up; a proxy writes the header only. The longer one counts.
 func retryAfter(h http.Header, body []byte) (time.Duration, bool) {
-	header, _ := number(h.Get("Retry-After"))
-	text, inBody := bodyDelay(body)
-	value, ok := number(text)
-	if !inBody || !ok {
-		return headerDelay(h)
-	}
-	if strings.ContainsAny(text, ".eE") || !isMillis(value, header, h) {
-		return max(value, header), true
-	}
-	if header == value { // the same number, so the same unit
-		header = 0
-	}
-	return max(value/1000, header), true
-}
-
-// isMillis decides what a whole number in a body means: value is it in seconds.
-func isMillis(value, header time.Duration, h http.Header) bool {
-	near := func(a, b time.Duration) bool { return (a - b).Abs() <= 1100*time.Millisecond }
-	reset, ok := number(h.Get("X-RateLimit-Reset-After"))
-	if ok && reset > 0 {
-		switch {
-		case near(value, reset):
-			return false
-		case near(value/1000, reset):
-			return true
-		}
-	}
-	switch {
-	case header > 0 && header != value:
-		return value > 2*header && near(value/1000, header)
-	case header > 0 && ok:
-		return false // there is a reset, and it is that of another limit
-	}
-	return value > mostPlain
-}
-
-// bodyDelay returns the number in the body of a 429, as it is written.
-func bodyDelay(body []byte) (string, bool) {
-	fields, err := object(body)
-	if err != nil {
-		return "", false
-	}
-	text := strings.Trim(string(fields["retry_after"]), `"`)
-	return text, text != ""
+	header, inHeader := headerDelay(h)
+	fields, _ := object(body)
+	value, inBody := number(strings.Trim(string(fields["retry_after"]), `"`))
+	return max(value, header), inHeader || inBody
 }
 
 // number reads a number of seconds; those below zero are none.
@@ -176,16 +123,12 @@ func number(text string) (time.Duration, bool) {
 	return time.Duration(math.Ceil(min(f, most) * float64(time.Second))), true
 }
 
-// headerDelay reads Retry-After where nothing else says how long: seconds or a date.
+// headerDelay reads Retry-After: seconds or a date.
 func headerDelay(h http.Header) (time.Duration, bool) {
-	if d, ok := number(h.Get("Retry-After")); ok {
+	text := h.Get("Retry-After")
+	if d, ok := number(text); ok {
 		return d, true
 	}
-	return until(h.Get("Retry-After"))
-}
-
-// until reads the other form that Retry-After may have, a date.
-func until(text string) (time.Duration, bool) {
 	t, err := http.ParseTime(text)
 	if err != nil {
 		return 0, false

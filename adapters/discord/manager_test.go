@@ -37,7 +37,6 @@ func TestManager_losesNothingWhenDiscordIsInTrouble(t *testing.T) {
 	}{
 		"429, ten minutes":              {10 * time.Minute, always(fakediscord.RateLimited(1500 * time.Millisecond)), false},
 		"429, ten minutes at once":      {10 * time.Minute, always(fakediscord.RateLimited(10 * time.Minute)), false},
-		"429 in milliseconds":           {10 * time.Minute, always(fakediscord.RateLimitedMillis(700 * time.Millisecond)), false},
 		"429 of the network":            {10 * time.Minute, always(fakediscord.RateLimitedHTML(20 * time.Second)), false},
 		"429 that says nothing":         {10 * time.Minute, always(fakediscord.RateLimitedSilent()), false},
 		"429 for all":                   {10 * time.Minute, always(fakediscord.RateLimitedGlobal(3 * time.Second)), false},

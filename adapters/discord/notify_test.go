@@ -95,9 +95,6 @@ func TestNotify_obeys429InAllItsForms(t *testing.T) {
 		"seconds with a fraction":   {fakediscord.RateLimited(376 * time.Millisecond), time.Second}, // the header is rounded up
 		"many seconds":              {fakediscord.RateLimited(600 * time.Second), 600 * time.Second},
 		"global":                    {fakediscord.RateLimitedGlobal(64570 * time.Millisecond), 65 * time.Second},
-		"milliseconds":              {fakediscord.RateLimitedMillis(1500 * time.Millisecond), 1500 * time.Millisecond},
-		"few milliseconds":          {fakediscord.RateLimitedMillis(228 * time.Millisecond), 228 * time.Millisecond},
-		"milliseconds in the body":  {fakediscord.RateLimitedMillisBody(2500 * time.Millisecond), 2500 * time.Millisecond},
 		"a page":                    {fakediscord.RateLimitedHTML(3600 * time.Second), time.Hour},
 		"nothing but a header":      {fakediscord.RateLimitedBare(7 * time.Second), 7 * time.Second},
 		"nothing":                   {fakediscord.RateLimitedSilent(), 30 * time.Second},

@@ -17,8 +17,6 @@ var forms = []struct {
 }{
 	{"as documented", fakediscord.RateLimited},
 	{"global", fakediscord.RateLimitedGlobal},
-	{"in milliseconds", fakediscord.RateLimitedMillis},
-	{"in milliseconds without headers", fakediscord.RateLimitedMillisBody},
 	{"a page", fakediscord.RateLimitedHTML},
 	{"without a body", fakediscord.RateLimitedBare},
 	{"without a time", func(time.Duration) fakediscord.Answer { return fakediscord.RateLimitedSilent() }},

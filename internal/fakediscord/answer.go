@@ -89,23 +89,6 @@ func RateLimitedGlobal(d time.Duration) Answer {
 	return a
 }
 
-// RateLimitedMillis is a 429 of API versions below 8, and of URLs without a version:
-// whole milliseconds in the body and in Retry-After.
-func RateLimitedMillis(d time.Duration) Answer {
-	ms := fmt.Sprint((d + time.Millisecond - 1).Milliseconds())
-	a := limited(d, `{"message":"You are being rate limited.","retry_after":`+ms+`,"global":false}`, "user", ms)
-	a.Header.Set("X-RateLimit-Remaining", "0")
-	a.Header.Set("X-RateLimit-Reset-After", seconds(d))
-	return a
-}
-
-// RateLimitedMillisBody is a 429 with whole milliseconds in the body and nothing else.
-func RateLimitedMillisBody(d time.Duration) Answer {
-	a := RateLimitedMillis(d)
-	a.Header = http.Header{}
-	return a
-}
-
 // RateLimitedHTML is a 429 with a page in it, as from the network before Discord:
 // only Retry-After says how long.
 func RateLimitedHTML(d time.Duration) Answer {
@@ -144,7 +127,7 @@ func BadForm() Answer {
 	return Answer{Status: http.StatusBadRequest, ContentType: "application/json", Body: form([]Problem{{"embeds.0.fields.1.value", "BASE_TYPE_REQUIRED", "This field is required"}})}
 }
 
-// BadEmbeds is the 400 of API versions below 8.
+// BadEmbeds is a 400 that names only the embed, as Discord once wrote it.
 func BadEmbeds() Answer {
 	return Answer{Status: http.StatusBadRequest, ContentType: "application/json", Body: `{"embeds": ["0"]}`}
 }

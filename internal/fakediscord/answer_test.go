@@ -60,8 +60,6 @@ func TestRateLimited_formsAnnounceTheirDelay(t *testing.T) {
 	}{
 		"seconds":  {fakediscord.RateLimited(376 * time.Millisecond), `{"message":"You are being rate limited.","retry_after":0.376,"global":false}`, "1"},
 		"global":   {fakediscord.RateLimitedGlobal(64570 * time.Millisecond), `{"message":"You are being rate limited.","retry_after":64.570,"global":true}`, "65"},
-		"millis":   {fakediscord.RateLimitedMillis(1500 * time.Millisecond), `{"message":"You are being rate limited.","retry_after":1500,"global":false}`, "1500"},
-		"body":     {fakediscord.RateLimitedMillisBody(1500 * time.Millisecond), `{"message":"You are being rate limited.","retry_after":1500,"global":false}`, ""},
 		"bare":     {fakediscord.RateLimitedBare(3 * time.Second), "", "3"},
 		"page":     {fakediscord.RateLimitedHTML(3 * time.Second), "<!DOCTYPE html><html><head><title>429</title></head><body><h1>Too Many Requests</h1></body></html>", "3"},
 		"no delay": {fakediscord.RateLimitedSilent(), `{"code":0,"message":"You are being blocked from accessing our API temporarily due to exceeding our rate limits frequently."}`, ""},
@@ -70,8 +68,8 @@ func TestRateLimited_formsAnnounceTheirDelay(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fake := fakediscord.New()
 				defer fake.Close()
-				s := &sender{t, fake.Client(), fake.Webhook()}
-				other := &sender{t, s.client, fake.AddWebhook("elsewhere")}
+				s := newSender(t, fake.Client(), fake.Webhook())
+				other := newSender(t, s.client, fake.AddWebhook("elsewhere"))
 				fake.Script(tc.answer)
 				a := s.post(quiet)
 				require.Equal(t, 429, a.status)
@@ -133,7 +131,7 @@ func TestAnswers_thatDoNotArriveCountTowardsTheLimits(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fake := fakediscord.New(fakediscord.WithLimits(fakediscord.Limit{Requests: 3, Per: 2 * time.Second}, fakediscord.Limit{Requests: 4, Per: time.Minute}))
 				defer fake.Close()
-				s := &sender{t, fake.Client(), fake.Webhook()}
+				s := newSender(t, fake.Client(), fake.Webhook())
 				s.lose(fake, answer(false))
 				for range 3 {
 					s.lose(fake, answer(true))
@@ -161,7 +159,7 @@ func TestHangAfterHeaders_announcesWhatIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := fakediscord.New(fakediscord.WithLimits(fakediscord.Limit{Requests: 2, Per: 2 * time.Second}, fakediscord.Limit{}))
 		defer fake.Close()
-		s := &sender{t, fake.Client(), fake.Webhook()}
+		s := newSender(t, fake.Client(), fake.Webhook())
 		head := func(accept bool) *http.Response {
 			fake.Script(fakediscord.HangAfterHeaders(accept))
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"?wait=true", strings.NewReader(quiet))
@@ -201,7 +199,7 @@ func TestServer_hooksComeBeforeTheAnswer(t *testing.T) {
 	t.Parallel()
 	fake := fakediscord.New()
 	defer fake.Close()
-	s := &sender{t, fake.Client(), fake.Webhook()}
+	s := newSender(t, fake.Client(), fake.Webhook())
 	var order []string
 	fake.OnRequest(func(r fakediscord.Request) {
 		order = append(order, "request")

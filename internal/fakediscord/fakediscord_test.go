@@ -30,6 +30,11 @@ type sender struct {
 	url    string
 }
 
+// newSender posts to a webhook, at the version of the API that clients must name.
+func newSender(t *testing.T, client *http.Client, webhook string) *sender {
+	return &sender{t, client, strings.Replace(webhook, "/api/", "/api/v10/", 1)}
+}
+
 // answered is what came back.
 type answered struct {
 	status int
@@ -75,7 +80,7 @@ func over(t *testing.T, opts []fakediscord.Option, test func(t *testing.T, fake 
 		synctest.Test(t, func(t *testing.T) {
 			fake := fakediscord.New(opts...)
 			defer fake.Close()
-			test(t, fake, &sender{t, fake.Client(), fake.Webhook()})
+			test(t, fake, newSender(t, fake.Client(), fake.Webhook()))
 		})
 	})
 	t.Run("loopback", func(t *testing.T) {
@@ -86,7 +91,7 @@ func over(t *testing.T, opts []fakediscord.Option, test func(t *testing.T, fake 
 		require.NoError(t, err)
 		client := &http.Client{Transport: &http.Transport{}}
 		defer client.CloseIdleConnections()
-		test(t, fake, &sender{t, client, strings.Replace(fake.Webhook(), "https://discord.com", base, 1)})
+		test(t, fake, newSender(t, client, strings.Replace(fake.Webhook(), "https://discord.com", base, 1)))
 	})
 }
 
@@ -132,14 +137,18 @@ func TestServer_refusesStrangers(t *testing.T) {
 		require.EqualValues(t, 50027, a.fields["code"])
 		s.url = strings.Replace(own, "/webhooks/", "/webhooks/9", 1)
 		require.EqualValues(t, 10015, s.post(quiet).fields["code"])
-		s.url = strings.Replace(own, "/api/", "/api/v3/", 1)
-		a = s.post(quiet)
-		require.Equal(t, 400, a.status)
-		require.EqualValues(t, 50041, a.fields["code"], "every error is JSON")
-		s.url = strings.Replace(own, "/api/", "/api/v10/", 1)
-		require.Equal(t, 200, s.post(quiet).status)
 		s.url = own
 		require.Empty(t, fake.Violations())
+		for i, version := range []string{"v3/", "v7/", ""} {
+			s.url = strings.Replace(own, "/v10/", "/"+version, 1)
+			a = s.post(quiet)
+			if version != "" {
+				require.Equal(t, 400, a.status)
+				require.EqualValues(t, 50041, a.fields["code"], "every error is JSON")
+			}
+			require.Len(t, fake.Violations(fakediscord.RuleProtocol), i+1)
+		}
+		s.url = own
 		a = s.do("GET", "", "application/json", "")
 		require.Equal(t, 405, a.status)
 		require.Equal(t, "405: Method Not Allowed", a.fields["message"])
@@ -160,7 +169,7 @@ func TestServer_demandsToBeWaitedFor(t *testing.T) {
 	t.Parallel()
 	fake := fakediscord.New()
 	defer fake.Close()
-	s := &sender{t, fake.Client(), fake.Webhook()}
+	s := newSender(t, fake.Client(), fake.Webhook())
 	require.Equal(t, 204, s.do("POST", "", "application/json", quiet).status)
 	require.Len(t, fake.Violations(fakediscord.RuleProtocol), 1)
 	req, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"?wait=true", strings.NewReader(quiet))
@@ -178,7 +187,7 @@ func TestServer_countsRequestsInWindows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := fakediscord.New()
 		defer fake.Close()
-		s := &sender{t, fake.Client(), fake.Webhook()}
+		s := newSender(t, fake.Client(), fake.Webhook())
 		start := time.Now()
 		for left := 4; left >= 0; left-- {
 			a := s.post(quiet)
@@ -207,9 +216,9 @@ func TestServer_countsRequestsInWindows(t *testing.T) {
 		require.Equal(t, 429, a.status)
 		require.Equal(t, "shared", a.header.Get("X-RateLimit-Scope"))
 		require.Equal(t, time.Minute, time.Since(start)+time.Duration(a.fields["retry_after"].(float64)*float64(time.Second)))
-		other := &sender{t, s.client, fake.AddWebhook("elsewhere")}
+		other := newSender(t, s.client, fake.AddWebhook("elsewhere"))
 		require.Equal(t, 200, other.post(quiet).status, "another channel, another webhook")
-		require.Equal(t, 429, (&sender{t, s.client, fake.AddWebhook("alerts")}).post(quiet).status)
+		require.Equal(t, 429, newSender(t, s.client, fake.AddWebhook("alerts")).post(quiet).status)
 		require.Len(t, fake.Violations(), 1)
 		require.Equal(t, 1, fake.Invalid(), "those of a channel do not count")
 		time.Sleep(time.Minute)
@@ -232,7 +241,7 @@ func TestServer_takesFiles(t *testing.T) {
 	}
 	fake := fakediscord.New()
 	defer fake.Close()
-	s := &sender{t, fake.Client(), fake.Webhook()}
+	s := newSender(t, fake.Client(), fake.Webhook())
 	contentType, body := form(`{"allowed_mentions":{"parse":[]},"attachments":[{"id":0,"filename":"services.txt"}]}`, "a\nb\n")
 	a := s.do("POST", "?wait=true", contentType, body)
 	require.Equal(t, 200, a.status, a.body)

@@ -80,6 +80,8 @@ func (c *call) arrive() {
 	switch {
 	case m == nil:
 		blame(RuleProtocol, "there is nothing at %s", c.req.Path)
+	case !supported(m[1]):
+		blame(RuleProtocol, "%s names no version of the API from 8 to 10: retry_after may be in milliseconds", c.req.Path)
 	case edits && c.req.Method != http.MethodPatch, !edits && c.req.Method != http.MethodPost:
 		blame(RuleProtocol, "%s is not for this address", c.req.Method)
 	case !edits && !c.req.Wait:
@@ -148,6 +150,12 @@ func (c *call) decide(r *http.Request) (status int, header http.Header, body str
 	return a.Status, header, a.Body
 }
 
+// supported reports whether a version of the API has retry_after in seconds.
+func supported(version string) bool {
+	v, err := strconv.Atoi(version)
+	return err == nil && v >= 8 && v <= 10
+}
+
 // wait notes that the client was asked to wait; mu is held.
 func (c *call) wait(until time.Time, all bool) {
 	switch {
@@ -165,7 +173,7 @@ func (c *call) refusal(r *http.Request) *Answer {
 	if m == nil {
 		return refuse(Status(http.StatusNotFound, 0, "404: Not Found"))
 	}
-	if v, _ := strconv.Atoi(m[1]); m[1] != "" && (v < 6 || v > 10) {
+	if m[1] != "" && !supported(m[1]) {
 		return refuse(Status(http.StatusBadRequest, 50041, "Invalid API version"))
 	}
 	edits := m[4] != ""

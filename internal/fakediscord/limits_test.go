@@ -121,7 +121,7 @@ func TestServer_saysWhatIsWrongWhereItIs(t *testing.T) {
 	t.Parallel()
 	fake := fakediscord.New()
 	defer fake.Close()
-	s := &sender{t, fake.Client(), fake.Webhook()}
+	s := newSender(t, fake.Client(), fake.Webhook())
 	a := s.post(`{"allowed_mentions":{"parse":[]},"embeds":[{"title":"t","fields":[{"name":"n","value":""}]}]}`)
 	require.Equal(t, 400, a.status)
 	require.JSONEq(t, `{"code":50035,"message":"Invalid Form Body","errors":{"embeds":{"0":{"fields":{"0":{"value":{"_errors":[{"code":"BASE_TYPE_REQUIRED","message":"This field is required"}]}}}}}}}`, a.body)
