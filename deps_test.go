@@ -38,6 +38,8 @@ var directions = []direction{
 	{"internal/wirejson", nil},
 	{"internal/strictjson", []string{"internal/text"}},
 	{"adapters/...", []string{".", "internal/text", "internal/wirejson"}},
+	{"adapters/discord", []string{".", "internal/httppost", "internal/text", "internal/wirejson"}},
+	{"adapters/webhook", []string{".", "internal/httppost", "internal/text"}},
 	{"adapters/httpapi", []string{".", "internal/text", "internal/wirejson", "internal/strictjson", "golang.org/x/net"}},
 	{"adapters/boltstore", []string{".", "go.etcd.io/bbolt"}},
 	{"adapters/mongostore", []string{".", "go.mongodb.org/mongo-driver/v2"}},
@@ -48,6 +50,7 @@ var directions = []direction{
 	{"examples/...", []string{".", "adapters/...", "client"}},
 	{"internal/apitest", []string{"."}},
 	{"internal/fakediscord", nil},
+	{"internal/httppost", nil},
 	{"internal/simulation", []string{"."}},
 	{"internal/...", []string{".", "client", "internal/text", "golang.org/x/term", "golang.org/x/sys"}},
 }

@@ -42,9 +42,9 @@ func notifiersFile(t *testing.T, entries ...string) string {
 func TestOpen_saysWhichSettingOfANotifierCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ want, environ string }{
-		{`LANESWAP_DISCORD_WEBHOOK: this is no URL of a webhook: its host is not Discord's; `, "LANESWAP_DISCORD_WEBHOOK=https://example.org/api/webhooks/1/hunter2"},
-		{`LANESWAP_DISCORD_WEBHOOK: this is no URL of a webhook: it is not https; `, "LANESWAP_DISCORD_WEBHOOK=http://discord.com/api/webhooks/1/hunter2"},
-		{`LANESWAP_DISCORD_WEBHOOK: this is no URL of a webhook: its path is not a webhook's; `, "LANESWAP_DISCORD_WEBHOOK=" + discordURL + "/x"},
+		{`LANESWAP_DISCORD_WEBHOOK: invalid webhook URL: its host is not discord.com; `, "LANESWAP_DISCORD_WEBHOOK=https://example.org/api/webhooks/1/hunter2"},
+		{`LANESWAP_DISCORD_WEBHOOK: invalid webhook URL: it does not begin with https://; `, "LANESWAP_DISCORD_WEBHOOK=http://discord.com/api/webhooks/1/hunter2"},
+		{`LANESWAP_DISCORD_WEBHOOK: invalid webhook URL: its path is not /api/webhooks/ID/TOKEN; `, "LANESWAP_DISCORD_WEBHOOK=" + discordURL + "/x"},
 		{`LANESWAP_DISCORD_WEBHOOK: `, "LANESWAP_DISCORD_WEBHOOK=hunter2"},
 		{`LANESWAP_DISCORD_WEBHOOK: `, "LANESWAP_DISCORD_WEBHOOK=https://%zzhunter2"},
 		{`LANESWAP_DISCORD_API_BASE: `, "LANESWAP_DISCORD_API_BASE=ftp://hunter2 LANESWAP_DISCORD_WEBHOOK=" + discordURL},
@@ -57,7 +57,7 @@ func TestOpen_saysWhichSettingOfANotifierCannotBeUsed(t *testing.T) {
 		{`webhook.url of entry 1 (hook) in .* (webhook.private of entry 1 (hook) in \S+/notifiers.json opens private networks)`, notifiersFile(t,
 			`{"name":"hook","webhook":{"url":"http://127.0.0.1/hunter2"}}`)},
 		{`LANESWAP_COMMAND: `, `LANESWAP_COMMAND=["/none/page","hunter2"]`},
-		{`discord.webhook of entry 2 (ops) in \S+/notifiers.json: this is no URL of a webhook: `, notifiersFile(t,
+		{`discord.webhook of entry 2 (ops) in \S+/notifiers.json: invalid webhook URL: `, notifiersFile(t,
 			`{"name":"pager","command":["go"]}`, `{"name":"ops","discord":{"webhook":"https://example.org/hunter2"}}`)},
 		{`discord.username of entry 1 (ops) in \S+/notifiers.json: `, notifiersFile(t, `{"name":"ops","discord":{"webhook":"`+discordURL+`","username":"clyde"}}`)},
 		{`LANESWAP_DISCORD_USERNAME: `, "LANESWAP_DISCORD_USERNAME=Discord " + notifiersFile(t, `{"name":"ops","discord":{"webhook":"`+discordURL+`"}}`)},

@@ -9,13 +9,14 @@ import (
 	"strings"
 )
 
-// urlHelp says what a URL looks like; the URL itself is a secret, also a wrong one.
-const urlHelp = "it looks like https://discord.com/api/webhooks/ID/TOKEN"
+// urlHelp ends errors about a URL. They do not show the URL: even a wrong one may hold
+// a secret.
+const urlHelp = "copy it from Discord: https://discord.com/api/webhooks/ID/TOKEN"
 
-// address is a webhook.
+// address is where requests for a webhook go. Both fields are secrets.
 type address struct {
-	url   string // the whole: a secret
-	token string // a secret
+	url   string
+	token string
 }
 
 // Versions of the API. Below minVersion Discord writes retry_after in milliseconds,
@@ -31,45 +32,45 @@ var (
 	threadID    = regexp.MustCompile(`^[0-9]{1,20}$`)
 )
 
-// hosts are those of the API; the value is where requests go.
+// hosts maps the hosts of webhook URLs to those that requests go to.
 var hosts = map[string]string{
 	"discord.com":           "discord.com",
 	"canary.discord.com":    "canary.discord.com",
 	"ptb.discord.com":       "ptb.discord.com",
-	"discordapp.com":        "discord.com", // deprecated, and limited more
+	"discordapp.com":        "discord.com", // deprecated, with lower rate limits
 	"canary.discordapp.com": "canary.discord.com",
 	"ptb.discordapp.com":    "ptb.discord.com",
 }
 
-// parseAddress checks the URL of a webhook and moves it to the base, unless that is
-// empty.
+// parseAddress checks the URL of a webhook. Unless base is empty, requests go there
+// instead of Discord.
 func parseAddress(webhook, base string) (address, error) {
 	invalid := func(why string) (address, error) { return address{}, fmt.Errorf("%w: %s", ErrInvalidURL, why) }
 	webhook, base = strings.TrimSpace(webhook), strings.TrimSpace(base)
 	if webhook == "" {
-		return invalid("it is empty; " + urlHelp)
+		return invalid("the URL is empty; " + urlHelp)
 	}
 	u, err := url.Parse(webhook)
 	if err != nil {
-		return invalid("it cannot be read; " + urlHelp)
+		return invalid("it cannot be parsed; " + urlHelp)
 	}
 	api, err := parseBase(base)
 	if err != nil {
 		return address{}, err
 	}
 	host, known := hosts[strings.ToLower(u.Hostname())]
-	switch standIn := api != nil && u.Scheme == api.Scheme && strings.EqualFold(u.Host, api.Host); {
+	switch atBase := api != nil && u.Scheme == api.Scheme && strings.EqualFold(u.Host, api.Host); {
 	case u.User != nil || u.Fragment != "" || u.Opaque != "":
-		return invalid("it holds more than a webhook's; " + urlHelp)
-	case standIn: // as the stand-in itself shows it
+		return invalid("it has a user, a fragment or no host; " + urlHelp)
+	case atBase: // a test server shows its own URL
 	case u.Scheme != "https":
-		return invalid("it is not https; " + urlHelp)
+		return invalid("it does not begin with https://; " + urlHelp)
 	case !known || u.Port() != "" && u.Port() != "443":
-		return invalid("its host is not Discord's; " + urlHelp)
+		return invalid("its host is not discord.com; " + urlHelp)
 	}
 	m := webhookPath.FindStringSubmatch(u.EscapedPath())
 	if m == nil {
-		return invalid("its path is not a webhook's; " + urlHelp)
+		return invalid("its path is not /api/webhooks/ID/TOKEN; " + urlHelp)
 	}
 	to, prefix, version := url.URL{Scheme: "https", Host: host}, "", m[1]
 	if api != nil {
@@ -83,12 +84,12 @@ func parseAddress(webhook, base string) (address, error) {
 		return invalid(fmt.Sprintf("version %d of the API is not supported; remove /v%[1]d from the URL, or write /v%s", v, defaultVersion))
 	}
 	to.Path = prefix + "/api/v" + version + m[2]
-	// Without wait=true Discord answers before it has the message, and says nothing
-	// when it does not get it.
+	// Without wait=true Discord answers before it has saved the message, and reports no
+	// error if that fails.
 	query := url.Values{"wait": {"true"}}
 	if thread := u.Query().Get("thread_id"); thread != "" {
 		if !threadID.MatchString(thread) {
-			return invalid("its thread_id is not a number")
+			return invalid("its thread_id must be a number")
 		}
 		query.Set("thread_id", thread)
 	}
@@ -96,14 +97,14 @@ func parseAddress(webhook, base string) (address, error) {
 	return address{url: to.String(), token: m[3]}, nil
 }
 
-// parseBase reads the base of the API; nil when there is none but Discord's own.
+// parseBase parses the base of the API. It returns nil for Discord's own.
 func parseBase(base string) (*url.URL, error) {
 	if base == "" || strings.TrimSuffix(base, "/") == DefaultAPIBase {
 		return nil, nil
 	}
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("%w: the base of the API must look like %s", ErrInvalidOption, DefaultAPIBase)
+		return nil, fmt.Errorf("%w: the base of the API must be a URL such as %s, without user, query and fragment", ErrInvalidOption, DefaultAPIBase)
 	}
 	return u, nil
 }

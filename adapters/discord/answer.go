@@ -3,14 +3,10 @@ package discord
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -18,26 +14,27 @@ import (
 	"time"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/httppost"
 )
 
 const (
-	// maxAnswer is how much of an answer is read. Discord repeats the message in it.
+	// maxAnswer bounds what is read of an answer. Discord repeats the message in it.
 	maxAnswer = 1 << 20
-	// maxDetail is how much of what Discord says is in an error.
+	// maxDetail bounds what an error quotes of an answer.
 	maxDetail = 200
-	// saysLimited is what every 429 says, and its error as well.
-	saysLimited = "You are being rate limited"
+	// limitedText is the message of every 429; ErrRateLimited has said it already.
+	limitedText = "You are being rate limited"
 )
 
-// userAgent is in the form that Discord demands of everyone who uses its API.
+// userAgent has the form that Discord requires of clients of its API.
 const userAgent = "DiscordBot (https://github.com/laneswap/laneswap, " + laneswap.Version + ") LaneSwap/" + laneswap.Version
 
-// outcome is what became of one request.
+// outcome is the result of one request.
 type outcome struct {
-	id      string // of the message, when err is nil; it may be unknown
-	err     error  // as Notify returns it
-	refused bool   // the message as such was refused: err says why
-	field   bool   // for a field of it, not for a file
+	id      string // of the message, if err is nil; "" if unknown
+	err     error  // for Notify to return
+	refused bool   // Discord refused the message; err says why
+	field   bool   // Discord blames a field of it, not a file
 }
 
 // post makes one request.
@@ -46,96 +43,89 @@ func (n *Notifier) post(ctx context.Context, msg message) outcome {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.to.url, bytes.NewReader(msg.body))
 	if err != nil {
-		return outcome{err: errors.New("discord: the request cannot be made")} // the URL was checked
+		return outcome{err: errors.New("discord: the request cannot be made")} // New has checked the URL
 	}
 	req.Header.Set("Content-Type", msg.contentType)
 	req.Header.Set("User-Agent", userAgent)
-	resp, err := n.client.Do(req)
+	answer, err := httppost.Do(n.client, req, maxAnswer, requestTimeout)
 	if err != nil {
-		return outcome{err: n.failure(ctx, err)}
+		return outcome{err: fmt.Errorf("discord: %w", err)}
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode < 200 {
-		// A 101 that nobody asked for: the body is the bare connection, which would be
-		// read until it ends, whatever the context says.
-		return outcome{err: fmt.Errorf("discord: it answered %d, which was not asked for; is that Discord?", resp.StatusCode)}
-	}
-	// Read to its end, so that the connection can be used again.
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	// Also when the body broke off: the headers have come whole.
-	wait := n.limit.heed(resp.StatusCode, resp.Header, body, time.Now())
-	if err != nil && resp.StatusCode < 300 {
-		// Discord has the message or not; only its id would have said so.
-		return outcome{err: n.failure(ctx, err)}
-	}
-	return n.judge(resp, body, wait)
+	// The headers are complete, even if the body broke off.
+	wait := n.limit.observe(answer, time.Now())
+	return n.judge(answer, wait)
 }
 
-// judge says what an answer means. body may be a part of it; wait is how long it asks
-// to wait, 0 when it does not.
-func (n *Notifier) judge(resp *http.Response, body []byte, wait time.Duration) outcome {
-	status := resp.StatusCode
-	says := func(what string) error {
-		return fmt.Errorf("discord: %s: it answered %d%s", what, status, n.detail(body))
+// judge decides what an answer means. wait is how long it asks to wait, 0 when it does
+// not.
+func (n *Notifier) judge(a httppost.Answer, wait time.Duration) outcome {
+	failed := func(what string) error {
+		return fmt.Errorf("discord: %s: HTTP %d%s", what, a.Status, n.detail(a.Body))
 	}
-	failed := func(err error) outcome {
+	retried := func(err error) outcome {
 		if wait > 0 {
 			err = laneswap.RetryAfter(err, wait)
 		}
 		return outcome{err: err}
 	}
 	switch {
-	case status == http.StatusNoContent:
-		// Not what wait=true asks for, but a success: to send it again would only
-		// tell it twice.
+	case a.Status == http.StatusNoContent:
+		// wait=true asks for a message in the answer, but this is a success too: a
+		// retry would only send a duplicate.
 		return outcome{}
-	case status >= 200 && status < 300:
-		id, ok := messageID(body)
+	case a.Status >= 200 && a.Status < 300:
+		if a.Err != nil {
+			// Without the id of the message it is unknown whether Discord has it.
+			return outcome{err: fmt.Errorf("discord: %w", a.Err)}
+		}
+		id, ok := messageID(a.Body)
 		if !ok {
-			return outcome{err: fmt.Errorf("discord: it answered %d without a message; is that Discord?", status)}
+			return outcome{err: fmt.Errorf("discord: HTTP %d without a message; is that Discord?", a.Status)}
 		}
 		return outcome{id: id}
-	case status < 400:
-		return outcome{err: fmt.Errorf("discord: it answered %d, a redirect, which is not followed: the URL or the base of the API is wrong, or a proxy stands between", status)}
+	case a.Status < 200:
+		return outcome{err: fmt.Errorf("discord: HTTP %d, which was not asked for; is that Discord?", a.Status)}
+	case a.Status < 400:
+		return outcome{err: fmt.Errorf("discord: HTTP %d, a redirect, which is not followed; check the URL, the base of the API, and proxies", a.Status)}
 	}
-	if status != http.StatusTooManyRequests && !isObject(body) {
-		// The API answers in JSON: this is somebody in between, and may pass.
-		return failed(fmt.Errorf("discord: it answered %d%s; is that Discord?", status, kind(resp, body)))
+	if a.Status != http.StatusTooManyRequests && !isObject(a.Body) {
+		// The API answers in JSON: this comes from something in between, and may pass.
+		return retried(fmt.Errorf("discord: HTTP %d%s; is that Discord?", a.Status, describe(a)))
 	}
-	switch status {
+	switch a.Status {
 	case http.StatusTooManyRequests:
-		err := fmt.Errorf("%w%s", ErrRateLimited, n.detail(body))
+		err := fmt.Errorf("%w%s", ErrRateLimited, n.detail(a.Body))
 		return outcome{err: laneswap.RetryAfter(err, wait)}
 	case http.StatusNotFound, http.StatusGone:
-		return outcome{err: laneswap.Permanent(says("there is no such webhook, or no such thread"))}
+		return outcome{err: laneswap.Permanent(failed("the webhook or the thread does not exist"))}
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return outcome{err: laneswap.Permanent(says("the webhook may not be used with this token"))}
+		return outcome{err: laneswap.Permanent(failed("the webhook does not accept this token"))}
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
-		return outcome{err: says("the message was refused"), refused: true, field: blamesField(body)}
+		return outcome{err: failed("the message was refused"), refused: true, field: blamesField(a.Body)}
 	}
-	return failed(says("it failed"))
+	return retried(failed("the request failed"))
 }
 
-// kind is what an answer is that is no JSON, for an error about it.
-func kind(resp *http.Response, body []byte) string {
-	body = bytes.TrimSpace(body)
+// describe says what an answer is that is not JSON.
+func describe(a httppost.Answer) string {
+	body := bytes.TrimSpace(a.Body)
 	switch {
 	case len(body) == 0:
-		return ", and nothing else"
-	case strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html"), body[0] == '<':
-		return " with a page"
+		return " without a body"
+	case strings.HasPrefix(a.Header.Get("Content-Type"), "text/html"), body[0] == '<':
+		return " with an HTML page"
 	}
 	return ", not in JSON"
 }
 
-// isObject reports whether a body is a whole JSON object, as all that Discord says
-// of errors is.
+// isObject reports whether a body is a complete JSON object, as all of Discord's errors
+// are.
 func isObject(body []byte) bool {
 	fields, err := object(body)
 	return err == nil && fields != nil
 }
 
-// messageID finds the id in a message.
+// messageID returns the id in a message.
 func messageID(body []byte) (string, bool) {
 	fields, err := object(body)
 	if err != nil {
@@ -146,7 +136,7 @@ func messageID(body []byte) (string, bool) {
 	return id, err == nil
 }
 
-// object reads the fields of a JSON object.
+// object returns the fields of a JSON object.
 func object(body []byte) (map[string]json.RawMessage, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil {
@@ -155,7 +145,7 @@ func object(body []byte) (map[string]json.RawMessage, error) {
 	return fields, nil
 }
 
-// blamesField reports whether a refusal names what is wrong, and that is no file.
+// blamesField reports whether a refusal names a field, and no file.
 func blamesField(body []byte) bool {
 	fields, err := object(body)
 	if err != nil {
@@ -165,7 +155,7 @@ func blamesField(body []byte) bool {
 	maps.DeleteFunc(fields, func(key string, _ json.RawMessage) bool {
 		return key == "code" || key == "message" || key == "errors"
 	})
-	maps.Copy(fields, tree) // versions of the API below 8 have no tree, but the fields at the top
+	maps.Copy(fields, tree) // a short refusal has no tree, but the fields at the top
 	for key := range fields {
 		if strings.HasPrefix(key, "file") || strings.HasPrefix(key, "attachment") || key == "_errors" {
 			return false
@@ -174,9 +164,8 @@ func blamesField(body []byte) bool {
 	return len(fields) > 0
 }
 
-// detail is what Discord says of an error, in short, for people: its code, its
-// message, and the first field that it names. It is "" when the body is not Discord's,
-// and when it repeats the URL.
+// detail summarizes an error of Discord: its code, its message, and the first field
+// that it names. It returns "" when the body is not Discord's, or repeats the token.
 func (n *Notifier) detail(body []byte) string {
 	var answer struct {
 		Code    int             `json:"code"`
@@ -197,24 +186,24 @@ func (n *Notifier) detail(body []byte) string {
 	}
 	parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
 	text := strings.TrimSuffix(words(strings.Join(parts, ", "), maxDetail), ".")
-	if text == "" || text == saysLimited || n.reveals(text) {
+	if text == "" || text == limitedText || n.reveals(text) {
 		return ""
 	}
 	return ": " + text
 }
 
-// firstError finds the first complaint in Discord's tree of them: "embeds.0.title:
-// Must be 256 or fewer in length."
+// firstError returns the first error in Discord's tree of errors, such as
+// "embeds.0.title: Must be 256 or fewer in length."
 func firstError(tree json.RawMessage, path string) string {
 	fields, err := object(tree)
 	if err != nil || strings.Count(path, ".") > 8 {
 		return ""
 	}
-	var complaints []struct {
+	var messages []struct {
 		Message string `json:"message"`
 	}
-	if json.Unmarshal(fields["_errors"], &complaints) == nil && len(complaints) > 0 {
-		return strings.TrimPrefix(path+": "+complaints[0].Message, ": ")
+	if json.Unmarshal(fields["_errors"], &messages) == nil && len(messages) > 0 {
+		return strings.TrimPrefix(path+": "+messages[0].Message, ": ")
 	}
 	for _, key := range slices.Sorted(maps.Keys(fields)) {
 		if found := firstError(fields[key], strings.TrimPrefix(path+"."+key, ".")); found != "" {
@@ -224,7 +213,7 @@ func firstError(tree json.RawMessage, path string) string {
 	return ""
 }
 
-// reveals reports whether a text shows the token, or a good part of it.
+// reveals reports whether a text holds the token, or eight characters in a row of it.
 func (n *Notifier) reveals(text string) bool {
 	const part = 8
 	token := n.to.token
@@ -237,44 +226,4 @@ func (n *Notifier) reveals(text string) bool {
 		}
 	}
 	return false
-}
-
-// failure is why a request got no answer. What net/http says holds the URL, and what
-// a proxy or a transport says may: so the error is another one, made of what is known
-// of the cause, that matches context.Canceled and context.DeadlineExceeded only.
-func (n *Notifier) failure(ctx context.Context, err error) error {
-	var timeout interface{ Timeout() bool }
-	switch {
-	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("discord: %w", context.Canceled)
-	case errors.Is(err, context.DeadlineExceeded), ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
-		return fmt.Errorf("discord: no answer in time: %w", context.DeadlineExceeded)
-	}
-	var (
-		dns  *net.DNSError
-		op   *net.OpError
-		cert *tls.CertificateVerificationError
-		host x509.HostnameError
-		unk  x509.UnknownAuthorityError
-		rec  tls.RecordHeaderError
-		text string
-	)
-	switch {
-	case errors.As(err, &dns):
-		text = "the host is not known: " + strings.TrimSpace("lookup "+dns.Name+": "+dns.Err)
-	case errors.As(err, &cert), errors.As(err, &host), errors.As(err, &unk):
-		text = "the certificate is not trusted"
-	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &rec):
-		text = "it does not speak https"
-	case errors.As(err, &op):
-		text = "the network failed: " + op.Error()
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe):
-		text = "the connection was closed before the answer"
-	default:
-		text = "the request failed"
-	}
-	if n.reveals(text) {
-		text = "the request failed"
-	}
-	return errors.New("discord: " + words(text, maxDetail))
 }

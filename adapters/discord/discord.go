@@ -3,24 +3,23 @@
 //	n, err := discord.New(os.Getenv("LANESWAP_DISCORD_WEBHOOK"))
 //	m := laneswap.NewManager(laneswap.WithNotifier(n))
 //
-// A notice becomes one message with embeds: coloured by status, cut to what Discord
-// takes, with the incident id in the footer. Texts of services are escaped: they
-// cannot mention anybody, hide a link, or style themselves. A digest names all of
-// its services in one message: those that find no room in the embeds are in a file
-// that comes with it.
+// A notification becomes one message with embeds. It is coloured by status and cut to
+// Discord's limits, and has the incident id in its footer. Texts of services are
+// escaped: they cannot mention anybody, hide a link, or style themselves. A digest
+// names all its services in one message; a file lists those that do not fit into the
+// embeds.
 //
-// The notifier waits for nothing and retries nothing, that is the Manager's part: a
-// rate limit that is used up, or that Discord says was exceeded, is an error of
-// laneswap.RetryAfter, as is a failure that says when to come again (Retry-After),
-// and until then no request is made. A webhook that does not exist, or not with this
-// token, is one of laneswap.Permanent. A message that Discord does not take is sent
-// once more as plain text, without the file that it had unless Discord says that
-// something else is wrong, and given up (laneswap.Refused) when it does not take that
-// either. Only an answer in JSON, as those of Discord are, says so. What else fails is
-// to be tried again.
+// The Notifier neither waits nor retries: the Manager does. When a rate limit is used
+// up or exceeded, or a failure says when to retry (Retry-After), Notify returns an
+// error of laneswap.RetryAfter and makes no request until then. A webhook that does
+// not exist, or does not accept its token, is an error of laneswap.Permanent. When
+// Discord refuses a message, the Notifier sends it once more as plain text, and
+// without its file unless Discord blames something else. When Discord refuses that
+// too, Notify returns an error of laneswap.Refused. Only an answer in JSON, as
+// Discord writes it, counts as a refusal; the Manager retries everything else.
 //
-// Who knows the URL of a webhook can post to it. It is in no error of this package,
-// whatever Discord, a proxy or the network answers.
+// The URL of a webhook is a secret: with it anybody can post. No error of this
+// package shows it, even if Discord, a proxy or the network repeats it.
 package discord
 
 import (
@@ -35,33 +34,34 @@ import (
 	"unicode/utf8"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/httppost"
 )
 
 // Errors of New, and of Notify.
 var (
-	// ErrInvalidURL is returned when a URL is not that of a Discord webhook.
-	ErrInvalidURL = errors.New("discord: this is no URL of a webhook")
-	// ErrInvalidOption is returned when an option is out of its range.
+	// ErrInvalidURL is returned when a URL does not belong to a Discord webhook.
+	ErrInvalidURL = errors.New("discord: invalid webhook URL")
+	// ErrInvalidOption is returned when an option has an invalid value.
 	ErrInvalidOption = errors.New("discord: invalid option")
-	// ErrRateLimited is matched by errors of a rate limit, and by those of a wait that
-	// Discord, or who stands before it, asked for; laneswap.RetryDelay says for how long.
+	// ErrRateLimited is returned while a rate limit is used up, or while a delay runs
+	// that Discord or a proxy asked for. laneswap.RetryDelay returns how long.
 	ErrRateLimited = errors.New("discord: rate limited")
 )
 
 const (
 	// DefaultAPIBase is the host of Discord's API.
 	DefaultAPIBase = "https://discord.com"
-	// DefaultUsername is the name that messages have unless WithUsername says another.
+	// DefaultUsername is the sender's name of messages without WithUsername.
 	DefaultUsername = "LaneSwap"
 
 	maxUsername = 80 // as documented for webhooks
 
-	// requestTimeout bounds one request. Two of them, which is the most that Notify
-	// makes, fit into the 30 seconds that the Manager gives it.
+	// requestTimeout bounds one request. Notify makes at most two, which fit into the
+	// 30 seconds that the Manager gives it.
 	requestTimeout = 14 * time.Second
 )
 
-// Notifier posts to one webhook. It is made by New; its methods may be called
+// Notifier posts to one webhook. Use New to create one. Its methods may be called
 // concurrently.
 type Notifier struct {
 	to      address
@@ -71,11 +71,11 @@ type Notifier struct {
 	client  *http.Client
 	limit   limiter
 	mu      sync.Mutex // guards what follows
-	refused refusal    // of the first message that was refused last
+	refused refusal    // the last message with embeds that was refused
 }
 
-// refusal is what Discord did not take: the embeds of the notification with that id,
-// or, as far as is known, the file that came with them.
+// refusal records a notification whose embeds Discord refused. file reports that the
+// file may be to blame.
 type refusal struct {
 	id   string
 	file bool
@@ -90,26 +90,27 @@ type options struct {
 	client             *http.Client
 }
 
-// WithName sets the name of the notifier in logs and answers; "discord" unless set.
+// WithName sets the name of the notifier in logs, API answers and the storage. The
+// default is "discord".
 func WithName(name string) Option { return func(o *options) { o.name = name } }
 
-// WithUsername sets the name under which messages appear: up to 80 characters
-// without "clyde" and "discord", which Discord refuses. "LaneSwap" unless set; ""
-// leaves the name that the webhook has in Discord.
+// WithUsername sets the sender's name of messages: up to 80 characters without "clyde"
+// and "discord", which Discord refuses. The default is "LaneSwap"; "" keeps the name
+// that the webhook has in Discord.
 func WithUsername(name string) Option { return func(o *options) { o.user = name } }
 
-// WithAvatarURL sets the address of the picture beside the messages, http or https.
-// Unless set, or with "", it is the picture that the webhook has in Discord.
+// WithAvatarURL sets the URL of the sender's picture, http or https. By default, and
+// with "", messages have the picture that the webhook has in Discord.
 func WithAvatarURL(address string) Option { return func(o *options) { o.avatar = address } }
 
-// WithAPIBase sets where the API is instead of https://discord.com: scheme, host, and
-// a path in front of /api when there is one. It is for proxies and stand-ins, and may
-// be http, which shows the token to the network between. "" changes nothing.
+// WithAPIBase sets the base of the API instead of https://discord.com: scheme, host,
+// and the path in front of /api, if any. It is for proxies and test servers. With http
+// the network can read the token. "" changes nothing.
 func WithAPIBase(base string) Option { return func(o *options) { o.base = base } }
 
-// WithHTTPClient sets the client that makes the requests: its transport, proxy and
-// timeout. Redirects are not followed whatever it says, and its jar is not used. nil
-// changes nothing.
+// WithHTTPClient sets the client that makes the requests, with its transport, proxy
+// and timeout. The Notifier uses a copy of it that follows no redirects and stores no
+// cookies. nil changes nothing.
 func WithHTTPClient(c *http.Client) Option { return func(o *options) { o.client = c } }
 
 // New returns a Notifier that posts to the webhook at the given URL, as Discord shows
@@ -133,20 +134,18 @@ func New(webhookURL string, opts ...Option) (*Notifier, error) {
 	}
 	client := &http.Client{Transport: transport()}
 	if o.client != nil {
-		copied := *o.client
-		client = &copied
+		client = o.client
 	}
-	// A redirect would carry the message, and the token in Referer, to somewhere else.
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	client = httppost.Client(client)
 	client.Jar = nil
 	return &Notifier{to: to, name: o.name, user: o.user, avatar: o.avatar, client: client}, nil
 }
 
-// transport is that of net/http, in connections of its own.
+// transport returns a transport like that of net/http with its own connections.
 func transport() http.RoundTripper {
 	t, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
-		return http.DefaultTransport // somebody replaced it, and will know why
+		return http.DefaultTransport // the program replaced it on purpose
 	}
 	t = t.Clone()
 	t.MaxResponseHeaderBytes = 64 << 10
@@ -158,7 +157,7 @@ func (o *options) check() error {
 	case strings.TrimSpace(o.name) == "":
 		return fmt.Errorf("%w: the name is empty", ErrInvalidOption)
 	case !utf8.ValidString(o.user) || o.user != "" && !visible(o.user):
-		return fmt.Errorf("%w: the username has nothing to see in it", ErrInvalidOption)
+		return fmt.Errorf("%w: the username is not visible text", ErrInvalidOption)
 	case width(o.user) > maxUsername:
 		return fmt.Errorf("%w: the username is %d characters long, the limit is %d", ErrInvalidOption, width(o.user), maxUsername)
 	}
@@ -170,26 +169,26 @@ func (o *options) check() error {
 	if o.avatar != "" {
 		u, err := url.Parse(o.avatar)
 		if err != nil || u.Host == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https" || len(o.avatar) > 2048 {
-			return fmt.Errorf("%w: the avatar's URL must be http or https", ErrInvalidOption)
+			return fmt.Errorf("%w: the avatar's URL must begin with http:// or https:// and be at most 2048 bytes long, without a user", ErrInvalidOption)
 		}
 	}
 	return nil
 }
 
-// Name is what the notifier is called in logs, in answers and in the storage.
+// Name returns the notifier's name in logs, API answers and the storage.
 func (n *Notifier) Name() string { return n.name }
 
-// String is the name: the rest is secret.
+// String returns the name only: the rest is secret.
 func (n *Notifier) String() string { return n.name }
 
-// GoString is the name: the rest is secret.
+// GoString returns the name only: the rest is secret.
 func (n *Notifier) GoString() string { return "discord.Notifier(" + n.name + ")" }
 
-// Notify posts the notification as one message and gives its id to Receipt. It makes
-// one request, two when Discord refuses the first message as such, and none while
-// a wait that was asked for runs.
+// Notify posts the notification as one message and passes its id to Receipt. It makes
+// one request, two when Discord refuses the first message, and none while a delay
+// runs.
 func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error {
-	if err := n.limit.ask(time.Now()); err != nil {
+	if err := n.limit.allow(time.Now()); err != nil {
 		return err
 	}
 	refused, again := n.wasRefused(note.ID)
@@ -204,8 +203,8 @@ func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error
 		}
 		refused = refusal{note.ID, msg.file && !out.field}
 		n.remember(refused)
-		if err := n.limit.ask(time.Now()); err != nil {
-			return err // the plain text comes when Discord takes something again
+		if err := n.limit.allow(time.Now()); err != nil {
+			return err // the plain text follows when the delay is over
 		}
 	}
 	msg, err := n.plain(note, !refused.file)
@@ -215,7 +214,7 @@ func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error
 	out := n.post(ctx, msg)
 	switch {
 	case out.refused && msg.file:
-		// It may be the file: the next try is without.
+		// The file may be to blame: the next attempt has none.
 		n.remember(refusal{note.ID, true})
 		return out.err
 	case out.refused:
@@ -225,7 +224,7 @@ func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error
 	return n.done(note, out)
 }
 
-// done hands out what the message is called, or why there is none.
+// done passes the id of the message to Receipt, or returns the error.
 func (n *Notifier) done(note laneswap.Notification, out outcome) error {
 	if out.err == nil {
 		n.remember(refusal{})
@@ -234,8 +233,8 @@ func (n *Notifier) done(note laneswap.Notification, out outcome) error {
 	return out.err
 }
 
-// remember notes what Discord refused, so that when the plain text has to wait, or
-// fails, that is not tried again before it.
+// remember records what Discord refused, so that a later attempt begins with the plain
+// text.
 func (n *Notifier) remember(what refusal) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -30,7 +30,7 @@ func Address(n *Notifier) string { return n.to.url }
 
 // RetryAfterOf reads a 429.
 func RetryAfterOf(h http.Header, body string) (time.Duration, bool) {
-	return retryAfter(h, []byte(body))
+	return retryAfter(h, []byte(body), time.Now())
 }
 
 // Functions of this package.

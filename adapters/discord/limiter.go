@@ -2,103 +2,102 @@ package discord
 
 import (
 	"fmt"
-	"math"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/httppost"
 )
 
 const (
-	// defaultDelay is waited after a 429 that does not say how long, as Discord
-	// answers to an address that it has blocked.
+	// defaultDelay follows a 429 that does not say how long to wait. Discord sends
+	// those to an address that it has blocked.
 	defaultDelay = 30 * time.Second
-	// longestDelay is waited at most, whatever was announced: notices are owed for 24
-	// hours, and one request in six hours is no load.
-	longestDelay = 6 * time.Hour
-	// insistence is waited at least after several 429 in a row, doubled from one
-	// second on: a delay that was misread must not become a stream of requests.
-	firstInsistence, lastInsistence = time.Second, time.Minute
+	// maxDelay bounds every wait: notices expire after 24 hours, and one request in six
+	// hours is no load.
+	maxDelay = 6 * time.Hour
+	// From the third 429 in a row on, the wait is at least minRepeatDelay, doubled each
+	// time: a delay that is too short must not become a stream of requests.
+	minRepeatDelay, maxRepeatDelay = time.Second, time.Minute
 
 	// Discord bans an address that gets 10,000 answers of 401, 403 and 429 within ten
-	// minutes. One notifier stops at invalidLimit of them, so that a hundred of them
-	// in one place, tested by hand all day, stay far below.
+	// minutes. One notifier stops at invalidLimit of them, so that a hundred notifiers
+	// on one address, tested by hand all day, stay far below.
 	invalidLimit  = 40
 	invalidWindow = 10 * time.Minute
 )
 
-// limiter knows until when Discord is not to be asked. It knows only what answers
-// said: the limits themselves change, and are not ours to guess.
+// limiter knows until when no request may be made. It follows what answers say and
+// guesses no limits: Discord changes them.
 type limiter struct {
-	mu      sync.Mutex // guards what follows
-	until   time.Time
-	insists int         // 429 in a row
-	invalid []time.Time // when there were answers that count towards a ban; at most invalidLimit
+	mu       sync.Mutex // guards what follows
+	until    time.Time
+	repeated int         // 429 in a row
+	invalid  []time.Time // of answers that count towards a ban; at most invalidLimit
 }
 
-// ask returns an error of laneswap.RetryAfter while Discord is to be left alone.
-func (l *limiter) ask(now time.Time) error {
+// allow returns an error of laneswap.RetryAfter while no request may be made.
+func (l *limiter) allow(now time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if wait := l.until.Sub(now); wait > 0 {
-		return laneswap.RetryAfter(fmt.Errorf("%w: the wait that was asked for is not over", ErrRateLimited), wait)
+		return laneswap.RetryAfter(fmt.Errorf("%w: waiting as long as Discord asked", ErrRateLimited), wait)
 	}
 	for len(l.invalid) > 0 && now.Sub(l.invalid[0]) >= invalidWindow {
 		l.invalid = l.invalid[1:]
 	}
 	if len(l.invalid) >= invalidLimit {
 		wait := l.invalid[0].Add(invalidWindow).Sub(now)
-		return laneswap.RetryAfter(fmt.Errorf("%w: Discord refused %d requests in 10 minutes, more could have it ban this address", ErrRateLimited, len(l.invalid)), wait)
+		return laneswap.RetryAfter(fmt.Errorf("%w: Discord refused %d requests within 10 minutes; more could get this address banned", ErrRateLimited, len(l.invalid)), wait)
 	}
 	return nil
 }
 
-// heed takes in what an answer says about the limits. It returns how long to wait:
-// for a 429 always, for what else is to be tried again when the answer says so.
-func (l *limiter) heed(status int, h http.Header, body []byte, now time.Time) (wait time.Duration) {
+// observe notes what an answer says about the limits, and returns how long to wait:
+// after a 429 always, after another answer that may be retried only if it says so.
+func (l *limiter) observe(a httppost.Answer, now time.Time) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if strings.TrimSpace(h.Get("X-RateLimit-Remaining")) == "0" {
-		if d, ok := number(h.Get("X-RateLimit-Reset-After")); ok {
+	if strings.TrimSpace(a.Header.Get("X-RateLimit-Remaining")) == "0" {
+		if d, ok := httppost.Seconds(a.Header.Get("X-RateLimit-Reset-After")); ok {
 			l.pause(now, d)
 		}
 	}
-	shared := h.Get("X-RateLimit-Scope") == "shared" // of the channel, which is not counted
-	switch status {
+	switch a.Status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests:
+		shared := a.Header.Get("X-RateLimit-Scope") == "shared" // of the channel: does not count towards a ban
 		if !shared && len(l.invalid) < invalidLimit {
 			l.invalid = append(l.invalid, now)
 		}
 	}
-	if status != http.StatusTooManyRequests {
-		l.insists = 0
-		if status < 400 || status < 500 && isObject(body) {
-			return 0 // that is a verdict, or another place: to wait would change nothing
+	if a.Status != http.StatusTooManyRequests {
+		l.repeated = 0
+		if a.Status < 400 || a.Status < 500 && isObject(a.Body) {
+			return 0 // a wait would change nothing
 		}
-		d, _ := headerDelay(h)
+		d, _ := httppost.RetryAfter(a.Header, now)
 		if d <= 0 {
 			return 0
 		}
 		l.pause(now, d)
 		return l.until.Sub(now)
 	}
-	d, ok := retryAfter(h, body)
+	d, ok := retryAfter(a.Header, a.Body, now)
 	if !ok {
 		d = defaultDelay
 	}
-	if l.insists++; l.insists > 2 {
-		d = max(d, min(firstInsistence<<min(l.insists-3, 10), lastInsistence))
+	if l.repeated++; l.repeated > 2 {
+		d = max(d, min(minRepeatDelay<<min(l.repeated-3, 10), maxRepeatDelay))
 	}
 	l.pause(now, d)
 	return l.until.Sub(now)
 }
 
-// pause has Discord left alone for d; mu is held.
+// pause allows no request for d; mu is held.
 func (l *limiter) pause(now time.Time, d time.Duration) {
-	if until := now.Add(min(max(d, 0), longestDelay)); until.After(l.until) {
+	if until := now.Add(min(max(d, 0), maxDelay)); until.After(l.until) {
 		l.until = until
 	}
 }
@@ -106,32 +105,9 @@ func (l *limiter) pause(now time.Time, d time.Duration) {
 // retryAfter returns how long a 429 asks to wait, and whether it says so at all. The
 // body's retry_after is seconds with a fraction, and the header Retry-After the same
 // rounded up; a proxy writes the header only. The longer one counts.
-func retryAfter(h http.Header, body []byte) (time.Duration, bool) {
-	header, inHeader := headerDelay(h)
+func retryAfter(h http.Header, body []byte, now time.Time) (time.Duration, bool) {
+	header, inHeader := httppost.RetryAfter(h, now)
 	fields, _ := object(body)
-	value, inBody := number(strings.Trim(string(fields["retry_after"]), `"`))
+	value, inBody := httppost.Seconds(strings.Trim(string(fields["retry_after"]), `"`))
 	return max(value, header), inHeader || inBody
-}
-
-// number reads a number of seconds; those below zero are none.
-func number(text string) (time.Duration, bool) {
-	f, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-	if err != nil || math.IsNaN(f) || f < 0 {
-		return 0, false
-	}
-	const most = 9e9 // as many as a Duration holds
-	return time.Duration(math.Ceil(min(f, most) * float64(time.Second))), true
-}
-
-// headerDelay reads Retry-After: seconds or a date.
-func headerDelay(h http.Header) (time.Duration, bool) {
-	text := h.Get("Retry-After")
-	if d, ok := number(text); ok {
-		return d, true
-	}
-	t, err := http.ParseTime(text)
-	if err != nil {
-		return 0, false
-	}
-	return max(time.Until(t), 0), true
 }

@@ -2,6 +2,7 @@ package discord_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func TestRetryAfter_isReadAsSeconds(t *testing.T) {
 		"less than nothing":                  {body: `{"retry_after":-1}`, header: "-5", silent: true},
 		"not a number":                       {body: `{"retry_after":"soon"}`, header: "soon", silent: true},
 		"not a number as numbers can be":     {body: `{"retry_after":1}`, header: "NaN", want: time.Second},
-		"more than a Duration holds":         {header: "1e300", want: 9e9 * time.Second},
+		"more than a Duration holds":         {header: strings.Repeat("9", 400), want: 24 * time.Hour},
 		"a body that is not an object":       {body: `[1]`, header: "4", want: 4 * time.Second},
 		"a body that is not JSON, no header": {body: "error code: 1015", silent: true},
 	} {

@@ -192,11 +192,11 @@ func TestNotify_saysWhatDiscordFoundWrong(t *testing.T) {
 	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
 		fake.Script(fakediscord.BadForm(), fakediscord.BadForm(), fakediscord.UnknownWebhook(), fakediscord.HTML(502), plain(404, "404 page not found"), fakediscord.Answer{Status: 504}, fakediscord.RateLimited(time.Second))
 		require.EqualError(t, n.Notify(t.Context(), note(1)),
-			"discord: the message was refused: it answered 400: code 50035, Invalid Form Body, embeds.0.fields.1.value: This field is required")
-		require.EqualError(t, n.Notify(t.Context(), note(1)), "discord: there is no such webhook, or no such thread: it answered 404: code 10015, Unknown Webhook")
-		require.EqualError(t, n.Notify(t.Context(), note(1)), "discord: it answered 502 with a page; is that Discord?")
-		require.EqualError(t, n.Notify(t.Context(), note(1)), "discord: it answered 404, not in JSON; is that Discord?")
-		require.EqualError(t, n.Notify(t.Context(), note(1)), "discord: it answered 504, and nothing else; is that Discord?")
+			"discord: the message was refused: HTTP 400: code 50035, Invalid Form Body, embeds.0.fields.1.value: This field is required")
+		require.EqualError(t, n.Notify(t.Context(), note(1)), "discord: the webhook or the thread does not exist: HTTP 404: code 10015, Unknown Webhook")
+		require.EqualError(t, n.Notify(t.Context(), note(1)), "discord: HTTP 502 with an HTML page; is that Discord?")
+		require.EqualError(t, n.Notify(t.Context(), note(1)), "discord: HTTP 404, not in JSON; is that Discord?")
+		require.EqualError(t, n.Notify(t.Context(), note(1)), "discord: HTTP 504 without a body; is that Discord?")
 		require.EqualError(t, n.Notify(t.Context(), note(1)), "discord: rate limited", "once is enough")
 		time.Sleep(time.Second)
 		fake.Script(fakediscord.RateLimitedSilent())

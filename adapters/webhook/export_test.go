@@ -4,14 +4,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"time"
 )
 
-// RetryAfter, Receipt and Printable are what is parsed and written of foreign text.
+// Receipt and Printable read and write text from outside.
 var (
-	RetryAfter = retryAfter
-	Receipt    = receipt
-	Printable  = printable
+	Receipt   = receipt
+	Printable = printable
 )
 
 // Private says why an address is not public.
@@ -24,6 +22,3 @@ func GuardedClient(r *net.Resolver) *http.Client {
 	d.Resolver = r
 	return &http.Client{Transport: transport(false, d)}
 }
-
-// MaxDelay is the longest pause.
-const MaxDelay time.Duration = maxDelay

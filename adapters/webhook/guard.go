@@ -30,6 +30,9 @@ func (e *guardError) Error() string {
 	return "not connected to " + e.addr.String() + ", an address that is " + e.why + ": " + howToOpen
 }
 
+// HoldsNoSecret has httppost.Failure return the error as it is.
+func (e *guardError) HoldsNoSecret() {}
+
 // Is matches ErrPrivateNetwork.
 func (e *guardError) Is(target error) bool { return target == ErrPrivateNetwork }
 

@@ -189,5 +189,5 @@ func TestNotify_saysThatANameIsNotKnownWithoutTheName(t *testing.T) {
 	}}
 	n := newNotifier(t, "http://canary.example.org/", webhook.WithHTTPClient(webhook.GuardedClient(resolver)))
 	err := n.Notify(t.Context(), notifiertest.Notifications(now)[0])
-	require.EqualError(t, err, "the receiver's name could not be looked up")
+	require.EqualError(t, err, "the name of the server could not be looked up")
 }

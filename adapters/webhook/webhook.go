@@ -74,6 +74,7 @@ import (
 	"time"
 
 	"github.com/laneswap/laneswap"
+	"github.com/laneswap/laneswap/internal/httppost"
 )
 
 const (
@@ -122,9 +123,7 @@ func New(address string, opts ...Option) (*Notifier, error) {
 	if n.header.Get("User-Agent") == "" {
 		n.header.Set("User-Agent", "LaneSwap/"+laneswap.Version)
 	}
-	client := *n.client
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	n.client = &client
+	n.client = httppost.Client(n.client)
 	return n, nil
 }
 
@@ -163,35 +162,21 @@ func (n Notifier) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "webhook notifier
 
 // Notify posts one message, once.
 func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error {
-	if err := ctx.Err(); err != nil {
-		return broken(ctx, err)
+	if ctx.Err() != nil {
+		return httppost.Failure(ctx, ctx.Err())
 	}
 	body, err := json.Marshal(note)
 	if err != nil {
 		return laneswap.Refused(errors.New("the message cannot be written as JSON"))
 	}
-	// Cancelled early when the body of the answer does not end.
-	reading, cancel := context.WithCancel(ctx)
-	defer cancel()
-	resp, err := n.client.Do(n.request(reading, note.ID, body))
+	answer, err := httppost.Do(n.client, n.request(ctx, note.ID, body), maxAnswer, answerTime)
 	if err != nil {
-		return broken(ctx, err)
-	}
-	late := time.AfterFunc(answerTime, cancel)
-	defer late.Stop()
-	defer resp.Body.Close()
-	if resp.StatusCode < 200 {
-		// A 101 that nobody asked for: the body is the bare connection, which would be
-		// read until it ends, whatever the context says.
-		return judge(resp, time.Now())
-	}
-	// Read to its end, so that the connection can be used again. That it breaks off
-	// does not change what the header has said.
-	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err := judge(resp, time.Now()); err != nil {
 		return err
 	}
-	if id := receipt(answer); id != "" {
+	if err := judge(answer, time.Now()); err != nil {
+		return err
+	}
+	if id := receipt(answer.Body); id != "" {
 		note.Receipt(id)
 	}
 	return nil
@@ -229,23 +214,4 @@ func printable(id string) string {
 		}
 	}
 	return b.String()
-}
-
-// receipt is the id in an answer; "" when there is none.
-func receipt(answer []byte) string {
-	var message struct {
-		ID json.RawMessage `json:"id"`
-	}
-	if json.Unmarshal(answer, &message) != nil || len(message.ID) == 0 {
-		return ""
-	}
-	var text string
-	if json.Unmarshal(message.ID, &text) == nil {
-		return text
-	}
-	var number json.Number
-	if json.Unmarshal(message.ID, &number) == nil {
-		return number.String() // as it was written: an id may be longer than a float
-	}
-	return ""
 }

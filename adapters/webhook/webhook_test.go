@@ -131,7 +131,7 @@ func TestNotify_saysWhatTheAnswerMeans(t *testing.T) {
 		default:
 			require.False(t, laneswap.IsPermanent(err) || laneswap.IsRefused(err), code)
 		}
-		require.ErrorContains(t, err, fmt.Sprint("the receiver answers ", code), code)
+		require.ErrorContains(t, err, fmt.Sprint("the server answered ", code), code)
 	}
 }
 
@@ -142,7 +142,7 @@ func TestNotify_saysThatARedirectIsNotFollowed(t *testing.T) {
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	})
 	err := newNotifier(t, r.URL, webhook.WithPrivateNetworks()).Notify(t.Context(), notifiertest.Notifications(now)[0])
-	require.EqualError(t, err, "the receiver answers 307 Temporary Redirect: redirects are not followed, give the address that it leads to")
+	require.EqualError(t, err, "the server answered 307 Temporary Redirect: redirects are not followed; use the address that it leads to")
 }
 
 func TestNotify_doesNotWaitForTheBodyOfAnAnswer(t *testing.T) {
