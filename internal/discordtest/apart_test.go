@@ -1,4 +1,4 @@
-package alerttest_test
+package discordtest_test
 
 import (
 	"context"

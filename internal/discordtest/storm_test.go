@@ -1,4 +1,4 @@
-package alerttest_test
+package discordtest_test
 
 import (
 	"fmt"
@@ -105,13 +105,25 @@ func (s *stage) headlines() string {
 	return b.String()
 }
 
-var storms = []storm{
-	{services: many, silent: time.Second, back: time.Second},
-	{services: many, silent: 30 * time.Second, back: 30 * time.Second},
-	{services: many, silent: 0, back: 10 * time.Second},
-	{services: many, silent: 12 * time.Second, back: 0},
-	{services: many, silent: time.Second, back: 30 * time.Second, living: many * 3 / 2},
-	{services: many, silent: 30 * time.Second, back: time.Second, living: many * 9 / 10},
+// many returns how many services fall silent: too many for the embeds of one message.
+func many() int {
+	if *long {
+		return 1000
+	}
+	return 100
+}
+
+// storms returns the ways in which many services fall silent and come back.
+func storms() []storm {
+	n := many()
+	return []storm{
+		{services: n, silent: time.Second, back: time.Second},
+		{services: n, silent: 30 * time.Second, back: 30 * time.Second},
+		{services: n, silent: 0, back: 10 * time.Second},
+		{services: n, silent: 12 * time.Second, back: 0},
+		{services: n, silent: time.Second, back: 30 * time.Second, living: n * 3 / 2},
+		{services: n, silent: 30 * time.Second, back: time.Second, living: n * 9 / 10},
+	}
 }
 
 func (w storm) String() string {
@@ -120,10 +132,10 @@ func (w storm) String() string {
 
 func TestStorm_isToldInThreeMessagesEachWay(t *testing.T) {
 	t.Parallel()
-	for _, w := range storms {
+	for i, w := range storms() {
 		t.Run(w.String(), func(t *testing.T) {
 			t.Parallel()
-			onBoth(t, func(t *testing.T, s *stage) {
+			onEach(t, i, func(t *testing.T, s *stage) {
 				told := w.blow(s)
 				require.Empty(t, s.account())
 				w.check(s, told)
@@ -156,7 +168,7 @@ func TestStorm_isToldInThreeMessagesAfterTrouble(t *testing.T) {
 			t.Run(fmt.Sprint(trouble.name, " for ", lasts), func(t *testing.T) {
 				t.Parallel()
 				inMemory(t, func(t *testing.T, s *stage) {
-					w := storms[i]
+					w := storms()[i]
 					s.answerUntil(fallAt+lasts, func(time.Duration) fakediscord.Answer { return trouble.answer })
 					told := w.blow(s)
 					require.Empty(t, s.account())
@@ -185,7 +197,7 @@ func TestStorm_staysAMassSilenceWhenItIsLate(t *testing.T) {
 func TestStorm_lostAnswersMakeOneDuplicateEach(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *stage) {
-		w := storms[0]
+		w := storms()[0]
 		lost := 0
 		s.fake.Respond(func(r fakediscord.Request) fakediscord.Answer {
 			if lost++; lost <= 2 {
@@ -210,7 +222,7 @@ func TestStorm_lostAnswersMakeOneDuplicateEach(t *testing.T) {
 func TestStorm_asPlainTextNamesAll(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *stage) {
-		w := storms[0]
+		w := storms()[0]
 		s.fake.Respond(func(r fakediscord.Request) fakediscord.Answer {
 			if len(r.Payload.Embeds) > 0 {
 				return fakediscord.BadForm()

@@ -1,7 +1,8 @@
-package alerttest_test
+package discordtest_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"strings"
 	"testing"
@@ -38,6 +39,21 @@ func with(opts ...laneswap.Option) setup { return func(s *stage) { s.opts = appe
 // limited has the stand-in take so many requests for a webhook, and for a channel.
 func limited(webhook, channel fakediscord.Limit) setup {
 	return func(s *stage) { s.limits = append(s.limits, fakediscord.WithLimits(webhook, channel)) }
+}
+
+// long plays each scenario of a table with and without a storage, and with as many
+// services as TestManager_aThousandServicesAreToldInFewMessages of the adapter.
+var long = flag.Bool("long", false, "play all combinations, at full size")
+
+// onEach plays row i of a table: with a storage and without in turn, with -long both.
+func onEach(t *testing.T, i int, play func(t *testing.T, s *stage)) {
+	t.Helper()
+	if *long || i%2 == 0 {
+		onStored(t, play)
+	}
+	if *long || i%2 == 1 {
+		inMemory(t, play)
+	}
 }
 
 // onBoth plays a scenario with a Manager that stores what it owes, and with one that

@@ -1,4 +1,4 @@
-package alerttest_test
+package discordtest_test
 
 import (
 	"testing"
@@ -10,18 +10,19 @@ import (
 	"github.com/laneswap/laneswap/internal/fakediscord"
 )
 
-// 500 transitions a second for ten seconds, most of them while Discord takes nothing.
+// A flood of transitions for ten seconds, most of them while Discord accepts nothing.
 func TestFlood_losesNothing(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *stage) {
-		const services, each, second = many * 5 / 4, 4, many / 2
+		const each = 4
+		services, second := many()*5/4, many()/2
 		for i := range services {
 			s.known(name(i))
 		}
 		s.begun = time.Now()
 		s.answerUntil(7*time.Second, func(left time.Duration) fakediscord.Answer { return fakediscord.RateLimited(left) })
 		for i := range services * each {
-			s.until(time.Duration(i) * time.Second / second)
+			s.until(time.Duration(i) * time.Second / time.Duration(second))
 			status := laneswap.StatusError
 			if i/services%2 == 1 {
 				status = laneswap.StatusHealthy

@@ -1,4 +1,4 @@
-package alerttest_test
+package discordtest_test
 
 import (
 	"net/http"
@@ -32,10 +32,10 @@ var failures = []struct {
 // An hour in which nothing arrives. Services go down, get worse and come back in it.
 func TestFailures_nothingIsLostInAnHour(t *testing.T) {
 	t.Parallel()
-	for _, f := range failures {
+	for i, f := range failures {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			onBoth(t, func(t *testing.T, s *stage) {
+			onEach(t, i, func(t *testing.T, s *stage) {
 				const ends = time.Hour
 				s.known("db", "web", "job")
 				s.answerUntil(ends, func(time.Duration) fakediscord.Answer { return f.answer })
