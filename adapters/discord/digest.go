@@ -46,7 +46,7 @@ func digest(note laneswap.Notification) (embeds []embed, file string) {
 			return embeds, ""
 		}
 	}
-	return inNames(head, said, groups, len(note.Items)), list(note.Items)
+	return inNames(head, said, groups, len(note.Items)), list(note.Items, maxFile)
 }
 
 // grouped sorts items into groups, the most urgent first, and returns those about
@@ -246,13 +246,14 @@ func names(items []laneswap.Item, limit int, called func(laneswap.Item) string) 
 	return b.String()
 }
 
-// list is the file: a line for each service, with as much of it as fits.
-func list(items []laneswap.Item) string {
+// list returns the file: a line for each service, without their messages if that
+// exceeds limit bytes, and with fewer services if that does too.
+func list(items []laneswap.Item, limit int) string {
 	for _, messages := range []int{fileMessage, 0} {
 		var b strings.Builder
 		for i, item := range items {
 			text := fileLine(item, messages)
-			if b.Len()+len(text) > maxFile-100 {
+			if b.Len()+len(text) > limit-100 {
 				if messages > 0 {
 					break
 				}
@@ -326,5 +327,5 @@ func plainDigest(note laneswap.Notification, mayFile bool) (text, file string) {
 		return head + names(items, maxContent-width(head), itemName), ""
 	}
 	where := "All are in " + fileName + ": "
-	return head + where + names(items, maxContent-width(head)-width(where)-groupReserve, itemName), list(note.Items)
+	return head + where + names(items, maxContent-width(head)-width(where)-groupReserve, itemName), list(note.Items, maxFile)
 }

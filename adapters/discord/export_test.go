@@ -43,5 +43,11 @@ var (
 	BlamesField = blamesField
 )
 
+// List returns the file of a digest, of at most limit bytes.
+func List(items []laneswap.Item, limit int) string { return list(items, limit) }
+
+// MaxFile is the limit of the file of a digest.
+const MaxFile = maxFile
+
 // InvalidLimit is how many refused requests a notifier makes in ten minutes.
 const InvalidLimit = invalidLimit

@@ -1,6 +1,7 @@
 package discord_test
 
 import (
+	"flag"
 	"fmt"
 	"strings"
 	"testing"
@@ -85,17 +86,22 @@ func fits(t *testing.T, n *discord.Notifier, note laneswap.Notification) {
 
 func cutForShow(body []byte) []byte { return body[:min(len(body), 4000)] }
 
+var long = flag.Bool("long", false, "try each hostile text in each kind of notification")
+
 func TestMessage_fitsWhateverServicesSay(t *testing.T) {
 	t.Parallel()
 	n := newNotifier(t)
 	kinds := []laneswap.NoticeKind{laneswap.NoticeEvent, laneswap.NoticeDigest, laneswap.NoticeMassSilence, laneswap.NoticeFlapping, laneswap.NoticeReminder, laneswap.NoticeTest, "of a later version"}
 	for i, a := range hostile {
 		for k, kind := range kinds {
+			if !*long && (i+k)%3 > 0 {
+				continue
+			}
 			b := hostile[(i+k+1)%len(hostile)]
 			fits(t, n, spoken(kind, []int{0, 1, 2, 15}[(i+k)%4], a, b))
 			fits(t, n, spoken(kind, 1, a, b))
 		}
-		fits(t, n, spoken(laneswap.NoticeMassSilence, min(300, 1<<21/(len(a)+1)), a, "svc"))
+		fits(t, n, spoken(laneswap.NoticeMassSilence, min(300, 1<<20/(len(a)+1)), a, "svc"))
 	}
 }
 

@@ -71,13 +71,13 @@ func TestManager_losesNothingWhenDiscordIsInTrouble(t *testing.T) {
 					return tc.answer(r.Number)
 				})
 				for _, id := range []laneswap.ServiceID{"first", "second"} {
-					_, err := m.Register(t.Context(), laneswap.Registration{ID: id, StaleAfter: map[laneswap.ServiceID]time.Duration{"first": time.Minute, "second": 3 * time.Hour}[id]})
+					_, err := m.Register(t.Context(), laneswap.Registration{ID: id, StaleAfter: map[laneswap.ServiceID]time.Duration{"first": time.Minute, "second": 80 * time.Minute}[id]})
 					require.NoError(t, err)
 					require.NoError(t, m.Beat(t.Context(), id, laneswap.Heartbeat{}))
 				}
 				time.Sleep(90 * time.Second)
 				require.NoError(t, m.Beat(t.Context(), "first", laneswap.Heartbeat{Status: laneswap.StatusShutdown}))
-				time.Sleep(4 * time.Hour)
+				time.Sleep(90 * time.Minute)
 				require.NoError(t, m.Stop(context.Background()))
 
 				var told []string
