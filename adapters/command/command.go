@@ -231,7 +231,7 @@ func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("the program cannot be run: %s", reason(err))
 	}
-	if !ended(ctx, cmd) {
+	if !ended(ctx, cmd, lastWords+time.Second) { // exec closes its output after lastWords
 		return fmt.Errorf("the program could not be killed, and goes on: %w", ctx.Err())
 	}
 	code := cmd.ProcessState.ExitCode()
@@ -252,8 +252,9 @@ func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error
 	return n.say(fmt.Errorf("the program ended with exit status %d", code), stderr.String())
 }
 
-// ended waits for the program; false when it goes on long after its time is up.
-func ended(ctx context.Context, cmd *exec.Cmd) bool {
+// ended waits for the program. It returns false when the program still runs grace after
+// ctx has ended.
+func ended(ctx context.Context, cmd *exec.Cmd, grace time.Duration) bool {
 	done := make(chan struct{})
 	go func() { // ends with the program
 		defer close(done)
@@ -264,12 +265,12 @@ func ended(ctx context.Context, cmd *exec.Cmd) bool {
 		return true
 	case <-ctx.Done():
 	}
-	grace := time.NewTimer(lastWords + time.Second) // exec closes its output after the first
-	defer grace.Stop()
+	late := time.NewTimer(grace)
+	defer late.Stop()
 	select {
 	case <-done:
 		return true
-	case <-grace.C:
+	case <-late.C:
 		return false
 	}
 }
