@@ -1,55 +1,55 @@
-// Package command is a notifier that runs a program for each notice: the way to
-// whatever has no adapter of its own.
+// Package command is a notifier that runs a program for each notification. Use it for
+// receivers without an adapter of their own.
 //
 //	n, err := command.New([]string{"/usr/local/bin/page", "--team", "shop"})
 //	m := laneswap.NewManager(laneswap.WithNotifier(n))
 //
-// # What the program gets
+// # Input
 //
-// On standard input the notice as one JSON object, as package webhook posts it;
-// in Go it decodes into a laneswap.Notification. In its environment, for scripts:
+// The program reads the notification on standard input, as one JSON object like that
+// of package webhook; in Go it decodes into a laneswap.Notification. For scripts the
+// environment holds:
 //
-//	LANESWAP_NOTICE_ID       the same each time that it is tried with the same content
+//	LANESWAP_NOTICE_ID       the same in each attempt with the same content
 //	LANESWAP_KIND            event digest mass_silence flapping reminder test
 //	LANESWAP_TITLE           one short line
-//	LANESWAP_TEXT            all of it as plain text, lines included, up to 8 KiB
+//	LANESWAP_TEXT            the whole text, which may have several lines, up to 8 KiB
 //	LANESWAP_LEVEL           info success warning error
-//	LANESWAP_ITEMS           how many services it tells of
-//	LANESWAP_SERVICE         of the first: its id
+//	LANESWAP_ITEMS           the number of services
+//	LANESWAP_SERVICE         the id of the first service
 //	LANESWAP_NAME            its name
 //	LANESWAP_EVENT           up down worse better recovered ...
 //	LANESWAP_EVENT_ID        the id of that event
-//	LANESWAP_STATUS          how it is
-//	LANESWAP_PREVIOUS_STATUS how it was
-//	LANESWAP_MESSAGE         what it said last
-//	LANESWAP_INCIDENT        the id of the incident, the same from first alarm to recovery
+//	LANESWAP_STATUS          the status after the event
+//	LANESWAP_PREVIOUS_STATUS the status before it
+//	LANESWAP_MESSAGE         the message of the last heartbeat
+//	LANESWAP_INCIDENT        the id of the incident, the same from first alert to recovery
 //	LANESWAP_ATTEMPT         1, 2, ...
 //
-// All are always set, maybe to nothing, and cut to 1 KiB where nothing else is said.
-// They hold text from services, cleaned of control characters and nothing else: in a
-// shell put "$LANESWAP_TITLE" between double quotes, and never into eval.
+// All of them are always set, perhaps empty, and cut to 1 KiB except the text. They
+// hold text from services without control characters, and nothing else is escaped: in
+// a shell write "$LANESWAP_TITLE" in double quotes, and never pass it to eval.
 //
-// The rest of the environment is that of this process without what is called
-// LANESWAP_* or named by WithoutEnv: those hold the secrets of LaneSwap itself.
-// WithEnv gives another one.
+// The rest of the environment is that of this process, without the variables LANESWAP_*
+// and those named by WithoutEnv: they hold secrets of LaneSwap. WithEnv replaces it.
 //
-// No shell is involved: the program and its arguments are what New was given, and
-// nothing of a notice becomes an argument.
+// The Notifier uses no shell. Program and arguments are those given to New; nothing of
+// a notification becomes an argument.
 //
-// # What the program says
+// # Result
 //
-// It has 30 seconds. Exit status 0 takes the message; the first line of standard
-// output is kept with the notice as what the receiver calls it. 64 and 65 (EX_USAGE
-// and EX_DATAERR of sysexits.h) refuse this message for good. Every other status, 75
-// (EX_TEMPFAIL) first of all, and death by a signal, is tried again for 24 hours. The
-// last lines of standard error are in the error, up to 300 bytes of them. Arguments,
-// values of WithEnv, and the parts of URLs in them are hidden in what the program
-// says when they have eight bytes or more; what else it tells of its secrets is told.
+// The program has 30 seconds. Exit status 0 accepts the message; LaneSwap stores the
+// first line of standard output with the notice. 64 and 65 (EX_USAGE and EX_DATAERR of
+// sysexits.h) refuse this message for good. After any other status, such as 75
+// (EX_TEMPFAIL), and after death by a signal, the Manager retries for 24 hours. The
+// error shows the last lines of standard error, up to 300 bytes. In the program's
+// output the Notifier hides arguments, values of WithEnv, and the parts of URLs in
+// them, if they have eight bytes or more. It cannot hide other secrets.
 //
-// When its time is up it is killed, on Unix with all processes of its group. What it
-// has left running when it ends by itself is left alone, and its output is read for
-// two seconds more. One that cannot be killed, since it became another user as sudo
-// does, is waited for no longer than that either.
+// When its time is up the program is killed, on Unix with all processes of its group.
+// If it ends by itself and leaves processes behind, they go on, and the Notifier reads
+// their output for two seconds more. It waits no longer either for a program that
+// cannot be killed because it became another user, as sudo does.
 package command
 
 import (
@@ -75,28 +75,28 @@ const (
 	exitDataErr = 65
 )
 
-// lastWords is how long after the end of the program what holds its output is
-// waited for.
-const lastWords = 2 * time.Second
+// outputTime is how long the Notifier reads the output of processes that the program
+// has left behind.
+const outputTime = 2 * time.Second
 
-// Notifier runs a program for each notice. It is made by New, safe for concurrent
-// use, and has nothing to close.
+// Notifier runs a program for each notification. Use New to create one. It is safe for
+// concurrent use and needs no Close.
 type Notifier struct {
 	name string
 	path string // of the program, absolute
 	args []string
-	env  []string // instead of what is inherited; nil is none given
-	kept []string // names of variables that are not inherited
+	env  []string // of WithEnv; nil inherits that of this process
+	kept []string // names of variables that the program does not inherit
 	dir  string
 
-	hidden *strings.Replacer // what is not to be in errors
+	hidden *strings.Replacer // hides secrets in the program's output
 }
 
-// Option changes what New makes.
+// Option changes a Notifier while New creates it.
 type Option func(*Notifier) error
 
-// WithName says what the notifier is called in logs, in answers and in the storage,
-// instead of "command".
+// WithName sets the name of the notifier in logs, API answers and the storage. The
+// default is "command".
 func WithName(name string) Option {
 	return func(n *Notifier) error {
 		if name == "" {
@@ -107,14 +107,14 @@ func WithName(name string) Option {
 	}
 }
 
-// WithEnv gives the program this environment, texts of the form "key=value", instead
-// of that of this process. What LaneSwap says of the notice comes on top. The
-// values may be secrets: no error repeats them.
+// WithEnv sets the environment of the program, strings of the form "key=value", instead
+// of that of this process. The variables of the notification are added. The values may
+// be secrets: no error shows them.
 func WithEnv(env ...string) Option {
 	return func(n *Notifier) error {
 		for _, entry := range env {
 			if key, _, ok := strings.Cut(entry, "="); !ok || key == "" || strings.Contains(entry, "\x00") {
-				return invalid("environment", "holds what is not key=value")
+				return invalid("environment", "must consist of entries key=value")
 			}
 		}
 		n.env = append([]string{}, env...)
@@ -122,8 +122,8 @@ func WithEnv(env ...string) Option {
 	}
 }
 
-// WithoutEnv keeps variables of this process from the program, by their names: those
-// that hold secrets of others.
+// WithoutEnv names variables of this process that the program does not inherit, such as
+// those that hold secrets.
 func WithoutEnv(names ...string) Option {
 	return func(n *Notifier) error {
 		n.kept = append(n.kept, names...)
@@ -131,28 +131,28 @@ func WithoutEnv(names ...string) Option {
 	}
 }
 
-// WithDir runs the program in a folder, which must be there, instead of where this
-// process runs. The name of the program does not depend on it.
+// WithDir sets the working directory of the program, which must exist, instead of that
+// of this process. The path of the program does not depend on it.
 func WithDir(dir string) Option {
 	return func(n *Notifier) error {
 		abs, err := filepath.Abs(dir)
 		if err != nil || dir == "" {
-			return invalid("folder", "cannot be used")
+			return invalid("directory", "cannot be used")
 		}
 		if info, err := os.Stat(abs); err != nil {
-			return invalid("folder", "cannot be used: "+reason(err))
+			return invalid("directory", "cannot be used: "+reason(err))
 		} else if !info.IsDir() {
-			return invalid("folder", "is not a folder")
+			return invalid("directory", "is not a directory")
 		}
 		n.dir = abs
 		return nil
 	}
 }
 
-// New makes a Notifier that runs a program, argv[0], with the arguments behind it.
-// The program is looked up now, in PATH when its name has no slash, and must be
-// there and executable; nothing is run. The error matches laneswap.ErrInvalidOption
-// and names the program, never an argument.
+// New returns a Notifier that runs the program argv[0] with the arguments argv[1:]. New
+// looks the program up, in PATH if its name has no slash, and runs nothing; the program
+// must exist and be executable. The error matches laneswap.ErrInvalidOption and shows
+// the name of the program, never an argument.
 func New(argv []string, opts ...Option) (*Notifier, error) {
 	n := &Notifier{name: "command"}
 	if len(argv) == 0 || argv[0] == "" {
@@ -169,20 +169,20 @@ func New(argv []string, opts ...Option) (*Notifier, error) {
 	}
 	path, err := exec.LookPath(argv[0])
 	if err == nil {
-		path, err = filepath.Abs(path) // its folder may be another one by then
+		path, err = filepath.Abs(path) // the working directory may change
 	}
 	if err != nil {
-		return nil, invalid("program", fmt.Sprintf("%q cannot be run: %s", text.Cut(argv[0], 300), lookupTrouble(err)))
+		return nil, invalid("program", fmt.Sprintf("%q cannot be run: %s", text.Cut(argv[0], 300), lookupError(err)))
 	}
 	n.path = path
 	n.hidden = hiding(n.args[1:], n.env)
 	return n, nil
 }
 
-// lookupTrouble is why a program cannot be run, without its name.
-func lookupTrouble(err error) string {
+// lookupError returns why a program cannot be run, without its name.
+func lookupError(err error) string {
 	if errors.Is(err, exec.ErrDot) {
-		return "it is in the current folder, which PATH names: write ./ before its name"
+		return "it is in the current directory, which PATH names; write ./ before its name"
 	}
 	var lookup *exec.Error
 	if errors.As(err, &lookup) {
@@ -195,11 +195,11 @@ func invalid(field, problem string) error {
 	return &laneswap.ValidationError{Field: "command " + field, Problem: problem, Err: laneswap.ErrInvalidOption}
 }
 
-// Name is what the notifier is called in logs and answers: "command", or what
-// WithName says.
+// Name returns the notifier's name in logs, API answers and the storage: "command", or
+// that of WithName.
 func (n *Notifier) Name() string { return n.name }
 
-// Format writes which notifier it is and its program, whatever the verb: the
+// Format writes the names of the notifier and its program only, for every verb: the
 // arguments may be secrets.
 func (n Notifier) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "command notifier %q (%s)", n.name, filepath.Base(n.path))
@@ -212,16 +212,16 @@ func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error
 	}
 	input, err := json.Marshal(note)
 	if err != nil {
-		return laneswap.Refused(errors.New("the message cannot be written as JSON"))
+		return laneswap.Refused(errors.New("the message cannot be encoded as JSON"))
 	}
 	var stdout firstLine
 	var stderr lastLines
-	killed := false // written by Wait's goroutine, read when that has returned
+	killed := false // set by the goroutine of Wait, read after that has returned
 	cmd := exec.CommandContext(ctx, n.path, n.args[1:]...)
-	cmd.Args[0] = n.args[0] // as it was called
+	cmd.Args[0] = n.args[0] // as given to New
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &stdout, &stderr
 	cmd.Env, cmd.Dir = n.environ(note), n.dir
-	cmd.WaitDelay = lastWords
+	cmd.WaitDelay = outputTime
 	group(cmd)
 	cmd.Cancel = func() error {
 		err := kill(cmd)
@@ -231,25 +231,25 @@ func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("the program cannot be run: %s", reason(err))
 	}
-	if !ended(ctx, cmd, lastWords+time.Second) { // exec closes its output after lastWords
-		return fmt.Errorf("the program could not be killed, and goes on: %w", ctx.Err())
+	if !ended(ctx, cmd, outputTime+time.Second) { // exec closes its output after outputTime
+		return fmt.Errorf("the program could not be killed and still runs: %w", ctx.Err())
 	}
 	code := cmd.ProcessState.ExitCode()
 	switch {
 	case code == 0:
-		// Also when something that it left behind held its output for too long.
+		// Even if a process that it left behind still holds its output.
 		if line := stdout.String(); line != "" {
 			note.Receipt(n.hidden.Replace(line))
 		}
 		return nil
 	case killed:
-		return fmt.Errorf("the program was killed: %w", n.say(ctx.Err(), stderr.String()))
+		return fmt.Errorf("the program was killed: %w", n.withOutput(ctx.Err(), stderr.String()))
 	case code == exitUsage || code == exitDataErr:
-		return laneswap.Refused(n.say(fmt.Errorf("the program ended with exit status %d, which refuses the message", code), stderr.String()))
+		return laneswap.Refused(n.withOutput(fmt.Errorf("the program ended with exit status %d, which refuses the message", code), stderr.String()))
 	case code < 0:
-		return n.say(fmt.Errorf("the program ended by %s", cmd.ProcessState), stderr.String())
+		return n.withOutput(fmt.Errorf("the program ended by %s", cmd.ProcessState), stderr.String())
 	}
-	return n.say(fmt.Errorf("the program ended with exit status %d", code), stderr.String())
+	return n.withOutput(fmt.Errorf("the program ended with exit status %d", code), stderr.String())
 }
 
 // ended waits for the program. It returns false when the program still runs grace after
@@ -258,7 +258,7 @@ func ended(ctx context.Context, cmd *exec.Cmd, grace time.Duration) bool {
 	done := make(chan struct{})
 	go func() { // ends with the program
 		defer close(done)
-		_ = cmd.Wait() // its state says what came of it
+		_ = cmd.Wait() // ProcessState holds the result
 	}()
 	select {
 	case <-done:
@@ -275,8 +275,8 @@ func ended(ctx context.Context, cmd *exec.Cmd, grace time.Duration) bool {
 	}
 }
 
-// say adds what the program said last, without what it was told in confidence.
-func (n *Notifier) say(err error, last string) error {
+// withOutput adds the last output of the program to err, without secrets.
+func (n *Notifier) withOutput(err error, last string) error {
 	last = text.Cut(laneswap.Sanitize(n.hidden.Replace(last)), maxLast)
 	if strings.TrimSpace(last) == "" {
 		return err

@@ -16,7 +16,7 @@ const (
 	maxText  = 8 << 10 // bytes of LANESWAP_TEXT
 )
 
-// environ is the environment of the program for a message.
+// environ returns the environment of the program for a notification.
 func (n *Notifier) environ(note laneswap.Notification) []string {
 	env := n.env
 	if env == nil {
@@ -31,7 +31,7 @@ func (n *Notifier) environ(note laneswap.Notification) []string {
 		{"NOTICE_ID", note.ID},
 		{"KIND", string(note.Kind)},
 		{"TITLE", note.Title},
-		{"LEVEL", string(loudest(note))},
+		{"LEVEL", string(maxLevel(note))},
 		{"ITEMS", strconv.Itoa(len(note.Items))},
 		{"SERVICE", string(ev.Service)},
 		{"NAME", ev.Name},
@@ -48,10 +48,10 @@ func (n *Notifier) environ(note laneswap.Notification) []string {
 	return append(env, prefix+"TEXT="+lines(note.Text))
 }
 
-// inherited is an environment without LaneSwap's own settings, which hold secrets,
-// and without some others. Windows does not tell letters of variables by their case.
+// inherited returns env without LaneSwap's own settings, which hold secrets, and without
+// the named variables. It ignores case, as Windows does.
 func inherited(env, without []string) []string {
-	kept := []string{} // not nil, which would mean all of it
+	kept := []string{} // not nil: exec would inherit everything
 	for _, entry := range env {
 		name, _, _ := strings.Cut(entry, "=")
 		own := len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
@@ -62,7 +62,8 @@ func inherited(env, without []string) []string {
 	return kept
 }
 
-// lines returns at most maxText bytes of s, each line cleaned.
+// lines cleans each line of a text. It cuts before it cleans, because the text may be
+// long.
 func lines(s string) string {
 	var clean []string
 	for line := range strings.SplitSeq(text.Cut(s, maxText), "\n") {
@@ -71,8 +72,8 @@ func lines(s string) string {
 	return strings.Join(clean, "\n")
 }
 
-// loudest is the level of the event that is the loudest of all items.
-func loudest(note laneswap.Notification) laneswap.Level {
+// maxLevel returns the most severe level of all items.
+func maxLevel(note laneswap.Notification) laneswap.Level {
 	order := map[laneswap.Level]int{laneswap.LevelInfo: 0, laneswap.LevelSuccess: 1, laneswap.LevelWarning: 2, laneswap.LevelError: 3}
 	level := note.Event.Level()
 	for i := range note.Items {

@@ -12,7 +12,7 @@ func Said(args, env []string, pieces ...[]byte) string {
 	for _, p := range pieces {
 		_, _ = stderr.Write(p)
 	}
-	return (&Notifier{hidden: hiding(args, env)}).say(errors.New("failed"), stderr.String()).Error()
+	return (&Notifier{hidden: hiding(args, env)}).withOutput(errors.New("failed"), stderr.String()).Error()
 }
 
 // Ended waits for a program until its time is up, and a little longer.

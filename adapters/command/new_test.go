@@ -50,21 +50,21 @@ func TestNew_saysWhatCannotBeUsed(t *testing.T) {
 	_, err = command.New([]string{exe, "canary\x00"})
 	require.EqualError(t, err, "command arguments hold a zero byte")
 	for want, opt := range map[string]command.Option{
-		"command name is empty":                           command.WithName(""),
-		"command environment holds what is not key=value": command.WithEnv("A=b", "canary"),
-		"command folder is not a folder":                  command.WithDir(exe),
-		"command folder cannot be used":                   command.WithDir(""),
+		"command name is empty":                                 command.WithName(""),
+		"command environment must consist of entries key=value": command.WithEnv("A=b", "canary"),
+		"command directory is not a directory":                  command.WithDir(exe),
+		"command directory cannot be used":                      command.WithDir(""),
 	} {
 		_, err := command.New([]string{exe}, opt)
 		require.EqualError(t, err, want)
 		require.ErrorIs(t, err, laneswap.ErrInvalidOption)
 	}
 	_, err = command.New([]string{exe}, command.WithDir(filepath.Join(t.TempDir(), "nowhere")))
-	require.ErrorContains(t, err, "command folder cannot be used: ")
+	require.ErrorContains(t, err, "command directory cannot be used: ")
 }
 
-// A program that is named by a path from the current folder, and one of PATH, are
-// found once, whatever folder it then runs in.
+// A program that is named by a path from the current directory, and one of PATH, are
+// found once, whatever directory it then runs in.
 func TestNew_findsTheProgramOnce(t *testing.T) {
 	exe, err := os.Executable()
 	require.NoError(t, err)
@@ -85,8 +85,8 @@ func TestNew_findsTheProgramOnce(t *testing.T) {
 	}
 }
 
-// PATH may name the current folder, in which anybody may have put something.
-func TestNew_runsNothingOfTheCurrentFolderByName(t *testing.T) {
+// PATH may name the current directory, in which anybody may have put something.
+func TestNew_runsNothingOfTheCurrentDirectoryByName(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("what is executable there is in its name")
 	}
@@ -95,7 +95,7 @@ func TestNew_runsNothingOfTheCurrentFolderByName(t *testing.T) {
 	t.Chdir(dir)
 	t.Setenv("PATH", ".")
 	_, err := command.New([]string{"page"})
-	require.EqualError(t, err, `command program "page" cannot be run: it is in the current folder, which PATH names: write ./ before its name`)
+	require.EqualError(t, err, `command program "page" cannot be run: it is in the current directory, which PATH names; write ./ before its name`)
 	_, err = command.New([]string{"./page"})
 	require.NoError(t, err)
 }

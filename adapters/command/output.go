@@ -16,20 +16,20 @@ import (
 )
 
 const (
-	maxFirst  = 1 << 10 // bytes of the first line of output that are kept
-	maxLast   = 300     // bytes of the last lines of errors that are shown
-	tailSize  = 4 << 10 // bytes of errors that are kept to find them in
-	minHidden = 8       // bytes of the shortest text that is hidden
+	maxFirst  = 1 << 10 // bytes of the first line of standard output
+	maxLast   = 300     // bytes of standard error in an error
+	tailSize  = 4 << 10 // bytes of standard error that are kept for that
+	minHidden = 8       // bytes of the shortest secret that is hidden
 )
 
-// firstLine keeps the beginning of the first line that is written and is not empty.
-// The zero value is ready. It is written by one goroutine, and read afterwards.
+// firstLine keeps the beginning of the first non-empty line that is written. The zero
+// value is ready. It is not safe for concurrent use.
 type firstLine struct {
 	text  []byte
 	ended bool
 }
 
-// Write never fails: the program must not notice that nobody reads on.
+// Write never fails, so that the program can go on writing.
 func (f *firstLine) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 && !f.ended {
@@ -44,16 +44,16 @@ func (f *firstLine) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// String is the line, cleaned of what terminals would act upon.
+// String returns the line without terminal sequences and control characters.
 func (f *firstLine) String() string {
 	return strings.TrimSpace(laneswap.Sanitize(escapes.ReplaceAllString(string(f.text), "")))
 }
 
-// lastLines keeps the end of what is written. The zero value is ready. It is
-// written by one goroutine, and read afterwards.
+// lastLines keeps the end of what is written. The zero value is ready. It is not safe
+// for concurrent use.
 type lastLines struct {
 	tail []byte
-	cut  bool // something came before it
+	cut  bool // the beginning was dropped
 }
 
 // Write never fails.
@@ -66,15 +66,15 @@ func (l *lastLines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// escapes are terminal sequences: colours and the like say nothing in a message.
+// escapes matches terminal sequences, such as colours.
 var escapes = regexp.MustCompile(`\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])`)
 
-// String is the last lines that are not empty, as many as fit, in one line. The last
-// one may be too long.
+// String returns the last non-empty lines in one line, as many as fit. The last one may
+// be too long.
 func (l *lastLines) String() string {
 	tail := l.tail
 	if l.cut {
-		// It may begin within a word that is to be hidden.
+		// It may begin inside of a secret.
 		tail = tail[bytes.IndexAny(tail, " \t\r\n")+1:]
 		if len(tail) == len(l.tail) {
 			return ""
@@ -96,9 +96,9 @@ func (l *lastLines) String() string {
 	return strings.Join(lines, " / ")
 }
 
-// hiding replaces what is not to be in errors: arguments, the values of an
-// environment, what follows a "=" in them, the parts of URLs, and each line of all
-// that, for output is shown line by line and without the spaces around it.
+// hiding returns a replacer of secrets: arguments, the values of an environment, what
+// follows a "=" in them, the parts of URLs, and each line of all that, because output is
+// shown line by line and trimmed.
 func hiding(args, env []string) *strings.Replacer {
 	var secrets []string
 	for _, text := range slices.Concat(args, env) {
@@ -129,7 +129,7 @@ func hiding(args, env []string) *strings.Replacer {
 		}
 	}
 	secrets = slices.DeleteFunc(secrets, func(s string) bool { return len(s) < minHidden })
-	// Of two that begin alike the longer one goes first.
+	// A longer secret comes before one that it begins with.
 	slices.SortFunc(secrets, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a, b)) })
 	var pairs []string
 	for _, s := range slices.Compact(secrets) {
@@ -138,7 +138,7 @@ func hiding(args, env []string) *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }
 
-// reason is why something could not be done, without the names in it.
+// reason describes an error of the system without the path in it.
 func reason(err error) string {
 	var errno syscall.Errno
 	switch {
@@ -147,9 +147,9 @@ func reason(err error) string {
 	case errors.As(err, &errno):
 		return errno.Error()
 	case errors.Is(err, fs.ErrNotExist):
-		return "it is not there"
+		return "it does not exist"
 	case errors.Is(err, fs.ErrPermission):
 		return "it is not executable"
 	}
-	return "the system refuses"
+	return "the system refused it"
 }

@@ -1,4 +1,4 @@
-// Package slognotify is a notifier that writes notices to a slog.Logger.
+// Package slognotify is a notifier that writes notifications to a slog.Logger.
 package slognotify
 
 import (
@@ -9,23 +9,23 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// Notifier logs each service of a notice in one record, at the level of its event:
-// errors at error level, warnings at warn level, the rest at info level. It is
+// Notifier logs one record for each service of a notification, at the level of its
+// event: errors at error level, warnings at warn level, the rest at info level. It is
 // safe for concurrent use.
 type Notifier struct {
 	log  *slog.Logger
 	name string
 }
 
-// Option changes what New makes.
+// Option changes a Notifier while New creates it.
 type Option func(*Notifier)
 
-// WithName says what the notifier is called in logs, in answers and in the storage,
-// instead of "slog".
+// WithName sets the name of the notifier in logs, API answers and the storage. The
+// default is "slog".
 func WithName(name string) Option { return func(n *Notifier) { n.name = name } }
 
-// New returns a Notifier that writes to log; nil means slog.Default at the time
-// of each notice.
+// New returns a Notifier that writes to log. nil means slog.Default at the time of each
+// call of Notify.
 func New(log *slog.Logger, opts ...Option) *Notifier {
 	n := &Notifier{log: log, name: "slog"}
 	for _, opt := range opts {
@@ -34,14 +34,14 @@ func New(log *slog.Logger, opts ...Option) *Notifier {
 	return n
 }
 
-// Name is what the notifier is called in logs and answers: "slog", or what WithName
-// says.
+// Name returns the notifier's name in logs, API answers and the storage: "slog", or
+// that of WithName.
 func (n *Notifier) Name() string { return n.name }
 
-// Notify writes a record for each item, in their order. What is said of a mass
-// silence as a whole comes first, in a record of its own; the title of a digest only
-// counts its items, and is not written. It fails only when ctx has ended: then
-// nothing, or not all, was written.
+// Notify writes a record for each item, in order. For a mass silence it first writes a
+// record with the title and the finding. It does not write the title of a digest, which
+// only counts the items. Notify fails only if ctx has ended: then it has written
+// nothing, or not everything.
 func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -62,13 +62,13 @@ func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error
 			return err
 		}
 		item := &note.Items[i]
-		log.LogAttrs(ctx, level(item.Event), said(note, item), attrs(note, item)...)
+		log.LogAttrs(ctx, level(item.Event), message(note, item), attrs(note, item)...)
 	}
 	return nil
 }
 
-// said is what is said of an item. One that was made by hand may have no text.
-func said(note laneswap.Notification, item *laneswap.Item) string {
+// message returns the text of an item. An item made by hand may have none of its own.
+func message(note laneswap.Notification, item *laneswap.Item) string {
 	switch {
 	case item.Text != "":
 		return laneswap.Sanitize(item.Text)
@@ -78,7 +78,7 @@ func said(note laneswap.Notification, item *laneswap.Item) string {
 	return laneswap.Sanitize(note.Title)
 }
 
-// attrs are the attributes of an item; what it has not is left out.
+// attrs returns the attributes of an item, without those that are empty.
 func attrs(note laneswap.Notification, item *laneswap.Item) []slog.Attr {
 	ev := &item.Event
 	attrs := []slog.Attr{
@@ -103,7 +103,8 @@ func attrs(note laneswap.Notification, item *laneswap.Item) []slog.Attr {
 	return attrs
 }
 
-// text is an attribute that no handler has to clean: some write what they get.
+// text returns an attribute without control characters: some handlers do not escape
+// them.
 func text(key, value string) slog.Attr { return slog.String(key, laneswap.Sanitize(value)) }
 
 func level(ev laneswap.Event) slog.Level {

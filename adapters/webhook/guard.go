@@ -11,21 +11,20 @@ import (
 	"time"
 )
 
-// ErrPrivateNetwork is matched by the errors of New and Notify about an address that
-// WithPrivateNetworks would allow.
+// ErrPrivateNetwork is returned by New and Notify for an address that only
+// WithPrivateNetworks allows.
 var ErrPrivateNetwork = errors.New("address of a private network")
 
-// howToOpen ends every text that refuses an address.
+// howToOpen ends every error that refuses an address.
 const howToOpen = "webhook.WithPrivateNetworks allows it"
 
-// guardError says that an address was not connected to.
+// guardError is the error for an address that is not public.
 type guardError struct {
 	addr netip.Addr
 	why  string
 }
 
-// Error names the address, which may be of use; the name that led to it may hold
-// a secret.
+// Error shows the address. It does not show the host name, which may be a secret.
 func (e *guardError) Error() string {
 	return "not connected to " + e.addr.String() + ", an address that is " + e.why + ": " + howToOpen
 }
@@ -38,7 +37,7 @@ func (e *guardError) Is(target error) bool { return target == ErrPrivateNetwork 
 
 func newDialer() *net.Dialer { return &net.Dialer{Timeout: 10 * time.Second} }
 
-// transport connects by d; to public addresses only, unless it is open.
+// transport connects by d, and to public addresses only unless open is set.
 func transport(open bool, d *net.Dialer) *http.Transport {
 	t := &http.Transport{
 		DialContext:            d.DialContext,
@@ -57,8 +56,8 @@ func transport(open bool, d *net.Dialer) *http.Transport {
 	return t
 }
 
-// guard refuses an address, host and port, that is not public. It is called with
-// the one that is about to be connected to.
+// guard refuses an address (host and port) that is not public. The dialer calls it
+// with the address that it is about to connect to.
 func guard(address string) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -70,7 +69,8 @@ func guard(address string) error {
 	return nil
 }
 
-// named says why a host in a URL is not public, as far as its text tells.
+// named returns why a host in a URL is not public, as far as its text shows; "" if it
+// may be public.
 func named(host string) string {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
@@ -82,7 +82,7 @@ func named(host string) string {
 	return ""
 }
 
-// network is a range of addresses that are not public.
+// network is a range of addresses that are not public, with the reason.
 type network struct {
 	prefix netip.Prefix
 	why    string
@@ -95,8 +95,8 @@ func networks(why string, prefixes ...string) (out []network) {
 	return out
 }
 
-// closed4 and closed6 are what the special-purpose registries of IANA call not
-// globally reachable, and what clouds keep to themselves.
+// closed4 and closed6 are the ranges that IANA's special-purpose registries call not
+// globally reachable, and those that clouds use internally.
 var (
 	closed4 = concat(
 		networks("unspecified", "0.0.0.0/8"),
@@ -116,10 +116,10 @@ var (
 		networks("multicast", "ff00::/8"),
 		networks("reserved", "2001::/23", "2001:db8::/32", "3fff::/20"),
 	)
-	// public6 is all that is given out for the Internet.
+	// public6 holds all IPv6 addresses that are assigned for the Internet.
 	public6 = netip.MustParsePrefix("2000::/3")
-	// embeds are IPv6 addresses that end up at the IPv4 address within them, which
-	// begins at a byte.
+	// embeds are ranges of IPv6 addresses that lead to the IPv4 address in them, which
+	// begins at byte at.
 	embeds = []struct {
 		prefix netip.Prefix
 		at     int
@@ -136,7 +136,7 @@ func concat(lists ...[]network) (out []network) {
 	return out
 }
 
-// private says why an address is not public; "" when it is.
+// private returns why an address is not public; "" if it is public.
 func private(addr netip.Addr) string {
 	addr = addr.WithZone("").Unmap() // ::ffff:10.0.0.1 is 10.0.0.1
 	if addr.Is4() {

@@ -7,11 +7,11 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// Option changes what New makes.
+// Option changes a Notifier while New creates it.
 type Option func(*Notifier) error
 
-// WithName says what the notifier is called in logs, in answers and in the storage,
-// instead of "webhook".
+// WithName sets the name of the notifier in logs, API answers and the storage. The
+// default is "webhook".
 func WithName(name string) Option {
 	return func(n *Notifier) error {
 		if name == "" {
@@ -22,8 +22,8 @@ func WithName(name string) Option {
 	}
 }
 
-// WithSecret signs each post with HMAC-SHA256; see Verify. The secret should be
-// random and at least 32 bytes long.
+// WithSecret signs each POST with HMAC-SHA256; see Verify. The secret should be random
+// and at least 32 bytes long.
 func WithSecret(secret string) Option {
 	return func(n *Notifier) error {
 		if secret == "" {
@@ -34,13 +34,13 @@ func WithSecret(secret string) Option {
 	}
 }
 
-// WithHeader adds a header to each post, such as Authorization. One that is given
-// twice is sent twice. Headers that belong to the transport or to LaneSwap are
-// refused. The value is a secret: no error repeats it.
+// WithHeader adds a header to each POST, such as Authorization. A header that is given
+// twice is sent twice. New refuses headers that belong to the transport or to
+// LaneSwap. The value may be a secret: no error shows it.
 func WithHeader(name, value string) Option {
 	return func(n *Notifier) error {
 		if !token(name) {
-			return invalid("header", "has a name that is none")
+			return invalid("header", "has an invalid name")
 		}
 		canonical := http.CanonicalHeaderKey(name)
 		switch canonical {
@@ -64,7 +64,7 @@ func WithHeader(name, value string) Option {
 	}
 }
 
-// token reports whether s can be the name of a header.
+// token reports whether s is valid as the name of a header.
 func token(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -75,9 +75,9 @@ func token(s string) bool {
 	return s != ""
 }
 
-// WithPrivateNetworks allows posts to addresses that are not public, and to proxies
-// of the environment. Give it when whoever sets the URL may reach all that
-// LaneSwap can reach.
+// WithPrivateNetworks allows addresses that are not public, and the proxies of the
+// environment. Use it if those who set the URL may reach everything that LaneSwap can
+// reach.
 func WithPrivateNetworks() Option {
 	return func(n *Notifier) error {
 		n.open = true
@@ -85,10 +85,9 @@ func WithPrivateNetworks() Option {
 	}
 }
 
-// WithHTTPClient posts through a client of the caller's, which decides whom it
-// connects to: the guard against private networks is part of the client that New
-// makes, and does not apply. Redirects are not followed with this one either. The
-// client is copied, its transport is shared.
+// WithHTTPClient sets the client that makes the requests. The guard against private
+// networks is part of the default client and does not apply to this one. The Notifier
+// uses a copy of the client that follows no redirects; the transport is shared.
 func WithHTTPClient(client *http.Client) Option {
 	return func(n *Notifier) error {
 		if client == nil {

@@ -12,22 +12,22 @@ import (
 	"time"
 )
 
-// The headers of a post. Timestamp and signature are there when it is signed.
+// The headers of a POST. Only a signed one has a timestamp and a signature.
 const (
 	HeaderNoticeID  = "LaneSwap-Notice-Id"
 	HeaderTimestamp = "LaneSwap-Timestamp"
 	HeaderSignature = "LaneSwap-Signature"
 )
 
-// ErrSignature is matched by the errors of Verify.
+// ErrSignature is returned by Verify for a POST whose signature is not valid.
 var ErrSignature = errors.New("webhook signature refused")
 
-// DefaultTolerance is how far a timestamp may be off when Verify is not told.
+// DefaultTolerance is how far a timestamp may be off by default.
 const DefaultTolerance = 5 * time.Minute
 
 const signaturePrefix = "sha256="
 
-// sign is the signature of a body at a time.
+// sign returns the signature of a body and a timestamp.
 func sign(secret, stamp string, body []byte) string {
 	return signaturePrefix + hex.EncodeToString(digest(secret, stamp, body))
 }
@@ -40,16 +40,15 @@ func digest(secret, stamp string, body []byte) []byte {
 	return mac.Sum(nil)
 }
 
-// Verify reports whether a post was signed with the secret, for receivers in Go.
-// The body is the bytes as they came. A timestamp that is more than tolerance away
-// from now, in either direction, is refused, so that a post that somebody recorded
-// is worth nothing later; 0 means DefaultTolerance. Within that time only its id,
-// header and body, tells a repetition. Errors match ErrSignature and say nothing
-// of the secret or of the signature that would be right. The comparison takes the
-// same time whatever is compared.
+// Verify checks that a POST was signed with the secret, for servers in Go. body is the
+// body as received. Verify refuses a timestamp more than tolerance away from now, in
+// either direction, so that a recorded POST is useless later; 0 means
+// DefaultTolerance. Within that time only the id of the message shows a repetition.
+// Errors match ErrSignature and show neither the secret nor the right signature. The
+// comparison takes constant time.
 func Verify(secret string, header http.Header, body []byte, now time.Time, tolerance time.Duration) error {
 	if secret == "" {
-		return fmt.Errorf("%w: there is no secret to verify it with", ErrSignature)
+		return fmt.Errorf("%w: the secret is empty", ErrSignature)
 	}
 	if tolerance <= 0 {
 		tolerance = DefaultTolerance
@@ -71,9 +70,9 @@ func Verify(secret string, header http.Header, body []byte, now time.Time, toler
 		return fmt.Errorf("%w: %s is not %d hexadecimal digits", ErrSignature, HeaderSignature, 2*sha256.Size)
 	}
 	if !hmac.Equal(sum, digest(secret, stamp, body)) {
-		return fmt.Errorf("%w: body, timestamp and secret do not belong together", ErrSignature)
+		return fmt.Errorf("%w: it does not match body, timestamp and secret", ErrSignature)
 	}
-	// Behind the comparison: nobody without the secret learns how the clock goes here.
+	// After the comparison, so that only those who know the secret learn our time.
 	seconds, err := strconv.ParseUint(stamp, 10, 40)
 	if err != nil {
 		return fmt.Errorf("%w: %s is not a number of seconds", ErrSignature, HeaderTimestamp)
@@ -84,11 +83,11 @@ func Verify(secret string, header http.Header, body []byte, now time.Time, toler
 	return nil
 }
 
-// only is the one value of a header. Of several nobody knows which was meant.
+// only returns the value of a header that must occur once.
 func only(header http.Header, name string) (string, error) {
 	values := header.Values(name)
 	if len(values) != 1 {
-		return "", fmt.Errorf("%w: %d headers %s, want one", ErrSignature, len(values), name)
+		return "", fmt.Errorf("%w: there are %d headers %s, want one", ErrSignature, len(values), name)
 	}
 	return values[0], nil
 }

@@ -1,62 +1,60 @@
-// Package webhook is a notifier that posts notices as JSON to an address.
+// Package webhook is a notifier that posts notifications as JSON to a URL.
 //
 //	n, err := webhook.New("https://hooks.example.org/laneswap", webhook.WithSecret(secret))
 //	m := laneswap.NewManager(laneswap.WithNotifier(n))
 //
 // # The message
 //
-// One POST per notice, with Content-Type application/json. Times are RFC 3339 in
-// UTC, durations seconds, what is absent is null:
+// The Notifier makes one POST per notification, with Content-Type application/json.
+// Times are RFC 3339 in UTC, durations are seconds, absent values are null:
 //
 //	{
-//	  "id": "...",            the same each time that it is tried with the same content
+//	  "id": "...",            the same in each attempt with the same content
 //	  "kind": "event",        event digest mass_silence flapping reminder test
 //	  "title": "billing is stale",
 //	  "text": "billing (billing@web-1) is stale, was healthy, silent since ...",
-//	  "finding": null,        of mass_silence: what LaneSwap found out about itself
+//	  "finding": null,        for mass_silence: what LaneSwap found out about itself
 //	  "attempt": 1,
-//	  "items": [{             one per service; one, except of digests and mass silence
+//	  "items": [{             one per service; several in a digest and a mass_silence
 //	    "event": {"id", "sequence", "kind", "service", "name", "tags", "from", "to", "message",
 //	              "timestamp", "incident", "started_at", "silent_since", "cause", "duration"},
-//	    "earlier": [],        events before it that were not told before, oldest first
-//	    "flapping": 0,        transitions in the last 30 minutes, when they are too many
-//	    "reminder": null,     for how long it has been bad, when that is all there is to tell
+//	    "earlier": [],        events before it that were not sent before, oldest first
+//	    "flapping": 0,        transitions in the last 30 minutes, if the service is flapping
+//	    "reminder": null,     for a reminder: how long the service has been bad
 //	    "text": "..."
 //	  }]
 //	}
 //
 // A digest may hold 10,000 items, some megabytes. Texts come from services: escape
-// them for where you show them. A message may come twice when an answer was lost:
-// its id, or the ids of its events, say that it is the same. In Go it decodes into a
-// laneswap.Notification.
+// them for the place where you show them. A message may arrive twice when an answer
+// was lost: its id, or the ids of its events, are then the same. In Go the JSON
+// decodes into a laneswap.Notification.
 //
 // # The answer
 //
-// Any 2xx within 30 seconds takes the message; "id" of a JSON object in its body, a
-// string or a number, is kept with the notice as what the receiver calls it. 400,
-// 413, 414, 422 and 431 refuse this message for good. 401, 403, 404, 405, 410 and
-// 415 say that no message will be taken: the notifier is disabled. Everything
-// else is tried again for 24 hours, not before Retry-After says so. Redirects are not
-// followed: they would take the message and its headers to who knows whom.
+// Any 2xx within 30 seconds accepts the message. If its body is a JSON object with an
+// "id", a string or a number, LaneSwap stores that with the notice. 400, 413, 414, 422
+// and 431 refuse this message for good. 401, 403, 404, 405, 410 and 415 disable the
+// notifier. After any other answer the Manager retries for 24 hours, and obeys
+// Retry-After. The Notifier follows no redirects: they would send the message and its
+// headers to another server.
 //
 // # The signature
 //
-// With WithSecret each post carries LaneSwap-Timestamp, seconds since 1970, and
-// LaneSwap-Signature, "sha256=" and the HMAC-SHA256 of timestamp, "." and body in
-// hexadecimal digits. LaneSwap-Notice-Id is the id of the message. A receiver
-// in Go calls Verify; in other languages: compute the same over the body as it came,
-// before parsing it, compare in constant time, and refuse timestamps that are more
-// than five minutes off.
+// With WithSecret each POST has the headers LaneSwap-Timestamp, seconds since 1970,
+// and LaneSwap-Signature, "sha256=" and the HMAC-SHA256 of timestamp, "." and body in
+// hexadecimal digits. LaneSwap-Notice-Id is the id of the message. A server in Go
+// calls Verify. In other languages: compute the HMAC over the body before parsing it,
+// compare in constant time, and refuse timestamps more than five minutes off.
 //
 // # Networks
 //
-// An address may be set by somebody who must not reach the network that LaneSwap is
-// in. So unless WithPrivateNetworks is given, nothing is posted to loopback, private,
-// link-local and other addresses that are not public, cloud metadata services
-// included. What is checked is the address that is connected to, after the name was
-// looked up, so that a name that changes its address does not help; and the proxies
-// of the environment (HTTPS_PROXY and such) are not used, for a proxy connects to
-// what it likes.
+// The URL may be set by somebody who must not reach the network of LaneSwap. So
+// without WithPrivateNetworks the Notifier connects to public addresses only: not to
+// loopback, private, link-local and reserved ones, nor to cloud metadata services. It
+// checks the address that it connects to, after the DNS lookup, so a name that changes
+// its address does not help. It does not use the proxies of the environment
+// (HTTPS_PROXY and such), because a proxy connects to any address.
 package webhook
 
 import (
@@ -78,17 +76,17 @@ import (
 )
 
 const (
-	// maxAnswer bounds what is read of an answer. More than that costs the connection.
+	// maxAnswer bounds what is read of an answer. A longer one costs the connection.
 	maxAnswer = 64 << 10
-	// answerTime bounds how long the body of an answer is waited for: the header has
-	// said whether the message was taken.
+	// answerTime bounds the wait for the body of an answer: the status has already said
+	// whether the message was accepted.
 	answerTime = 5 * time.Second
 )
 
-// Notifier posts notices as JSON. It is made by New, safe for concurrent use, and
-// has nothing to close: its connections end by themselves when they are not used.
+// Notifier posts notifications as JSON. Use New to create one. It is safe for
+// concurrent use and needs no Close: idle connections end by themselves.
 type Notifier struct {
-	url    *url.URL // with what it was given, secrets included
+	url    *url.URL // may hold secrets
 	name   string
 	secret string
 	header http.Header
@@ -96,10 +94,9 @@ type Notifier struct {
 	open   bool // to private networks
 }
 
-// New makes a Notifier that posts to a URL, http or https, which may hold a user
-// and a password. It connects to nobody. Its error matches
-// laneswap.ErrInvalidOption, says which option cannot be used, and repeats neither
-// the URL nor a secret.
+// New returns a Notifier that posts to a URL, http or https, which may hold a user and
+// a password. It makes no connection. Its error matches laneswap.ErrInvalidOption and
+// names the invalid option; it shows neither the URL nor a secret.
 func New(address string, opts ...Option) (*Notifier, error) {
 	n := &Notifier{name: "webhook", header: http.Header{}}
 	var err error
@@ -127,7 +124,7 @@ func New(address string, opts ...Option) (*Notifier, error) {
 	return n, nil
 }
 
-// parse reads the URL. What is wrong with it is said without repeating it.
+// parse parses the URL. Its errors do not show it.
 func parse(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	switch {
@@ -142,7 +139,7 @@ func parse(address string) (*url.URL, error) {
 	}
 	if port := u.Port(); port != "" {
 		if p, err := strconv.ParseUint(port, 10, 16); err != nil || p == 0 {
-			return nil, invalid("url", "has a port that is none")
+			return nil, invalid("url", "has an invalid port")
 		}
 	}
 	u.Fragment, u.RawFragment = "", ""
@@ -153,21 +150,21 @@ func invalid(field, problem string) error {
 	return &laneswap.ValidationError{Field: "webhook " + field, Problem: problem, Err: laneswap.ErrInvalidOption}
 }
 
-// Name is what the notifier is called in logs and answers: "webhook", or what
-// WithName says.
+// Name returns the notifier's name in logs, API answers and the storage: "webhook", or
+// that of WithName.
 func (n *Notifier) Name() string { return n.name }
 
-// Format writes which notifier it is, whatever the verb: the URL holds secrets.
+// Format writes the name only, for every verb: the URL may hold secrets.
 func (n Notifier) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "webhook notifier %q", n.name) }
 
-// Notify posts one message, once.
+// Notify posts the notification once, and passes the id in the answer to Receipt.
 func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error {
 	if ctx.Err() != nil {
 		return httppost.Failure(ctx, ctx.Err())
 	}
 	body, err := json.Marshal(note)
 	if err != nil {
-		return laneswap.Refused(errors.New("the message cannot be written as JSON"))
+		return laneswap.Refused(errors.New("the message cannot be encoded as JSON"))
 	}
 	answer, err := httppost.Do(n.client, n.request(ctx, note.ID, body), maxAnswer, answerTime)
 	if err != nil {
@@ -182,8 +179,8 @@ func (n *Notifier) Notify(ctx context.Context, note laneswap.Notification) error
 	return nil
 }
 
-// request is a message on its way. It has no Idempotency-Key: with one, net/http
-// would send it again by itself.
+// request returns the POST. It has no Idempotency-Key header: with one, net/http would
+// retry by itself.
 func (n *Notifier) request(ctx context.Context, id string, body []byte) *http.Request {
 	u := *n.url
 	req := &http.Request{
@@ -202,8 +199,8 @@ func (n *Notifier) request(ctx context.Context, id string, body []byte) *http.Re
 	return req.WithContext(ctx)
 }
 
-// printable is an id as the value of a header: what is not printable ASCII is
-// escaped as in a URL, and it is cut.
+// printable returns an id as the value of a header: escaped as in a URL where it is not
+// printable ASCII, and cut.
 func printable(id string) string {
 	var b strings.Builder
 	for i := 0; i < len(id) && b.Len() < 500; i++ {
