@@ -11,19 +11,19 @@ import (
 )
 
 const (
-	// maxFile is how long the list of services may be, in bytes. Discord takes files
-	// of 10 MiB; the rest is for the form around it.
+	// maxFile bounds the list of services, in bytes. Discord accepts 10 MiB; the rest is
+	// for the form around the file.
 	maxFile = 9 << 20
 
-	headLimit    = 350 // of what LaneSwap found out
-	lineLimit    = 500 // of a service in an embed, at most
-	lineMessage  = 100 // of its message in that
-	maxLines     = 300 // no more lines than that fit into the embeds, however short
-	fileMessage  = 200 // of its message in the file
-	groupReserve = 60  // what an embed costs besides its names: the title, "and 1000 more"
+	maxFinding   = 350 // characters of the finding
+	maxLine      = 500 // characters of a service's line in an embed
+	lineMessage  = 100 // characters of the message in that line
+	maxLines     = 300 // lines that fit into the embeds, however short
+	fileMessage  = 200 // characters of a message in the file
+	groupReserve = 60  // characters of an embed besides its names: the title, "and 1000 more"
 )
 
-// group is the services of a digest that are in the same way.
+// group holds the services of a digest with the same status.
 type group struct {
 	name   string
 	rank   int
@@ -31,25 +31,25 @@ type group struct {
 	items  []laneswap.Item
 }
 
-// digest makes the embeds of a notification about several services: a head, and one
-// for each group. When not every service finds room for a line of its own there, the
-// embeds have the names, as many as fit, and the file has a line for each.
+// digest returns the embeds of a notification about several services: a head, and one
+// for each group. If not every service fits in with a line of its own, the embeds hold
+// as many names as fit, and the file holds a line for each service.
 func digest(note laneswap.Notification) (embeds []embed, file string) {
 	groups, own := grouped(note.Items)
 	head := embed{
-		Title: title(note, note.Event), Color: loudest(note, groups),
+		Title: title(note, note.Event), Color: mostUrgent(note, groups),
 		Footer: &footer{digestFooter(note)}, Timestamp: stamp(newest(note.Items)),
 	}
-	said := headText(note, own, ownInDigest)
+	text := headText(note, own, ownInDigest)
 	if len(note.Items) <= maxLines {
-		if embeds, ok := inLines(head, said, groups); ok {
+		if embeds, ok := inLines(head, text, groups); ok {
 			return embeds, ""
 		}
 	}
-	return inNames(head, said, groups, len(note.Items)), list(note.Items, maxFile)
+	return inNames(head, text, groups, len(note.Items)), list(note.Items, maxFile)
 }
 
-// grouped sorts items into groups, the most urgent first, and returns those about
+// grouped sorts items into groups, the most urgent first, and returns items about
 // LaneSwap itself separately. There are at most nine groups: six bad or unknown
 // statuses, shutdown, removed, recovered.
 func grouped(items []laneswap.Item) (groups []group, own []laneswap.Item) {
@@ -80,8 +80,8 @@ func grouped(items []laneswap.Item) (groups []group, own []laneswap.Item) {
 	return groups, own
 }
 
-// loudest is the colour of the first group, which is the most urgent.
-func loudest(note laneswap.Notification, groups []group) int {
+// mostUrgent returns the colour of the first group, which is the most urgent.
+func mostUrgent(note laneswap.Notification, groups []group) int {
 	switch {
 	case note.Kind == laneswap.NoticeMassSilence:
 		return red
@@ -101,32 +101,32 @@ func newest(items []laneswap.Item) time.Time {
 	return last
 }
 
-// digestFooter names the message: the incidents are in its lines.
+// digestFooter returns the id of the message: the incidents are in its lines.
 func digestFooter(note laneswap.Notification) string {
 	return strings.TrimSuffix("LaneSwap · "+words(note.ID, maxFooter/8), " · ")
 }
 
-// headText is what is said before the services: what LaneSwap found out about
-// itself, and what happened to itself, at most as many events.
-func headText(note laneswap.Notification, own []laneswap.Item, most int) string {
-	return strings.TrimSpace(paragraph(note.Finding, headLimit) + "\n" + ownText(own, most))
+// headText returns the text before the services: what LaneSwap found out about itself,
+// and at most limit events about itself.
+func headText(note laneswap.Notification, own []laneswap.Item, limit int) string {
+	return strings.TrimSpace(paragraph(note.Finding, maxFinding) + "\n" + ownText(own, limit))
 }
 
-// inLines makes embeds with a line for each service; false when there is no room.
-func inLines(head embed, said string, groups []group) ([]embed, bool) {
-	head.Description = said
+// inLines returns embeds with a line for each service, or false if they do not fit.
+func inLines(head embed, text string, groups []group) ([]embed, bool) {
+	head.Description = text
 	embeds := []embed{head}
 	total := head.width()
 	for _, g := range groups {
 		e := embed{Title: g.title(), Color: g.colour}
 		for _, item := range g.items {
-			text := line(item)
-			if e.Description != "" && width(e.Description)+1+width(text) > maxDescription {
+			next := line(item)
+			if e.Description != "" && width(e.Description)+1+width(next) > maxDescription {
 				total += e.width()
 				embeds = append(embeds, e)
-				e = embed{Color: g.colour} // goes on below
+				e = embed{Color: g.colour} // the group continues
 			}
-			e.Description = strings.TrimPrefix(e.Description+"\n"+text, "\n")
+			e.Description = strings.TrimPrefix(e.Description+"\n"+next, "\n")
 			if total+e.width() > maxEmbedText {
 				return nil, false
 			}
@@ -137,10 +137,10 @@ func inLines(head embed, said string, groups []group) ([]embed, bool) {
 	return embeds, len(embeds) <= maxEmbeds
 }
 
-// inNames makes embeds with as many names as fit, and says where the rest are.
-func inNames(head embed, said string, groups []group, all int) []embed {
+// inNames returns embeds with as many names as fit, and says where the rest are.
+func inNames(head embed, text string, groups []group, all int) []embed {
 	where := fmt.Sprintf("All %d are in %s, one line each.", all, fileName)
-	head.Description = strings.TrimSpace(said + "\n" + where)
+	head.Description = strings.TrimSpace(text + "\n" + where)
 	embeds := []embed{head}
 	for i, room := range rooms(groups, maxEmbedText-head.width()) {
 		g := groups[i]
@@ -149,8 +149,8 @@ func inNames(head embed, said string, groups []group, all int) []embed {
 	return embeds
 }
 
-// rooms shares what is left of a message among the groups: equally, but what a group
-// does not need goes to the others.
+// rooms shares the rest of a message among the groups: equally, but what a group does
+// not need goes to the others.
 func rooms(groups []group, left int) []int {
 	needs, order := make([]int, len(groups)), make([]int, len(groups))
 	for i, g := range groups {
@@ -166,7 +166,7 @@ func rooms(groups []group, left int) []int {
 	return out
 }
 
-// width is what an embed counts towards the limit of all of them.
+// width returns what an embed counts towards the limit over all embeds.
 func (e embed) width() int {
 	n := width(e.Title) + width(e.Description)
 	for _, f := range e.Fields {
@@ -180,7 +180,7 @@ func (e embed) width() int {
 
 func (g *group) title() string { return fmt.Sprintf("%s: %d", g.name, len(g.items)) }
 
-// line tells of one service in an embed.
+// line returns the line of a service in an embed.
 func line(item laneswap.Item) string {
 	ev := item.Event
 	var b strings.Builder
@@ -193,11 +193,11 @@ func line(item laneswap.Item) string {
 	case item.Flapping > 0:
 		fmt.Fprintf(&b, " flapping, %s changes in 30 minutes", changes(item.Flapping))
 	case item.Reminder > 0:
-		fmt.Fprintf(&b, " still, for %s", span(item.Reminder))
+		fmt.Fprintf(&b, " bad for %s", span(item.Reminder))
 	case ev.Duration > 0:
 		fmt.Fprintf(&b, " after %s", span(ev.Duration))
 	case len(item.Earlier) > 0 && before == status(ev.To):
-		b.WriteString(" again") // the title above says what
+		b.WriteString(" again") // the title has the status
 	default:
 		fmt.Fprintf(&b, " was %s", before)
 	}
@@ -207,19 +207,19 @@ func line(item laneswap.Item) string {
 	if ids, _ := incidents(item, nameLimit/2, escaped); ids != "" {
 		fmt.Fprintf(&b, " · %s", ids)
 	}
-	if message := escaped(ev.Message, min(lineMessage, lineLimit-width(b.String())-2)); message != "" {
+	if message := escaped(ev.Message, min(lineMessage, maxLine-width(b.String())-2)); message != "" {
 		fmt.Fprintf(&b, ": %s", message)
 	}
 	return b.String()
 }
 
-// itemName is what a service is called in a list; never empty.
+// itemName returns the name of a service in a list; never "".
 func itemName(item laneswap.Item) string {
 	ev := item.Event
 	return cmp.Or(escaped(ev.Name, nameLimit), escaped(string(ev.Service), nameLimit), "(no name)")
 }
 
-// itemIncident is a name with its incidents.
+// itemIncident returns a name with its incidents.
 func itemIncident(item laneswap.Item) string {
 	if ids, _ := incidents(item, nameLimit, escaped); ids != "" {
 		return itemName(item) + " · " + ids
@@ -227,12 +227,12 @@ func itemIncident(item laneswap.Item) string {
 	return itemName(item)
 }
 
-// names lists as many names as fit, and counts the rest.
-func names(items []laneswap.Item, limit int, called func(laneswap.Item) string) string {
+// names lists as many items as fit, as write writes them, and counts the rest.
+func names(items []laneswap.Item, limit int, write func(laneswap.Item) string) string {
 	var b strings.Builder
 	used := 0
 	for i, item := range items {
-		name := called(item)
+		name := write(item)
 		if i > 0 {
 			name = ", " + name
 		}
@@ -249,12 +249,12 @@ func names(items []laneswap.Item, limit int, called func(laneswap.Item) string) 
 // list returns the file: a line for each service, without their messages if that
 // exceeds limit bytes, and with fewer services if that does too.
 func list(items []laneswap.Item, limit int) string {
-	for _, messages := range []int{fileMessage, 0} {
+	for _, maxMessage := range []int{fileMessage, 0} {
 		var b strings.Builder
 		for i, item := range items {
-			text := fileLine(item, messages)
+			text := fileLine(item, maxMessage)
 			if b.Len()+len(text) > limit-100 {
-				if messages > 0 {
+				if maxMessage > 0 {
 					break
 				}
 				fmt.Fprintf(&b, "and %d more\n", len(items)-i)
@@ -269,8 +269,9 @@ func list(items []laneswap.Item, limit int) string {
 	return ""
 }
 
-// fileLine tells of one service in the file.
-func fileLine(item laneswap.Item, messages int) string {
+// fileLine returns the line of a service in the file, with up to maxMessage characters
+// of its message.
+func fileLine(item laneswap.Item, maxMessage int) string {
 	ev := item.Event
 	if ev.Service == "" {
 		return fmt.Sprintf("%-9s %s\n", "laneswap", words(cmp.Or(item.Text, ev.Name), 5*fileMessage))
@@ -290,7 +291,7 @@ func fileLine(item laneswap.Item, messages int) string {
 		fmt.Fprintf(&b, ", flapping, %s changes in 30 minutes", changes(item.Flapping))
 	}
 	if item.Reminder > 0 {
-		fmt.Fprintf(&b, ", still, for %s", span(item.Reminder))
+		fmt.Fprintf(&b, ", bad for %s", span(item.Reminder))
 	}
 	if ev.Duration > 0 {
 		fmt.Fprintf(&b, ", after %s", span(ev.Duration))
@@ -303,14 +304,14 @@ func fileLine(item laneswap.Item, messages int) string {
 	} else if ids != "" {
 		fmt.Fprintf(&b, ", incident %s", ids)
 	}
-	if message := words(ev.Message, messages); messages > 0 && message != "" {
+	if message := words(ev.Message, maxMessage); maxMessage > 0 && message != "" {
 		fmt.Fprintf(&b, ": %s", message)
 	}
 	return b.String() + "\n"
 }
 
-// plainDigest is a digest in one text. When that does not name all, it says how many
-// more there are, and where when a file may come with it.
+// plainDigest returns a digest as one text. If that cannot name all services, it counts
+// the rest, or, with mayFile, adds a file that lists all.
 func plainDigest(note laneswap.Notification, mayFile bool) (text, file string) {
 	groups, own := grouped(note.Items)
 	var items []laneswap.Item

@@ -10,21 +10,22 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// Parts of the limits that texts get, so that all of them together fit.
+// Limits of single texts, chosen so that all of them together fit. "Own" events are
+// about LaneSwap itself.
 const (
 	nameLimit    = 200
 	causeLimit   = 512
 	tagsLimit    = 512
-	ownLimit     = 350 // of each thing that LaneSwap says of itself
-	ownAlone     = 11  // such things in an embed of their own
-	ownInDigest  = 6   // before the services of a digest
-	ownPlain     = 3   // in plain text
-	maxCourse    = 5   // statuses
-	maxEarlier   = 10  // events told in a line each
-	earlierLimit = 90  // a line of them
+	ownLimit     = 350 // characters of an own event
+	ownAlone     = 11  // own events in an embed
+	ownInDigest  = 6   // own events before the services of a digest
+	ownPlain     = 3   // own events in plain text
+	maxCourse    = 5   // statuses in a course
+	maxEarlier   = 10  // earlier events, in a line each
+	earlierLimit = 90  // characters of such a line
 )
 
-// itemEmbed is the embed of a notification about one service, or about LaneSwap.
+// itemEmbed returns the embed of a notification about one service, or about LaneSwap.
 func itemEmbed(note laneswap.Notification, item laneswap.Item) embed {
 	ev := item.Event
 	e := embed{Title: title(note, ev), Color: colour(item), Footer: &footer{footerText(note, item)}, Timestamp: stamp(ev.At)}
@@ -44,7 +45,7 @@ func itemEmbed(note laneswap.Notification, item laneswap.Item) embed {
 	add("Service", serviceName(ev), true)
 	add("Status", course(item), true)
 	if item.Flapping > 0 {
-		add("Changes", changes(item.Flapping)+" in 30 minutes; told every 15 minutes while it goes on", true)
+		add("Changes", changes(item.Flapping)+" in 30 minutes; a summary follows every 15 minutes", true)
 	}
 	switch {
 	case over && ev.Duration > 0:
@@ -60,7 +61,7 @@ func itemEmbed(note laneswap.Notification, item laneswap.Item) embed {
 		silent += " (" + ago(ev.SilentSince) + ")"
 	}
 	add("Silent since", silent, true)
-	if ev.Kind != laneswap.EventDown { // there the title and the message say it
+	if ev.Kind != laneswap.EventDown { // then the title and the message say it
 		add("Cause", paragraph(ev.Cause, causeLimit), false)
 	}
 	add("Message", paragraph(ev.Message, maxValue), false)
@@ -69,29 +70,28 @@ func itemEmbed(note laneswap.Notification, item laneswap.Item) embed {
 	return e
 }
 
-// ownText is what LaneSwap says of itself in items, oldest first, with what it said
-// before and nobody was told: each event that is about no service has a message of its
-// own. It tells most of them, and how many more there were: the last, what says that
-// something is lost for good, and of the others the latest.
-func ownText(items []laneswap.Item, most int) string {
+// ownText returns the messages of at most limit events about LaneSwap itself, oldest
+// first, and counts the rest. It prefers the last event, then those that report a loss
+// of data, then the latest.
+func ownText(items []laneswap.Item, limit int) string {
 	var events []laneswap.Event
 	for _, item := range items {
 		events = append(append(events, item.Earlier...), item.Event)
 	}
 	events = slices.DeleteFunc(events, func(ev laneswap.Event) bool { return paragraph(ev.Message, ownLimit) == "" })
 	slices.SortStableFunc(events, func(a, b laneswap.Event) int { return a.At.Compare(b.At) })
-	told := map[int]bool{len(events) - 1: true}
+	shown := map[int]bool{len(events) - 1: true}
 	for _, lost := range []bool{true, false} {
-		for i := len(events) - 2; i >= 0 && len(told) < most; i-- {
+		for i := len(events) - 2; i >= 0 && len(shown) < limit; i-- {
 			if kind := events[i].Kind; lost == (kind == laneswap.EventStorageLost || kind == laneswap.EventStorageDamaged) {
-				told[i] = true
+				shown[i] = true
 			}
 		}
 	}
 	var parts []string
 	more := 0
 	for i := range events {
-		if !told[i] {
+		if !shown[i] {
 			more++
 			continue
 		}
@@ -104,7 +104,7 @@ func ownText(items []laneswap.Item, most int) string {
 	return strings.Join(parts, "\n")
 }
 
-// testEmbed is the embed of a test message.
+// testEmbed returns the embed of a test message.
 func testEmbed(note laneswap.Notification) embed {
 	return embed{
 		Title: title(note, note.Event), Description: paragraph(note.Text, maxValue), Color: blue,
@@ -112,7 +112,7 @@ func testEmbed(note laneswap.Notification) embed {
 	}
 }
 
-// title is the first line; never empty.
+// title returns the first line; never "".
 func title(note laneswap.Notification, ev laneswap.Event) string {
 	for _, text := range []string{note.Title, ev.Name, string(ev.Service)} {
 		if text = escaped(text, maxTitle); text != "" {
@@ -122,7 +122,7 @@ func title(note laneswap.Notification, ev laneswap.Event) string {
 	return "LaneSwap"
 }
 
-// footerText holds the ids of the incidents: who gets a message twice knows by them.
+// footerText returns the ids of the incidents: they identify duplicates.
 func footerText(note laneswap.Notification, item laneswap.Item) string {
 	ids, many := incidents(item, maxFooter/8, words)
 	what := "incident "
@@ -137,10 +137,10 @@ func footerText(note laneswap.Notification, item laneswap.Item) string {
 	return "LaneSwap"
 }
 
-// incidents lists the ids of the incidents that an item tells of, oldest first, and
-// says whether there are several: one was over before it was told, and the next
-// began. Each is at most limit units long, as write makes it; together they are at
-// most twice as long, and of the oldest it is said how many there are.
+// incidents lists the ids of the incidents of an item, oldest first, and reports
+// whether there are several: an incident may end, and the next one begin, before the
+// message is sent. write cuts each id to limit units. Together they have at most twice
+// as many; the oldest are counted only.
 func incidents(item laneswap.Item, limit int, write func(string, int) string) (ids string, many bool) {
 	var all []string
 	add := func(id string) {
@@ -167,7 +167,7 @@ func incidents(item laneswap.Item, limit int, write func(string, int) string) (i
 	return ids, many
 }
 
-// serviceName is the name, with the id when that is another.
+// serviceName returns the name, with the id if that differs.
 func serviceName(ev laneswap.Event) string {
 	name, id := escaped(ev.Name, nameLimit), escaped(string(ev.Service), nameLimit)
 	switch {
@@ -179,7 +179,7 @@ func serviceName(ev laneswap.Event) string {
 	return name + " (" + id + ")"
 }
 
-// changes is a number of changes, of which LaneSwap counts no more than 10.
+// changes returns a number of changes; LaneSwap counts up to 10.
 func changes(n int) string {
 	if n < 10 {
 		return strconv.Itoa(n)
@@ -187,7 +187,7 @@ func changes(n int) string {
 	return strconv.Itoa(n) + " or more"
 }
 
-// course is how the status went: "healthy → stale → healthy".
+// course returns how the status changed: "healthy → stale → healthy".
 func course(item laneswap.Item) string {
 	ev := item.Event
 	if item.Reminder > 0 {
@@ -211,7 +211,7 @@ func course(item laneswap.Item) string {
 	return strings.Join(steps, " → ")
 }
 
-// status is the name of a status, which an event from anywhere may have made up.
+// status returns the name of a status, "unknown" if it is not valid.
 func status(s laneswap.Status) string {
 	if !s.Valid() {
 		return string(laneswap.StatusUnknown)
@@ -219,7 +219,8 @@ func status(s laneswap.Status) string {
 	return string(s)
 }
 
-// silence is since when nothing is, or was, heard; "" when that is not the trouble.
+// silence returns since when a stale service is silent, or a recovered one was; "" for
+// others.
 func silence(ev laneswap.Event) string {
 	switch {
 	case ev.Kind == laneswap.EventRecovered, ev.To == laneswap.StatusStale && ev.Kind != laneswap.EventRemoved:
@@ -228,7 +229,7 @@ func silence(ev laneswap.Event) string {
 	return ""
 }
 
-// earlier tells the events that were not told when they happened, oldest first.
+// earlier lists events that were not sent when they happened, oldest first.
 func earlier(events []laneswap.Event) string {
 	var lines []string
 	if more := len(events) - maxEarlier; more > 0 {
@@ -253,7 +254,7 @@ func tags(all []string) string {
 	return escaped(strings.Join(all, ", "), tagsLimit)
 }
 
-// colour is that of what is so now; of a service that keeps changing, a warning's.
+// colour returns the colour of the current status, orange for a flapping service.
 func colour(item laneswap.Item) int {
 	if item.Flapping > 0 {
 		return orange
@@ -269,7 +270,7 @@ func colour(item laneswap.Item) int {
 	return grey
 }
 
-// stamp is a time as embeds have it; "" when there is none.
+// stamp returns a time in the format of embeds; "" for none.
 func stamp(t time.Time) string {
 	if moment(t) == "" {
 		return ""

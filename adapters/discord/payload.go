@@ -32,7 +32,7 @@ const (
 	grey   = 9807270
 )
 
-// payload is a message as Discord takes it.
+// payload is a message in Discord's format.
 type payload struct {
 	Content     string       `json:"content,omitempty"`
 	Username    string       `json:"username,omitempty"`
@@ -41,11 +41,11 @@ type payload struct {
 	Mentions    mentions     `json:"allowed_mentions"`
 	Attachments []attachment `json:"attachments,omitempty"`
 
-	file string // the content of the attachment, when there is one
+	file string // the content of the attachment, if any
 }
 
-// mentions lists who may be mentioned: nobody. Without it Discord would mention
-// whomever the text names.
+// mentions allows no mentions. Without it Discord would notify those whom the text
+// mentions.
 type mentions struct {
 	Parse []string `json:"parse"`
 }
@@ -74,28 +74,28 @@ type attachment struct {
 	Filename string `json:"filename"`
 }
 
-// fileName is what the list of a digest is called.
+// fileName is the name of the file that lists the services of a digest.
 const fileName = "services.txt"
 
-// message is a request's body.
+// message is the body of a request.
 type message struct {
 	body        []byte
 	contentType string
-	file        bool // it comes with one
+	file        bool // the message has a file
 }
 
-// message makes the message with embeds.
+// message returns the message with embeds.
 func (n *Notifier) message(note laneswap.Notification) (message, error) {
 	return compose(note, n.user, n.avatar).encode()
 }
 
-// plain makes the message that is sent when Discord did not take the first: it has
-// nothing in it that could be refused but text, and a file when it needs one and may.
+// plain returns the message that follows when Discord refused the first: text only, and
+// a file if it needs one and file allows it.
 func (n *Notifier) plain(note laneswap.Notification, file bool) (message, error) {
 	return composePlain(note, file).encode()
 }
 
-// compose makes the payload of a notification.
+// compose returns the payload of a notification.
 func compose(note laneswap.Notification, user, avatar string) payload {
 	p := payload{Username: user, AvatarURL: avatar, Mentions: mentions{[]string{}}}
 	switch {
@@ -105,7 +105,7 @@ func compose(note laneswap.Notification, user, avatar string) payload {
 		p.Embeds, p.file = digest(note)
 	case len(note.Items) == 1:
 		p.Embeds = []embed{itemEmbed(note, note.Items[0])}
-	default: // the Manager makes none without items
+	default: // the Manager sends none without items
 		p.Embeds = []embed{itemEmbed(note, laneswap.Item{Event: note.Event, Text: note.Text})}
 	}
 	if p.file != "" {
@@ -114,8 +114,8 @@ func compose(note laneswap.Notification, user, avatar string) payload {
 	return p
 }
 
-// composePlain makes the payload that says the same in one text. When that does not
-// name every service it has a file if file says so, and else counts the rest.
+// composePlain returns the payload with the same content as one text. If that cannot
+// name every service, the payload has a file if file allows it; else it counts the rest.
 func composePlain(note laneswap.Notification, file bool) payload {
 	p := payload{Mentions: mentions{[]string{}}}
 	if len(note.Items) > 1 {
@@ -132,7 +132,7 @@ func composePlain(note laneswap.Notification, file bool) payload {
 	last := escaped(footerText(note, item), maxFooter/2)
 	text := paragraph(note.Text, maxContent-width(last)-1)
 	if item.Event.Service == "" && len(item.Earlier) > 0 {
-		// All of it in a row, as the text has it, may be cut, and so the latest.
+		// note.Text might be cut before the latest event.
 		text = strings.TrimSpace(title(note, item.Event) + "\n" + ownText(note.Items, ownPlain))
 	}
 	if text == "" {
@@ -142,7 +142,7 @@ func composePlain(note laneswap.Notification, file bool) payload {
 	return p
 }
 
-// encode writes the body of a request: JSON, or a form when there is a file.
+// encode returns the body of a request: JSON, or a form if there is a file.
 func (p payload) encode() (message, error) {
 	data, err := wirejson.Encode(p)
 	if err != nil {

@@ -12,17 +12,16 @@ import (
 )
 
 const (
-	// rawPerUnit is how many bytes of a text are looked at for each unit that is
-	// written of it, and rawLeast how many at least. A unit has three bytes at most;
-	// the rest is for what is dropped.
-	rawPerUnit, rawLeast = 8, 256
-	// breaker stands between an @ and what follows it, so that it is no mention even
-	// where allowed_mentions were forgotten. It has no width.
+	// cut reads rawPerUnit bytes of a text for each unit that it may write, and at least
+	// minRaw. A unit has up to three bytes; the rest is for characters that it drops.
+	rawPerUnit, minRaw = 8, 256
+	// breaker follows an @, so that it is no mention even without allowed_mentions. It
+	// has no width.
 	breaker  = "\u200b"
 	ellipsis = "…"
 )
 
-// width is the length of s as Discord counts at most: in UTF-16 units.
+// width returns the length of s in UTF-16 units: Discord counts no more than that.
 func width(s string) int {
 	n := 0
 	for _, r := range s {
@@ -31,9 +30,9 @@ func width(s string) int {
 	return n
 }
 
-// clean drops what must not be shown: control characters, invalid UTF-8, marks of
-// direction. The Manager has done so with what services sent, but a Notification can
-// come from anywhere. Line breaks stay when lines is set, else they become spaces.
+// clean drops control characters, invalid UTF-8 and marks of direction. The Manager has
+// cleaned what services sent, but a Notification can come from anywhere. Line breaks
+// stay if lines is set, else they become spaces.
 func clean(s string, lines bool) string {
 	kept := "\u200c\u200d" // joiners: emoji and some scripts are made with them
 	if lines {
@@ -57,8 +56,8 @@ func clean(s string, lines bool) string {
 	return strings.TrimSpace(b.String())
 }
 
-// visible reports whether there is anything to see in s: Discord takes a text
-// without for an empty one.
+// visible reports whether s has a visible character: for Discord a text without one is
+// empty.
 func visible(s string) bool {
 	for _, r := range s {
 		switch {
@@ -71,32 +70,32 @@ func visible(s string) bool {
 	return false
 }
 
-// words is s as plain text of at most limit units, where markdown means nothing, such
-// as in a footer; "" when there is nothing to see.
+// words returns s as one line of plain text, at most limit units, for places without
+// markdown, such as a footer; "" if nothing is visible.
 func words(s string, limit int) string { return cut(s, limit, false, false) }
 
-// escaped is s of one line with markdown escaped, at most limit units; "" when there
-// is nothing to see.
+// escaped returns s as one line with markdown escaped, at most limit units; "" if
+// nothing is visible.
 func escaped(s string, limit int) string { return cut(s, limit, false, true) }
 
-// paragraph is escaped, with line breaks.
+// paragraph is like escaped, but keeps line breaks.
 func paragraph(s string, limit int) string { return cut(s, limit, true, true) }
 
-// cut cleans s and writes it rune by rune until it is full; then it ends with an
-// ellipsis. An escaped character is never parted from its backslash.
+// cut cleans s and cuts it to limit units; a text that was cut ends with an ellipsis. It
+// never separates an escaped character from its backslash.
 func cut(s string, limit int, lines, markdown bool) string {
-	if most := rawPerUnit*max(limit, 0) + rawLeast; len(s) > most {
-		s = s[:most]
+	if raw := rawPerUnit*max(limit, 0) + minRaw; len(s) > raw {
+		s = s[:raw]
 	}
 	s = clean(s, lines)
 	if !visible(s) {
 		return ""
 	}
 	var b strings.Builder
-	used, full, end := 0, 0, 0 // full: up to where an ellipsis still fits
+	used, full, end := 0, 0, 0 // full: units after which an ellipsis still fits
 	start := true              // of a line
 	for i, r := range s {
-		piece := defused(s, i, r)
+		piece := unmention(s, i, r)
 		if markdown {
 			piece = escape(s, i, r, start, piece)
 		}
@@ -118,8 +117,8 @@ func cut(s string, limit int, lines, markdown bool) string {
 	return b.String()
 }
 
-// defused is the rune at i, with a breaker when it begins a mention.
-func defused(s string, i int, r rune) string {
+// unmention returns the rune at i, followed by a breaker if it begins a mention.
+func unmention(s string, i int, r rune) string {
 	at := i + utf8.RuneLen(r)
 	rest := s[at:]
 	switch {
@@ -134,9 +133,8 @@ func hasFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
-// escape is piece, the rune at i, with a backslash in front where Discord would take
-// it for markdown. Addresses are escaped too: nobody is to follow a link that a
-// service wrote by a slip of the finger.
+// escape returns piece, the rune at i, with a backslash before it if Discord would read
+// it as markdown. It escapes URLs too, so that texts of services hold no links.
 func escape(s string, i int, r rune, start bool, piece string) string {
 	rest := s[i+utf8.RuneLen(r):]
 	switch r {
@@ -175,7 +173,7 @@ func isEmoji(rest string) bool {
 	return false
 }
 
-// span writes a time that passed in its two greatest units: "2h 5m", "3d 4h".
+// span formats a duration in its two greatest units: "2h 5m", "3d 4h".
 func span(d time.Duration) string {
 	switch d = max(d, 0); {
 	case d < time.Second:
@@ -199,8 +197,7 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%ds", s)
 }
 
-// moment is a time that Discord shows in the zone of who reads it; "" when there is
-// none.
+// moment formats a time so that Discord shows it in the reader's zone; "" for none.
 func moment(t time.Time) string {
 	if t.Unix() <= 0 || t.Year() > 9999 {
 		return ""
@@ -208,6 +205,6 @@ func moment(t time.Time) string {
 	return fmt.Sprintf("<t:%d:f>", t.Unix())
 }
 
-// ago is how long ago a time is, which Discord counts on while it shows it. It is for
-// times that moment can write.
+// ago formats a time so that Discord shows how long ago it was. The time must be one
+// that moment can format.
 func ago(t time.Time) string { return fmt.Sprintf("<t:%d:R>", t.Unix()) }
