@@ -7,29 +7,30 @@ import (
 	"time"
 )
 
-// Answer is what a request gets. The zero value is what Discord would answer. The
-// functions of this package that return one are the answers that have been seen of
-// Discord, and of what stands between it and its clients.
+// Answer is the answer to a request. The zero value is what Discord would answer. The
+// functions that return an Answer are those that Discord, and proxies in between, have
+// been seen to give.
 type Answer struct {
-	// Delay passes before anything is answered.
+	// Delay passes before the answer.
 	Delay time.Duration
-	// Accept takes the message, when nothing is wrong with it and no limit is reached,
-	// although the answer says something else or nothing. It counts towards the limits.
+	// Accept accepts the message, if it is valid and no limit is reached, although the
+	// answer says something else or nothing. It counts towards the limits.
 	Accept bool
 
-	// Status is the answer's; 0 means what Discord would answer.
+	// Status of 0 means what Discord would answer.
 	Status      int
 	ContentType string
 	Body        string
 	Header      http.Header
-	// Wait is how long the answer asks to wait; All asks the clients of all webhooks.
+	// Wait is how long the answer asks clients of this webhook to wait, or, with All,
+	// the clients of all webhooks.
 	Wait time.Duration
 	All  bool
 
 	lost lost
 }
 
-// lost is how an answer does not arrive.
+// lost is the way in which an answer does not arrive.
 type lost uint8
 
 const (
@@ -39,38 +40,38 @@ const (
 	resets
 )
 
-// Script adds answers for the next requests, one each. When there are no more, they
-// get what Respond says.
+// Script adds answers for the next requests, one each. Requests after that are answered
+// by Respond.
 func (s *Server) Script(answers ...Answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.script = append(s.script, answers...)
 }
 
-// Scripted returns how many answers of Script are left.
+// Scripted returns the number of answers of Script that are left.
 func (s *Server) Scripted() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.script)
 }
 
-// Respond has f say the answer to every request that has none by Script; nil, as at
-// first, means what Discord would answer. f must not call s.
+// Respond sets the function that answers requests without an answer of Script. nil, the
+// default, answers like Discord. f must not call s.
 func (s *Server) Respond(f func(Request) Answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.respond = f
 }
 
-// Slow is what Discord would answer, later.
+// Slow is Discord's own answer after d.
 func Slow(d time.Duration) Answer { return Answer{Delay: d} }
 
-// Status is an answer of that status with a JSON error in it; code is Discord's.
+// Status is a JSON error with that HTTP status; code is Discord's.
 func Status(status, code int, message string) Answer {
 	return Answer{Status: status, ContentType: "application/json", Body: jsonText(map[string]any{"message": message, "code": code})}
 }
 
-// HTML is an answer of that status with a page in it, as proxies write them.
+// HTML is an HTML page with that HTTP status, as proxies send it.
 func HTML(status int) Answer {
 	return Answer{Status: status, ContentType: "text/html; charset=UTF-8", Body: fmt.Sprintf("<!DOCTYPE html><html><head><title>%d</title></head><body><h1>%s</h1></body></html>", status, http.StatusText(status))}
 }
@@ -89,8 +90,8 @@ func RateLimitedGlobal(d time.Duration) Answer {
 	return a
 }
 
-// RateLimitedHTML is a 429 with a page in it, as from the network before Discord:
-// only Retry-After says how long.
+// RateLimitedHTML is a 429 with an HTML page, as from the network in front of Discord:
+// only Retry-After says how long to wait.
 func RateLimitedHTML(d time.Duration) Answer {
 	a := HTML(http.StatusTooManyRequests)
 	a.Wait, a.All = d, true
@@ -98,13 +99,12 @@ func RateLimitedHTML(d time.Duration) Answer {
 	return a
 }
 
-// RateLimitedBare is a 429 without a body: only Retry-After says how long.
+// RateLimitedBare is a 429 without a body: only Retry-After says how long to wait.
 func RateLimitedBare(d time.Duration) Answer {
 	return Answer{Status: http.StatusTooManyRequests, Wait: d, Header: http.Header{"Retry-After": {wholeSeconds(d)}}}
 }
 
-// RateLimitedSilent is the 429 of an address that is blocked: it does not say for
-// how long.
+// RateLimitedSilent is the 429 for a blocked address: it does not say for how long.
 func RateLimitedSilent() Answer {
 	return Status(http.StatusTooManyRequests, 0, "You are being blocked from accessing our API temporarily due to exceeding our rate limits frequently.")
 }
@@ -116,13 +116,13 @@ func limited(d time.Duration, body, scope, retryAfter string) Answer {
 	}
 }
 
-// UnknownWebhook is the 404 of a webhook that was deleted.
+// UnknownWebhook is the 404 for a deleted webhook.
 func UnknownWebhook() Answer { return Status(http.StatusNotFound, 10015, "Unknown Webhook") }
 
-// InvalidToken is the 401 of a webhook whose token is another.
+// InvalidToken is the 401 for a wrong token.
 func InvalidToken() Answer { return Status(http.StatusUnauthorized, 50027, "Invalid Webhook Token") }
 
-// BadForm is the 400 of a message that Discord does not take, as documented.
+// BadForm is the documented 400 for an invalid message.
 func BadForm() Answer {
 	return Answer{Status: http.StatusBadRequest, ContentType: "application/json", Body: form([]Problem{{"embeds.0.fields.1.value", "BASE_TYPE_REQUIRED", "This field is required"}})}
 }
@@ -132,15 +132,15 @@ func BadEmbeds() Answer {
 	return Answer{Status: http.StatusBadRequest, ContentType: "application/json", Body: `{"embeds": ["0"]}`}
 }
 
-// HangBeforeHeaders never answers; accept says whether the message is taken.
+// HangBeforeHeaders never answers. accept says whether the message is accepted.
 func HangBeforeHeaders(accept bool) Answer { return Answer{Accept: accept, lost: hangsBefore} }
 
-// HangAfterHeaders writes the header of the answer, and never the rest: with accept
-// that of Discord's own, else that all is well.
+// HangAfterHeaders writes the headers of a success and never the body. accept says
+// whether the message is accepted.
 func HangAfterHeaders(accept bool) Answer { return Answer{Accept: accept, lost: hangsAfter} }
 
-// Reset reads the request and resets the connection; accept says whether the
-// message is taken.
+// Reset reads the request and resets the connection. accept says whether the message is
+// accepted.
 func Reset(accept bool) Answer { return Answer{Accept: accept, lost: resets} }
 
 // Redirect is a 307 to another place.

@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// bucket counts requests in windows that begin with their first request.
+// bucket counts requests in windows. A window begins with its first request.
 type bucket struct {
 	limit Limit
 	used  int
 	ends  time.Time
 }
 
-// take counts a request. It returns false, and how long until the window ends, when
-// there was no room for it.
+// take counts a request. If the window is full it returns false, and how long until the
+// window ends.
 func (b *bucket) take(now time.Time) (wait time.Duration, ok bool) {
 	if b.limit.Requests == 0 {
 		return 0, true
@@ -32,11 +32,11 @@ func (b *bucket) take(now time.Time) (wait time.Duration, ok bool) {
 	return 0, true
 }
 
-// give takes a request back that was not counted in the end.
-func (b *bucket) give() { b.used = max(b.used-1, 0) }
+// undo takes back the last request.
+func (b *bucket) undo() { b.used = max(b.used-1, 0) }
 
-// announce writes the headers about a bucket, and returns until when its client is
-// asked to wait by them; zero when it is not.
+// announce writes the headers of a bucket. It returns until when they ask the client to
+// wait; zero if they do not.
 func (b *bucket) announce(h http.Header, id string, now time.Time) (until time.Time) {
 	if b.limit.Requests == 0 {
 		return time.Time{}
@@ -55,14 +55,14 @@ func (b *bucket) announce(h http.Header, id string, now time.Time) (until time.T
 	return time.Time{}
 }
 
-// seconds writes a time with the milliseconds rounded up, so that who waits as long
-// has waited long enough.
+// seconds formats a duration in seconds, rounded up to milliseconds, so that a client
+// never waits too short.
 func seconds(d time.Duration) string {
 	ms := (d + time.Millisecond - 1) / time.Millisecond
 	return strconv.FormatFloat(float64(ms)/1e3, 'f', 3, 64)
 }
 
-// wholeSeconds writes a time in seconds, rounded up, as Retry-After does.
+// wholeSeconds formats a duration in seconds, rounded up, as in Retry-After.
 func wholeSeconds(d time.Duration) string {
 	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }

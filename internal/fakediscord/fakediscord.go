@@ -1,19 +1,19 @@
-// Package fakediscord is a stand-in for the part of Discord's HTTP API that
-// webhooks use, stricter than Discord: what Discord documents it enforces, and what
-// LaneSwap demands of its own messages too. It is for tests, in this process or in
-// others, and reaches no network but the loopback.
+// Package fakediscord fakes the part of Discord's HTTP API that webhooks use. It is
+// stricter than Discord: it enforces what Discord documents, and LaneSwap's own rules
+// for messages. Tests use it in this process or in others; it reaches no network but
+// the loopback.
 //
 //	fake := fakediscord.New()
 //	defer fake.Close()
 //	base, err := fake.Listen() // or fake.Client(), without a network
 //	n, err := discord.New(fake.Webhook(), discord.WithAPIBase(base))
 //	...
-//	fake.Messages()   // what was taken
-//	fake.Violations() // what no client may do: empty, or the test fails
+//	fake.Messages()   // the accepted messages
+//	fake.Violations() // broken rules: empty, or the test fails
 //
 // The limits are those of the documentation of webhooks, messages and rate limits
-// at discord.com/developers/docs; lengths are counted in UTF-16 units, which is
-// never less than what Discord counts.
+// at discord.com/developers/docs. Lengths are counted in UTF-16 units: Discord counts no
+// more than that.
 package fakediscord
 
 import (
@@ -28,17 +28,17 @@ import (
 	"time"
 )
 
-// Server is the stand-in: an http.Handler that keeps what it was told. Its methods
-// may be called concurrently. In a synctest bubble it must be made inside of it,
-// used through Client, and closed before the bubble ends.
+// Server is the fake: an http.Handler that records requests and messages. Its methods
+// may be called concurrently. A synctest bubble must create it inside, use it through
+// Client, and close it before the bubble ends.
 type Server struct {
 	window  Limit
 	channel Limit
-	done    chan struct{} // closed by Close: lets everything go that hangs
+	done    chan struct{} // closed by Close: ends all hangs
 
 	mu         sync.Mutex // guards what follows
 	webhooks   map[string]*webhook
-	first      string // the id of the webhook that New made
+	first      string // the id of the webhook that New created
 	channels   map[string]*bucket
 	script     []Answer
 	respond    func(Request) Answer
@@ -47,34 +47,34 @@ type Server struct {
 	requests   []Request
 	messages   []Message
 	violations []Violation
-	global     time.Time // until then everybody was asked to wait
+	global     time.Time // until then all clients must wait
 	serial     uint64
 	servers    []*http.Server
 	pipes      *pipes
 	closed     bool
 }
 
-// webhook is one that exists, or existed.
+// webhook is a webhook that exists or was deleted.
 type webhook struct {
 	id, token string
 	channel   string
 	gone      bool
 	buckets   map[string]*bucket // by method
-	waiting   time.Time          // until then its clients were asked to wait
+	waiting   time.Time          // until then its clients must wait
 }
 
-// Option changes a Server while it is made.
+// Option changes a Server while New creates it.
 type Option func(*Server)
 
-// Limit is how many requests are taken in a time. The zero value takes all.
+// Limit is a number of requests per time. The zero value has no limit.
 type Limit struct {
 	Requests int
 	Per      time.Duration
 }
 
-// WithLimits sets the limits of each webhook, announced in the headers of every
-// answer, and of each channel, which is noticed only when it is reached: as it is
-// seen of Discord. Without it they are 5 in 2 seconds and 30 in a minute.
+// WithLimits sets the limit of each webhook, which the headers of every answer
+// announce, and that of each channel, which clients see only when they reach it, as at
+// Discord. The defaults are 5 in 2 seconds and 30 in a minute.
 func WithLimits(webhook, channel Limit) Option {
 	return func(s *Server) { s.window, s.channel = webhook, channel }
 }
@@ -95,7 +95,7 @@ func New(opts ...Option) *Server {
 	return s
 }
 
-// Webhook returns the URL of the webhook that New made, as people copy it from
+// Webhook returns the URL of the webhook that New created, as users copy it from
 // Discord.
 func (s *Server) Webhook() string {
 	s.mu.Lock()
@@ -103,31 +103,31 @@ func (s *Server) Webhook() string {
 	return s.webhooks[s.first].url()
 }
 
-// AddWebhook makes another webhook, of the channel of that name, and returns its
-// URL. That of New is in the channel "alerts".
+// AddWebhook adds a webhook to the channel of that name, and returns its URL. The
+// webhook of New is in the channel "alerts".
 func (s *Server) AddWebhook(channel string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.add(channel).url()
 }
 
-// DeleteWebhook deletes the webhook that New made: from now on there is no such
-// webhook, 404 with the code 10015.
+// DeleteWebhook deletes the webhook that New created: later requests get 404 with the
+// code 10015.
 func (s *Server) DeleteWebhook() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.webhooks[s.first].gone = true
 }
 
-// Secret returns the token of the webhook that New made, for tests that look for it
-// where it must not be.
+// Secret returns the token of the webhook that New created, for tests that look for it
+// in places where it must not be.
 func (s *Server) Secret() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.webhooks[s.first].token
 }
 
-// add makes a webhook; mu is held, or s not yet shared.
+// add adds a webhook; mu is held, or s not yet shared.
 func (s *Server) add(channel string) *webhook {
 	token := make([]byte, 34)
 	_, _ = rand.Read(token) // never fails
@@ -141,7 +141,7 @@ func (s *Server) add(channel string) *webhook {
 
 func (w *webhook) url() string { return "https://discord.com/api/webhooks/" + w.id + "/" + w.token }
 
-// snowflake makes an id as Discord makes them: the milliseconds since 2015, and a
+// snowflake returns a new id like those of Discord: the milliseconds since 2015, and a
 // number. mu is held, or s not yet shared.
 func (s *Server) snowflake() string {
 	s.serial++
@@ -172,8 +172,8 @@ func (s *Server) serve(ln net.Listener) {
 	go func() { _ = server.Serve(ln) }() // ends with Close
 }
 
-// Client returns a client whose every request, whatever its host, is served by s
-// over net.Pipe: nothing leaves the process.
+// Client returns a client whose requests to any host are served by s over net.Pipe:
+// nothing leaves the process.
 func (s *Server) Client() *http.Client {
 	s.mu.Lock()
 	p := s.pipes
@@ -211,18 +211,17 @@ func (s *Server) Close() {
 	}
 }
 
-// OnRequest has hook called with every request before its message is taken: a test
-// that ends the sender there has one of a message that never arrived. nil calls
-// nothing.
+// OnRequest calls hook with every request before its message is accepted. A test that
+// kills the sender there has a message that never arrived. nil removes the hook.
 func (s *Server) OnRequest(hook func(Request)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onRequest = hook
 }
 
-// OnReceipt has hook called with every message after it was taken and before the
-// answer is written: a test that ends the sender there has a message of which its
-// sender does not know. nil calls nothing.
+// OnReceipt calls hook with every message after it is accepted and before the answer is
+// written. A test that kills the sender there has a message whose sender does not know
+// that it arrived. nil removes the hook.
 func (s *Server) OnReceipt(hook func(Message)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -19,18 +19,18 @@ var (
 	snowflake = regexp.MustCompile(`^\d{1,20}$`)
 )
 
-// call is one request while it is looked at.
+// call is one request in progress.
 type call struct {
 	s        *Server
 	req      Request
-	hook     *webhook // nil when there is none
-	message  string   // the id of the message that is edited
+	hook     *webhook // nil if unknown
+	message  string   // the id of the message to edit
 	problems []Problem
 	answer   Answer
-	taken    *Message // after it was taken
+	taken    *Message // once it is accepted
 }
 
-// ServeHTTP answers as Discord does, or as Script and Respond say.
+// ServeHTTP answers like Discord, or as Script and Respond say.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{s: s}
 	c.req = Request{At: time.Now(), Method: r.Method, Path: r.URL.Path, Header: r.Header.Clone(), Thread: r.URL.Query().Get("thread_id")}
@@ -67,13 +67,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.write(w, r, status, header, out)
 }
 
-// arrive notes the request, and what is wrong with it; mu is held.
+// arrive records the request and the rules that it breaks; mu is held.
 func (c *call) arrive() {
 	s := c.s
 	c.req.Number = len(s.requests) + 1
 	blame := func(rule Rule, format string, args ...any) { s.blame(rule, c.req.Number, format, args...) }
 	if !userAgent.MatchString(c.req.Header.Get("User-Agent")) {
-		blame(RuleProtocol, "the User-Agent %q is not as Discord demands", c.req.Header.Get("User-Agent"))
+		blame(RuleProtocol, "the User-Agent %q does not have the form that Discord requires", c.req.Header.Get("User-Agent"))
 	}
 	m := route.FindStringSubmatch(c.req.Path)
 	edits := m != nil && m[4] != ""
@@ -85,7 +85,7 @@ func (c *call) arrive() {
 	case edits && c.req.Method != http.MethodPatch, !edits && c.req.Method != http.MethodPost:
 		blame(RuleProtocol, "%s is not for this address", c.req.Method)
 	case !edits && !c.req.Wait:
-		blame(RuleProtocol, "wait=true is missing: a message that is not saved would give no error")
+		blame(RuleProtocol, "wait=true is missing: without it Discord does not report a message that it could not save")
 	}
 	if c.req.Thread != "" && !snowflake.MatchString(c.req.Thread) {
 		blame(RuleProtocol, "thread_id is %q", c.req.Thread)
@@ -113,20 +113,20 @@ func (c *call) arrive() {
 	s.requests = append(s.requests, c.req)
 }
 
-// decide finds the answer, takes the message, and notes both; mu is held. The status
-// is 0 when there is to be none.
+// decide chooses the answer, accepts the message, and records both; mu is held. Status 0
+// means no answer.
 func (c *call) decide(r *http.Request) (status int, header http.Header, body string) {
 	s, now := c.s, time.Now()
 	header = http.Header{}
 	a := c.answer
 	if a.Accept || a.Status == 0 && a.lost == arrives {
-		// Also when its answer is lost, or is replaced by somebody in between: what
-		// came to Discord counts.
-		said := http.Header{}
-		its, until := c.discord(r, now, said)
+		// Even if the answer is lost or replaced on the way: Discord has counted the
+		// request.
+		headers := http.Header{}
+		own, until := c.discord(r, now, headers)
 		if a.Status == 0 && (a.lost == arrives || a.lost == hangsAfter) {
-			its.lost = a.lost
-			a, header = its, said
+			own.lost = a.lost
+			a, header = own, headers
 			c.wait(until, false)
 		}
 	}
@@ -134,7 +134,7 @@ func (c *call) decide(r *http.Request) (status int, header http.Header, body str
 		return 0, header, ""
 	}
 	if a.Status == 0 {
-		a.Status, a.ContentType = http.StatusOK, "application/json" // of nobody who takes anything
+		a.Status, a.ContentType = http.StatusOK, "application/json" // a success that accepts nothing
 	}
 	for key, values := range a.Header {
 		header[http.CanonicalHeaderKey(key)] = values
@@ -156,7 +156,7 @@ func supported(version string) bool {
 	return err == nil && v >= 8 && v <= 10
 }
 
-// wait notes that the client was asked to wait; mu is held.
+// wait records that the client must wait; mu is held.
 func (c *call) wait(until time.Time, all bool) {
 	switch {
 	case all && until.After(c.s.global):
@@ -166,7 +166,8 @@ func (c *call) wait(until time.Time, all bool) {
 	}
 }
 
-// refusal is what Discord answers before it counts, nil when it goes on; mu is held.
+// refusal returns the error that Discord sends before it counts the request, or nil; mu
+// is held.
 func (c *call) refusal(r *http.Request) *Answer {
 	refuse := func(a Answer) *Answer { return &a }
 	m := route.FindStringSubmatch(r.URL.Path)
@@ -190,8 +191,8 @@ func (c *call) refusal(r *http.Request) *Answer {
 	return nil
 }
 
-// discord answers as Discord does, and returns until when the header asks to wait; mu
-// is held.
+// discord answers like Discord, and returns until when the headers ask to wait; mu is
+// held.
 func (c *call) discord(r *http.Request, now time.Time, header http.Header) (a Answer, until time.Time) {
 	if refused := c.refusal(r); refused != nil {
 		return *refused, time.Time{}
@@ -206,7 +207,7 @@ func (c *call) discord(r *http.Request, now time.Time, header http.Header) (a An
 	scope := "user"
 	if ok {
 		if wait, ok = c.s.channels[c.hook.channel].take(now); !ok {
-			own.give()
+			own.undo()
 			scope = "shared"
 		}
 	}
@@ -225,15 +226,14 @@ func (c *call) discord(r *http.Request, now time.Time, header http.Header) (a An
 		}
 		return a, until
 	}
-	c.take(now)
+	c.accept(now)
 	if r.Method == http.MethodPost && !c.req.Wait {
 		return Answer{Status: http.StatusNoContent}, until
 	}
 	return Answer{Status: http.StatusOK, ContentType: "application/json", Body: c.taken.json()}, until
 }
 
-// find returns the message of this webhook with that id, nil when there is none; mu
-// is held.
+// find returns the message of this webhook with that id, or nil; mu is held.
 func (c *call) find(id string) *Message {
 	for i := range c.s.messages {
 		if m := &c.s.messages[i]; m.ID == id && m.Webhook == c.hook.id {
@@ -243,8 +243,8 @@ func (c *call) find(id string) *Message {
 	return nil
 }
 
-// take takes a message or an edit, unless something is wrong with it; mu is held.
-func (c *call) take(now time.Time) {
+// accept stores a valid message or edit; mu is held.
+func (c *call) accept(now time.Time) {
 	if len(c.problems) > 0 {
 		return
 	}
@@ -264,10 +264,10 @@ func (c *call) take(now time.Time) {
 	c.taken = &m
 }
 
-// edit changes what an edit names, and leaves the rest.
+// edit changes the fields that an edit names, and no others.
 func (m *Message) edit(r Request) {
 	var named map[string]json.RawMessage
-	_ = json.Unmarshal(r.Body, &named) // it was read before
+	_ = json.Unmarshal(r.Body, &named) // arrive has read it
 	if _, ok := named["content"]; ok {
 		m.Payload.Content = r.Payload.Content
 	}
@@ -281,7 +281,7 @@ func (m *Message) edit(r Request) {
 	m.Edits++
 }
 
-// write sends the answer, or loses it.
+// write sends the answer, or lets it get lost.
 func (c *call) write(w http.ResponseWriter, r *http.Request, status int, header http.Header, body string) {
 	switch c.answer.lost {
 	case hangsAfter:
@@ -317,7 +317,7 @@ func (c *call) write(w http.ResponseWriter, r *http.Request, status int, header 
 	_, _ = io.WriteString(w, body) // the client may have gone
 }
 
-// json is the message as Discord answers it, in parts.
+// json returns the message as in Discord's answer, without some fields.
 func (m *Message) json() string {
 	type attachment struct {
 		ID       string `json:"id"`
@@ -349,7 +349,7 @@ func (m *Message) json() string {
 	})
 }
 
-// form is the body of a 400: the problems by their places.
+// form returns the body of a 400: the problems by path.
 func form(problems []Problem) string {
 	errs := map[string]any{}
 	for _, p := range problems {

@@ -29,7 +29,7 @@ const (
 	MaxFileSize    = 10 << 20 // bytes; servers and users may have more
 )
 
-// Problem is what is wrong with a message.
+// Problem is a reason to refuse a message.
 type Problem struct {
 	Path string // such as "embeds.0.fields.2.value"; "" is the whole
 	Code string
@@ -38,9 +38,8 @@ type Problem struct {
 
 func (p Problem) String() string { return strings.TrimPrefix(p.Path+": "+p.Text, ": ") }
 
-// Validate returns what is wrong with a message that is sent with that content type
-// and body, or with an edit of one: what Discord refuses, and what LaneSwap must not
-// send. Nothing is wrong when it returns nothing.
+// Validate returns the problems of a message, or of an edit, with that content type and
+// body: what Discord refuses, and what LaneSwap must not send.
 func Validate(contentType string, body []byte, edit bool) []Problem {
 	_, _, _, problems := examine(contentType, body, edit)
 	return problems
@@ -63,7 +62,7 @@ func examine(contentType string, body []byte, edit bool) (text []byte, p Payload
 	return text, p, files, c.problems
 }
 
-// checker gathers problems.
+// checker collects problems.
 type checker struct {
 	problems []Problem
 	total    int // UTF-16 units in embeds
@@ -82,7 +81,7 @@ func Width(s string) int {
 	return n
 }
 
-// length checks a text that must not be empty; Discord cuts spaces off first.
+// length checks a text that must not be empty; Discord trims it first.
 func (c *checker) length(path, text string, limit int) {
 	n := Width(text)
 	if !visible(text) {
@@ -93,7 +92,7 @@ func (c *checker) length(path, text string, limit int) {
 	}
 }
 
-// visible reports whether there is something to see in a text.
+// visible reports whether a text has a visible character.
 func visible(text string) bool {
 	return strings.TrimFunc(text, func(r rune) bool {
 		return r <= ' ' || r == 0x85 || r == 0xa0 || 0x2000 <= r && r <= 0x200f || 0x2028 <= r && r <= 0x202f || 0x2060 <= r && r <= 0x206f || r == 0x3000 || r == 0xfeff
@@ -199,7 +198,7 @@ func (c *checker) embeds(embeds []Embed) {
 	}
 }
 
-// text checks a text in an embed, when there is one.
+// text checks a text of an embed, if present.
 func (c *checker) text(path string, text *string, limit int) {
 	if text != nil {
 		c.length(path, *text, limit)
@@ -214,11 +213,11 @@ func (c *checker) link(path, link string) {
 	}
 }
 
-// mention finds what notifies or looks as if: everyone, here, users, roles, and
-// what else Discord makes of angle brackets.
+// mention matches what notifies somebody or looks like it: everyone, here, users, roles,
+// and other uses of angle brackets.
 var mention = regexp.MustCompile(`(?i)@everyone|@here|<@[!&]?\d+>|<#\d+>|</[^>]+:\d+>|<id:[a-z-]+>`)
 
-// policy checks what Discord takes and LaneSwap must not send.
+// policy checks what Discord accepts but LaneSwap must not send.
 func (c *checker) policy(p *Payload) {
 	switch m := p.AllowedMentions; {
 	case m == nil || m.Parse == nil:
@@ -227,7 +226,7 @@ func (c *checker) policy(p *Payload) {
 		c.add("allowed_mentions", "LANESWAP", "allows mentions")
 	}
 	if p.TTS {
-		c.add("tts", "LANESWAP", "is read aloud")
+		c.add("tts", "LANESWAP", "must not be read aloud")
 	}
 	p.texts(func(place, text string) {
 		if found := mention.FindString(text); found != "" {
@@ -239,8 +238,7 @@ func (c *checker) policy(p *Payload) {
 	})
 }
 
-// maskedLink reports whether a text has markdown of the form [text](address) that is
-// not escaped.
+// maskedLink reports whether a text has an unescaped link [text](address).
 func maskedLink(text string) bool {
 	open, closed := false, false // an opening bracket was seen; a closing one just now
 	escaped := false

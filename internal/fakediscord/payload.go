@@ -12,8 +12,8 @@ import (
 	"strconv"
 )
 
-// Payload is a message as it is sent. Fields that Discord knows and LaneSwap has no
-// use for (components, polls, stickers) are refused.
+// Payload is a message as sent. The fake refuses fields of Discord that LaneSwap does
+// not use (components, polls, stickers).
 type Payload struct {
 	Content         string           `json:"content,omitempty"`
 	Username        *string          `json:"username,omitempty"`
@@ -34,8 +34,8 @@ type AllowedMentions struct {
 	RepliedUser bool      `json:"replied_user,omitempty"`
 }
 
-// Embed is one embed of a message. Its texts are pointers, as an empty one is not
-// the same as none.
+// Embed is one embed of a message. Its texts are pointers to distinguish an empty text
+// from none.
 type Embed struct {
 	Title       *string  `json:"title,omitempty"`
 	Description *string  `json:"description,omitempty"`
@@ -74,23 +74,22 @@ type Field struct {
 	Inline bool   `json:"inline,omitempty"`
 }
 
-// Attachment describes a file that comes with the message, by the number in the
-// name of its part.
+// Attachment describes a file of the message, by the number in the name of its part.
 type Attachment struct {
 	ID          json.Number `json:"id"`
 	Filename    string      `json:"filename,omitempty"`
 	Description string      `json:"description,omitempty"`
 }
 
-// File is a file that came with a message.
+// File is a file of a message.
 type File struct {
 	Number int // n of files[n]
 	Name   string
 	Data   []byte
 }
 
-// Text returns everything that people can read of the message, one text a line, in
-// the order in which Discord shows it; files are not in it.
+// Text returns all visible texts of the message, one a line, in the order in which
+// Discord shows them, without files.
 func (p *Payload) Text() string {
 	var b bytes.Buffer
 	p.texts(func(_, text string) { b.WriteString(text + "\n") })
@@ -110,7 +109,7 @@ func (p *Payload) Field(name string) (value string, ok bool) {
 	return "", false
 }
 
-// texts calls f with the place and the text of everything that is shown.
+// texts calls f with the place and the content of each visible text.
 func (p *Payload) texts(f func(place, text string)) {
 	f("content", p.Content)
 	for i, e := range p.Embeds {
@@ -185,7 +184,7 @@ func parse(contentType string, body []byte) (text []byte, files []File, problems
 	}
 }
 
-// decode reads the JSON of a message, and finds fields that do not exist.
+// decode reads the JSON of a message, and reports unknown fields.
 func decode(text []byte) (p Payload, problems []Problem) {
 	if len(text) == 0 {
 		return p, nil
