@@ -8,8 +8,8 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// hangFor is how long the context of a call lasts whose receiver hangs, and slack
-// how much later it may return on a busy machine.
+// hangFor is the timeout of a call whose receiver hangs. slack is how much later the
+// call may return on a busy machine.
 const (
 	hangFor = 300 * time.Millisecond
 	slack   = 10 * time.Second
@@ -33,22 +33,22 @@ var answering = []test{
 			s.answer(redirect(code))
 			err := r.notify(r.makeHTTP(s), Notifications(now)[0])
 			if got := s.received(); err == nil || len(got) != 1 {
-				r.Errorf("%d: %s after %d requests, want an error after 1: a redirect would take the message and its secrets elsewhere", code, told(err), len(got))
+				r.Errorf("%d: %s after %d requests, want an error after 1: a redirect would take the message and its secrets elsewhere", code, describe(err), len(got))
 			}
 		}
 	}},
-	{"Messages_areTakenByAServerThatTakesThem", func(r *run) {
+	{"Messages_arrive", func(r *run) {
 		s := r.newServer()
 		n := r.makeHTTP(s)
 		r.deliver("Notify", n, Notifications(now)[0])
 		got := s.received()
 		if len(got) != 1 || len(got[0].body) == 0 {
-			r.Fatalf("nil was returned, and the server got %d requests: %v", len(got), got)
+			r.Fatalf("Notify returned nil, and the server got %d requests: %v", len(got), got)
 		}
 	}},
 }
 
-// ask sends one message to a server that does as the row says.
+// ask sends one message to a server that answers as the row says.
 func (r *run) ask(a answer) (*Stand, called) {
 	r.Helper()
 	server := (*run).newServer
@@ -65,7 +65,7 @@ func (r *run) ask(a answer) (*Stand, called) {
 		d = hangFor
 	}
 	c := r.finished("Notify", func() called { return call(r.Context(), d, n, Notifications(now)[0]) })
-	s.close() // so that nothing of it runs on beside the next
+	s.close() // so that nothing of it goes on beside the next
 	return s, c
 }
 
@@ -80,12 +80,12 @@ func (r *run) understands(a answer) {
 	s, c := r.ask(a)
 	switch got := verdictOf(c.err); {
 	case !slices.Contains(want, got):
-		r.Errorf("%s after %d requests, want one of %v", told(c.err), len(s.received()), want)
+		r.Errorf("%s after %d requests, want one of %v", describe(c.err), len(s.received()), want)
 	case got == Later:
 		d, _ := laneswap.RetryDelay(c.err)
 		// A date has whole seconds, and it took some time to get here.
 		if a.after != 0 && (d < a.after-slack || d > a.after+time.Second) {
-			r.Errorf("%s, want it in %v", told(c.err), a.after)
+			r.Errorf("%s, want it in %v", describe(c.err), a.after)
 		}
 	}
 	switch {

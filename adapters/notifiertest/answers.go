@@ -11,18 +11,16 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// answer is a row of the table: what the receiver does, and what a notifier may
-// make of it.
+// answer is a row of the table: what the receiver does, and the allowed verdicts.
 type answer struct {
 	name  string
 	want  []Verdict
 	reply func(s *Stand, w http.ResponseWriter, r *http.Request)
-	// after is what RetryAfter must say when it is used; 0 where anything from 0 to
-	// 24 hours will do.
+	// after is the delay that a verdict Later must have; 0 allows any.
 	after time.Duration
-	// hangs says that only the context ends it.
+	// hangs reports that only the context ends the call.
 	hangs bool
-	// place, if not nil, makes the server instead of a common one.
+	// place, if not nil, starts the server instead of newServer.
 	place func(r *run) *Stand
 }
 
@@ -31,12 +29,12 @@ var (
 	waits   = []Verdict{Later}
 	refused = []Verdict{Refused}
 	forever = []Verdict{Permanent}
-	either  = []Verdict{Delivered, Retried, Later} // the receiver has it or has not: nobody can tell
+	either  = []Verdict{Delivered, Retried, Later} // the receiver may or may not have it
 	failed  = []Verdict{Retried, Later, Refused, Permanent}
 )
 
-// answers is the table. The bodies repeat what the receiver was sent, as many
-// servers do in their error pages: URL and headers hold secrets.
+// answers is the table. The bodies repeat the request, as error pages of many servers
+// do: URL and headers hold secrets.
 var answers = []answer{
 	{name: "200", want: []Verdict{Delivered}},
 	{name: "204", want: []Verdict{Delivered}, reply: status(204, "")},
@@ -87,7 +85,7 @@ var answers = []answer{
 	{name: "500 and a hang in the body", want: retried, hangs: true, reply: hang(500)},
 }
 
-// reply answers as a says.
+// reply sends a.
 func (a Answer) reply(_ *Stand, w http.ResponseWriter, _ *http.Request) {
 	for name, value := range a.Header {
 		w.Header().Set(name, value)
@@ -98,8 +96,7 @@ func (a Answer) reply(_ *Stand, w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// echo is an error page that repeats the request, and tries to write on a
-// terminal.
+// echo returns an error page that repeats the request and holds terminal sequences.
 func echo(contentType string, r *http.Request) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s\x1b[31m\u202e\x00\xff\n", r.Method, r.RequestURI)
@@ -134,7 +131,7 @@ func status(code int, contentType string) func(*Stand, http.ResponseWriter, *htt
 	}
 }
 
-// redirect sends the sender to a path of the same server, where all is well.
+// redirect leads to a path of the same server that answers 200.
 func redirect(code int) func(*Stand, http.ResponseWriter, *http.Request) {
 	return func(s *Stand, w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/elsewhere") {
@@ -160,7 +157,7 @@ func retryAfterDate(from time.Duration) func(*Stand, http.ResponseWriter, *http.
 	}
 }
 
-// cutOff writes what is not a whole answer, and closes the connection.
+// cutOff writes a part of an answer and closes the connection.
 func cutOff(text string) func(*Stand, http.ResponseWriter, *http.Request) {
 	return func(_ *Stand, w http.ResponseWriter, _ *http.Request) {
 		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
@@ -170,7 +167,7 @@ func cutOff(text string) func(*Stand, http.ResponseWriter, *http.Request) {
 	}
 }
 
-// reset closes the connection such that the other end sees a reset.
+// reset resets the connection.
 func reset(_ *Stand, w http.ResponseWriter, _ *http.Request) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -182,7 +179,7 @@ func reset(_ *Stand, w http.ResponseWriter, _ *http.Request) {
 	_ = conn.Close()
 }
 
-// endless writes until the other end has gone.
+// endless writes until the client has gone.
 func endless(code int) func(*Stand, http.ResponseWriter, *http.Request) {
 	return func(s *Stand, w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(code)
@@ -200,8 +197,8 @@ func endless(code int) func(*Stand, http.ResponseWriter, *http.Request) {
 	}
 }
 
-// hang answers nothing more behind the header, or nothing at all for 0, until the
-// other end has gone.
+// hang writes the headers and a part of the body, or nothing for code 0, and waits until
+// the client has gone.
 func hang(code int) func(*Stand, http.ResponseWriter, *http.Request) {
 	return func(s *Stand, w http.ResponseWriter, r *http.Request) {
 		if code != 0 {
@@ -216,8 +213,8 @@ func hang(code int) func(*Stand, http.ResponseWriter, *http.Request) {
 	}
 }
 
-// switches is a switch of protocols that nobody asked for. net/http hands out the bare
-// connection as the body, which no context ends.
+// switches answers 101 without being asked. net/http then returns the bare connection as
+// the body, which no context ends.
 func switches(s *Stand, w http.ResponseWriter, _ *http.Request) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -228,15 +225,15 @@ func switches(s *Stand, w http.ResponseWriter, _ *http.Request) {
 	_ = conn.Close()
 }
 
-// newDeadServer is one where nobody listens. The port of a server that was closed
-// could be given to another test.
+// newDeadServer returns a stand whose port is closed. The port of a server that has
+// closed could be reused by another test.
 func (r *run) newDeadServer() *Stand {
 	s := r.newStand()
 	s.URL = "http://127.0.0.1:1"
 	return s
 }
 
-// verdictOf is what an error asks for.
+// verdictOf returns the verdict of an error.
 func verdictOf(err error) Verdict {
 	if _, later := laneswap.RetryDelay(err); later {
 		return Later

@@ -13,22 +13,20 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// maxError is how many bytes the text of an error may have: it is logged and
-// shown.
+// maxError bounds the text of an error, in bytes: it is logged and shown.
 const maxError = 2000
 
-// makeHTTP makes the notifier for a server.
+// makeHTTP returns a notifier for a server.
 func (r *run) makeHTTP(s *Stand) laneswap.Notifier {
 	r.Helper()
 	n := r.target.HTTP(r.T, s)
 	if n == nil {
-		r.Fatal("the target made no notifier")
+		r.Fatal("the target returned no notifier")
 	}
 	return n
 }
 
-// make makes the notifier, wherever it delivers, and returns how to read all that
-// it has delivered.
+// make returns a notifier and a function that returns everything that it has delivered.
 func (r *run) make() (*Stand, laneswap.Notifier, func() string) {
 	r.Helper()
 	if r.target.HTTP != nil {
@@ -38,12 +36,12 @@ func (r *run) make() (*Stand, laneswap.Notifier, func() string) {
 	s := r.newStand()
 	n, delivered := r.target.Local(r.T, s)
 	if n == nil || delivered == nil {
-		r.Fatal("the target made no notifier")
+		r.Fatal("the target returned no notifier")
 	}
 	return s, n, delivered
 }
 
-// bodies are what the server was sent, one behind the other.
+// bodies returns the bodies of all requests, one after the other.
 func (s *Stand) bodies() string {
 	var b strings.Builder
 	for _, req := range s.received() {
@@ -53,7 +51,7 @@ func (s *Stand) bodies() string {
 	return b.String()
 }
 
-// called is what became of one call of Notify.
+// called is the result of one call of Notify.
 type called struct {
 	err   error
 	panic string
@@ -106,12 +104,12 @@ func (r *run) finished(what string, do func() called) called {
 func (r *run) deliver(what string, n laneswap.Notifier, note laneswap.Notification) {
 	r.Helper()
 	if err := r.notify(n, note); err != nil {
-		r.Fatalf("%s: %s", what, told(err))
+		r.Fatalf("%s: %s", what, describe(err))
 	}
 }
 
-// told is an error with its verdict, for a failure of the suite.
-func told(err error) string {
+// describe returns an error with its verdict, for a failure of the suite.
+func describe(err error) string {
 	if d, later := laneswap.RetryDelay(err); later {
 		return fmt.Sprintf("%s in %v (%.300q)", Later, d, err)
 	}
@@ -121,7 +119,7 @@ func told(err error) string {
 	return fmt.Sprintf("%s (%.300q)", verdictOf(err), err)
 }
 
-// limit is n, or what the notifier takes at once.
+// limit returns n, or the notifier's Burst if that is less.
 func (r *run) limit(n int) int {
 	if r.target.Burst > 0 {
 		return min(n, r.target.Burst)
@@ -129,8 +127,7 @@ func (r *run) limit(n int) int {
 	return n
 }
 
-// texts are all that an error can be made to say: itself and all that it wraps,
-// in every format.
+// texts returns an error and all errors that it wraps, in every format.
 func texts(err error) (out []string) {
 	for _, e := range tree(err) {
 		out = append(out, e.Error(), fmt.Sprintf("%v", e), fmt.Sprintf("%+v", e), fmt.Sprintf("%#v", e), fmt.Sprintf("%q", e))
@@ -141,13 +138,13 @@ func texts(err error) (out []string) {
 	return out
 }
 
-// tree is an error and all that it wraps.
+// tree returns an error and all errors that it wraps.
 func tree(err error) []error {
 	if err == nil {
 		return nil
 	}
 	out := []error{err}
-	switch e := err.(type) { //nolint:errorlint // each level is looked at by itself
+	switch e := err.(type) { //nolint:errorlint // each level is checked by itself
 	case interface{ Unwrap() error }:
 		out = append(out, tree(e.Unwrap())...)
 	case interface{ Unwrap() []error }:
@@ -158,7 +155,7 @@ func tree(err error) []error {
 	return out
 }
 
-// unclean says what is wrong with the text of an error that is to be shown.
+// unclean returns what is wrong with the text of an error; "" if nothing is.
 func unclean(err error) string {
 	text := err.Error()
 	switch {

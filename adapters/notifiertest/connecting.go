@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// connecting is what holds for the connections of notifiers that post.
+// connecting tests that notifiers over HTTP reuse their connection.
 var connecting = []test{
 	{"Connection_isUsedAgain", func(r *run) {
 		s := r.newServer()
@@ -27,7 +27,7 @@ var connecting = []test{
 			s.answer(r.target.OK.reply)
 		}
 		if got := s.connections(); got > 1 {
-			r.Fatalf("%d messages one after the other took %d connections: read answers to their end, within a bound, and close them", sends, got)
+			r.Fatalf("%d messages one after the other took %d connections: read answers to their end, within a limit, and close them", sends, got)
 		}
 	}},
 }

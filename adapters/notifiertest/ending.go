@@ -13,7 +13,7 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// ending is what holds for contexts that end, and for what is left behind.
+// ending tests contexts that end, and that no goroutines are left.
 var ending = []test{
 	{"Context_thatHasEndedSendsNothing", func(r *run) {
 		canceled, cancel := context.WithCancel(r.Context())
@@ -27,7 +27,7 @@ var ending = []test{
 				r.gaveUp(c, ctx.Err(), 0)
 			}
 			if got := delivered(); got != "" || len(s.received()) > 0 {
-				r.Errorf("something was delivered though the context had ended: %.200q", got)
+				r.Errorf("a message was delivered although the context had ended: %.200q", got)
 			}
 		}
 	}},
@@ -62,7 +62,7 @@ var ending = []test{
 		pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("notifiertest", label)))
 		r.busy(s)
 		pprof.SetGoroutineLabels(context.Background())
-		s.close() // what waits for the server ends with it
+		s.close() // goroutines that wait for the server end
 		deadline := time.Now().Add(min(r.target.Patience/2, 10*time.Second))
 		tick := time.NewTicker(5 * time.Millisecond)
 		defer tick.Stop()
@@ -78,21 +78,21 @@ var ending = []test{
 // runs numbers the tests whose goroutines are counted.
 var runs atomic.Uint64
 
-// gaveUp requires that a call ended with its context's error, soon.
+// gaveUp requires that a call returned soon, with the error of its context.
 func (r *run) gaveUp(c called, cause error, after time.Duration) {
 	r.Helper()
 	if !errors.Is(c.err, cause) {
-		r.Errorf("the context ended: %s, want an error that wraps %v", told(c.err), cause)
+		r.Errorf("the context ended: %s, want an error that wraps %v", describe(c.err), cause)
 	}
 	if v := verdictOf(c.err); c.err != nil && v != Retried {
-		r.Errorf("the context ended: %s, want it to be tried again", told(c.err))
+		r.Errorf("the context ended: %s, want an error that the Manager retries", describe(c.err))
 	}
 	if c.took > after+slack {
 		r.Errorf("it took %v to return from a context of %v", c.took, after)
 	}
 }
 
-// busy makes a notifier and has it take some messages, and fail some.
+// busy creates a notifier that delivers some messages and fails to deliver others.
 func (r *run) busy(s *Stand) {
 	r.Helper()
 	try := func(d time.Duration, n laneswap.Notifier, i int) {
@@ -124,8 +124,8 @@ func (r *run) busy(s *Stand) {
 	try(hangFor, n, 4)
 }
 
-// goroutines are those with the label, and what they do. Goroutines have the
-// labels of the one that started them.
+// goroutines returns the stacks of goroutines with the label. A goroutine inherits the
+// labels of the one that started it.
 func goroutines(label string) string {
 	var all bytes.Buffer
 	if err := pprof.Lookup("goroutine").WriteTo(&all, 1); err != nil {

@@ -74,7 +74,7 @@ var flaws = map[string]string{
 	"refuses markup":                             "Limits_markup",
 	"refuses words without end":                  "Limits_oneWordWithoutEnd",
 	"local: ignores ended contexts":              "Context_thatHasEndedSendsNothing",
-	"local: says nothing of failures":            "Failure_isSaid",
+	"local: says nothing of failures":            "Failure_isReported",
 	"local: shows the secret when it fails":      "Secrets_areInNoErrorAndNoLog",
 	"local: shows the secret when it is cut off": "Secrets_areInNoErrorAndNoLog",
 	"local: logs the secret":                     "Secrets_areInNoErrorAndNoLog",

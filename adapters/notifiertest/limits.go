@@ -9,8 +9,8 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// limits are messages at the edges. The Manager cleans and cuts what services say,
-// but not to what a receiver takes.
+// limits tests extreme messages. The Manager cleans and cuts the texts of services, but
+// not to the limits of a receiver.
 var limits = []test{
 	limit("Limits_aLongMessage", func() laneswap.Notification {
 		long := strings.Repeat("\U0001F525\U0001F468\u200D\U0001F692", 100_000/15)
@@ -57,7 +57,7 @@ var limits = []test{
 	}),
 }
 
-// spoken is a digest of two in which everything that can hold text holds this one.
+// spoken returns a digest of two items in which every text is this one.
 func spoken(text, id string) laneswap.Notification {
 	ev := laneswap.Event{
 		ID: id, Kind: laneswap.EventDown, Service: laneswap.ServiceID(id), Name: text, Tags: []string{text}, From: laneswap.StatusHealthy,
@@ -71,14 +71,14 @@ func spoken(text, id string) laneswap.Notification {
 	}
 }
 
-// limit is the test that a message at an edge is taken: whole or cut, as valid
-// UTF-8, without a panic.
+// limit tests that a notifier delivers an extreme message: whole or cut, as valid UTF-8,
+// without a panic.
 func limit(name string, edge func() laneswap.Notification) test {
 	return test{name, func(r *run) {
 		s, n, delivered := r.make()
 		r.deliver("Notify", n, edge())
 		if !utf8.ValidString(delivered()) {
-			r.Error("what has arrived is not valid UTF-8")
+			r.Error("the delivered message is not valid UTF-8")
 		}
 		for _, req := range s.received() {
 			if !utf8.ValidString(req.uri) || !utf8.ValidString(fmt.Sprint(req.header)) {

@@ -8,13 +8,12 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// Notifications returns a realistic message of every kind, as they are told at
-// now: a service that fell silent, one that reports an error, one that got worse,
-// one that got better, a recovery, one that was bad and is good again when it is
-// told, a removal, a service that could not be heard, trouble with LaneSwap's own
-// storage, a digest, a mass silence, flapping, a reminder, and a test. The first
-// is that of a service that fell silent. Two calls with the same now return equal
-// values that share nothing.
+// Notifications returns realistic messages of every kind, as sent at now: a service that
+// fell silent (the first message), one that reports an error, one that got worse, one
+// that got better, a recovery, a service that was bad for a moment and has recovered, a
+// removal, a service that LaneSwap could not receive, trouble with LaneSwap's storage, a
+// digest, a mass silence, flapping, a reminder, and a test. Two calls with the same now
+// return equal values that share nothing.
 func Notifications(now time.Time) []laneswap.Notification {
 	now = now.UTC().Truncate(time.Millisecond)
 	stale := down(now, "billing@web-1", "billing")
@@ -80,7 +79,7 @@ func Notifications(now time.Time) []laneswap.Notification {
 		}),
 		single(test.ID, laneswap.NoticeTest, laneswap.Item{Event: test, Text: test.Message}),
 	}
-	// A title is in the words of the text, without its details.
+	// A title has the words of the text, without details.
 	for i, title := range map[int]string{
 		0: "billing is stale", 1: "nightly import is error", 2: "search is critical", 3: "search is degraded", 4: "billing recovered",
 		5: "mailer recovered", 6: "nightly import was removed", 7: "backup is unknown", 8: "LaneSwap: storage away",
@@ -92,14 +91,14 @@ func Notifications(now time.Time) []laneswap.Notification {
 	return notes
 }
 
-// single is a message with one item.
+// single returns a message with one item.
 func single(id string, kind laneswap.NoticeKind, item laneswap.Item) laneswap.Notification {
 	return laneswap.Notification{
 		ID: id, Kind: kind, Event: item.Event, Items: []laneswap.Item{item}, Title: item.Event.Name + " is " + string(item.Event.To), Text: item.Text, Attempt: 1,
 	}
 }
 
-// several is a message with many.
+// several returns a message with several items.
 func several(id string, kind laneswap.NoticeKind, items []laneswap.Item) laneswap.Notification {
 	var order []laneswap.Status
 	counts := map[laneswap.Status]int{}
@@ -118,7 +117,7 @@ func several(id string, kind laneswap.NoticeKind, items []laneswap.Item) laneswa
 	return n
 }
 
-// lines are a title and a line for each item, of which 50 are told.
+// lines returns a title and a line for each item, up to 50.
 func lines(title string, items []laneswap.Item) string {
 	var b strings.Builder
 	b.WriteString(title)
@@ -132,7 +131,7 @@ func lines(title string, items []laneswap.Item) string {
 	return b.String()
 }
 
-// down is that a service fell silent.
+// down returns the event of a service that fell silent.
 func down(at time.Time, id laneswap.ServiceID, name string) laneswap.Event {
 	return laneswap.Event{
 		ID: string(id) + "/1/1", Sequence: 100, Kind: laneswap.EventDown, Service: id, Name: name, Tags: []string{"prod", "eu-west"},
@@ -141,7 +140,7 @@ func down(at time.Time, id laneswap.ServiceID, name string) laneswap.Event {
 	}
 }
 
-// reported is a change that a heartbeat made.
+// reported returns a transition by a heartbeat.
 func reported(at time.Time, id laneswap.ServiceID, name string, kind laneswap.EventKind, from, to laneswap.Status, message string) laneswap.Event {
 	return laneswap.Event{
 		ID: string(id) + "/4/1", Sequence: 110, Kind: kind, Service: id, Name: name, From: from, To: to, Message: message,
@@ -149,7 +148,7 @@ func reported(at time.Time, id laneswap.ServiceID, name string, kind laneswap.Ev
 	}
 }
 
-// ended is the end of the incident that ev began.
+// ended returns the end of the incident that began with ev.
 func ended(ev laneswap.Event, at time.Time, kind laneswap.EventKind) laneswap.Event {
 	end := ev
 	end.ID, end.Sequence, end.Kind, end.At = ev.Incident+"/2", ev.Sequence+1, kind, at

@@ -1,5 +1,5 @@
-// Package notifiertest is the contract of laneswap.Notifier as tests. The test of
-// a notifier that posts to a server is a few lines:
+// Package notifiertest tests a laneswap.Notifier against its contract. The test of a
+// notifier that posts to a server takes a few lines:
 //
 //	func TestNotifier_keepsTheContract(t *testing.T) {
 //		notifiertest.Run(t, notifiertest.Target{
@@ -9,14 +9,14 @@
 //		})
 //	}
 //
-// A server of the suite's own stands in for the receiver. It takes, refuses,
-// redirects, resets and hangs, and records what it is sent. What the notifier was
-// given by Stand.Secret must be in no error, no log and no message.
+// The suite starts a server that plays the receiver: it accepts, refuses, redirects,
+// resets and hangs, and records requests. Secrets that the notifier got from
+// Stand.Secret must be in no error, no log and no message.
 //
-// Notifications are realistic messages of every kind, for tests of what is said.
+// Notifications returns realistic messages of every kind, for tests of texts.
 //
-// It uses the standard library only, so that adapters outside of this module can
-// use it without pulling in anything.
+// The package uses the standard library only: adapters outside of this module can use
+// it without further dependencies.
 package notifiertest
 
 import (
@@ -26,69 +26,68 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// Target says how to make the notifier that is tested: one of HTTP and Local.
+// Target says how to create the notifier under test. Set either HTTP or Local.
 type Target struct {
-	// HTTP makes a notifier that delivers to the server at s.URL. It is called for
-	// each test and must return a new one, which shares no limits with the others.
+	// HTTP returns a notifier that delivers to the server at s.URL. Run calls it for each
+	// test. Each call must return a new notifier that shares no limits with others.
 	HTTP func(t *testing.T, s *Stand) laneswap.Notifier
 
-	// Local makes a notifier that delivers without HTTP, and returns how to read all
-	// that it has delivered so far, oldest first, in any form that holds the names of
-	// the services.
+	// Local returns a notifier that delivers without HTTP, and a function that returns
+	// everything delivered so far, oldest first, in any form that holds the names of the
+	// services.
 	Local func(t *testing.T, s *Stand) (n laneswap.Notifier, delivered func() string)
-	// Failing makes the same notifier such that it cannot deliver, and Hanging such
-	// that its receiver never answers. Both belong to Local; nil where there is no
-	// such thing.
+	// Failing returns the same notifier so that it cannot deliver, Hanging so that its
+	// receiver never answers. Both belong to Local. Leave them nil if that cannot happen.
 	Failing, Hanging func(t *testing.T, s *Stand) laneswap.Notifier
 
-	// OK is how the server answers when it takes a message; the zero value is 200
-	// with {"id":"4711"}.
+	// OK is the server's answer to an accepted message. The default is 200 with
+	// {"id":"4711"}.
 	OK Answer
-	// Receipt is what the notifier must give to Notification.Receipt for OK, or
-	// what Local's must give; "" when it gives nothing.
+	// Receipt is what the notifier must pass to Notification.Receipt for OK, or for a
+	// delivery by Local; "" if it passes nothing.
 	Receipt string
 
-	// Except says what a notifier documents to do otherwise than the suite's table,
-	// by the name of the row: the part of the test's name behind "Answers_are/".
+	// Except lists documented deviations from the suite's table of answers, by the name
+	// of the row: the part of the test's name after "Answers_are/".
 	Except map[string]Expect
 
-	// Burst is how many messages the notifier takes at once before it asks to be
-	// left alone by RetryAfter; 0 when there is no such limit. At least 5.
+	// Burst is how many messages the notifier accepts at once before it returns an error
+	// of RetryAfter, at least 5; 0 means no limit.
 	Burst int
 
-	// Patience bounds one test; 0 is one minute.
+	// Patience bounds one test. The default is one minute.
 	Patience time.Duration
 }
 
-// Verdict is what Notify's result asks the Manager for.
+// Verdict is what the result of Notify means for the Manager.
 type Verdict string
 
 // The verdicts.
 const (
 	Delivered Verdict = "delivered" // nil
-	Retried   Verdict = "retried"   // An error that is none of the following.
+	Retried   Verdict = "retried"   // any other error
 	Later     Verdict = "later"     // RetryAfter
 	Refused   Verdict = "refused"   // Refused
 	Permanent Verdict = "permanent" // Permanent
 )
 
-// Expect is what a notifier must do about an answer.
+// Expect is what a notifier must do with an answer.
 type Expect struct {
-	// Verdicts are those of which one must come.
+	// Verdicts are the allowed verdicts.
 	Verdicts []Verdict
-	// Requests is the greatest number of requests within one Notify; 0 is 1: to try
-	// again is up to the Manager.
+	// Requests is the greatest number of requests within one Notify. The default is 1:
+	// the Manager retries, not the notifier.
 	Requests int
 }
 
-// Answer is an answer over HTTP.
+// Answer is an HTTP answer.
 type Answer struct {
 	Status int
 	Header map[string]string
 	Body   string
 }
 
-// Run tests a notifier against the contract. The subtests run in parallel.
+// Run tests a notifier against the contract. Its subtests run in parallel.
 func Run(t *testing.T, target Target) {
 	t.Helper()
 	if (target.HTTP == nil) == (target.Local == nil) {
@@ -134,7 +133,7 @@ type test struct {
 	run  func(r *run)
 }
 
-// run is one test under way.
+// run is one test in progress.
 type run struct {
 	*testing.T
 	target Target

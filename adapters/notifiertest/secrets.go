@@ -19,18 +19,18 @@ var secrets = []test{
 		if len(s.secrets) == 0 {
 			r.Skip("the target takes no secrets")
 		}
-		// Else the other tests would look for something that is nowhere.
+		// Otherwise the other tests would look for secrets that are nowhere.
 		for _, req := range s.received() {
 			_, password, _ := (&http.Request{Header: req.header}).BasicAuth()
 			if s.found(req.uri+fmt.Sprint(req.header)+password) != "" {
 				return
 			}
 		}
-		r.Error("no secret came to the server: plant one where the notifier sends it, such as in the path")
+		r.Error("no secret arrived at the server: use Stand.Secret where the notifier sends it, such as in the path")
 	}},
 }
 
-// secretsOfLocal is the test of errors and logs for notifiers without HTTP.
+// secretsOfLocal tests errors and logs of notifiers without HTTP.
 func (r *run) secretsOfLocal() {
 	r.Helper()
 	s := r.newStand()
@@ -50,7 +50,7 @@ func (r *run) secretsOfLocal() {
 	}
 }
 
-// keepsQuiet requires that no secret is in an error or in a log.
+// keepsQuiet requires that neither the error nor the log holds a secret.
 func (r *run) keepsQuiet(what string, s *Stand, err error) {
 	r.Helper()
 	for _, text := range append(texts(err), texts(sent(err))...) {
@@ -64,7 +64,7 @@ func (r *run) keepsQuiet(what string, s *Stand, err error) {
 	}
 }
 
-// sent is an error as laneswap.Send returns it.
+// sent returns an error as laneswap.Send does.
 func sent(err error) error {
 	if err == nil {
 		return nil
@@ -75,13 +75,13 @@ func sent(err error) error {
 // failing tests notifiers without HTTP that cannot deliver.
 var failing = []test{
 	{"Secrets_areInNoErrorAndNoLog", (*run).secretsOfLocal},
-	{"Failure_isSaid", func(r *run) {
+	{"Failure_isReported", func(r *run) {
 		if r.target.Failing == nil {
 			r.Skip("the target cannot fail")
 		}
 		err := r.notify(r.target.Failing(r.T, r.newStand()), Notifications(now)[0])
 		if err == nil {
-			r.Fatal("nil was returned for what could not be delivered")
+			r.Fatal("Notify returned nil for a message that it could not deliver")
 		}
 		if wrong := unclean(err); wrong != "" {
 			r.Errorf("the error %.2000q %s", err, wrong)

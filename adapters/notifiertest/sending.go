@@ -12,10 +12,10 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// now is the time at which the messages of the suite are told.
+// now is the time of the suite's messages.
 var now = time.Date(2026, 3, 29, 1, 30, 0, 0, time.UTC)
 
-// sending is what holds for messages that are taken.
+// sending tests messages that the receiver accepts.
 var sending = []test{
 	{"Kinds_areAllTaken", func(r *run) {
 		for i, note := range ofEachKind() {
@@ -26,7 +26,7 @@ var sending = []test{
 				r.deliver("Notify", n, note)
 				got := delivered()
 				if got == "" {
-					r.Fatal("Notify returned nil, and nothing has arrived")
+					r.Fatal("Notify returned nil, but nothing has arrived")
 				}
 				if secret := s.found(got); secret != "" {
 					r.Errorf("the message holds %s", secret)
@@ -45,7 +45,7 @@ var sending = []test{
 			for k := range i + 1 {
 				next := strings.Index(got[at:], numberedName(k))
 				if next < 0 {
-					r.Fatalf("Notify returned nil for %d messages, and number %d has not arrived, or not in its turn", i+1, k+1)
+					r.Fatalf("Notify returned nil for %d messages, but number %d has not arrived, or out of order", i+1, k+1)
 				}
 				at += next
 			}
@@ -70,9 +70,9 @@ var sending = []test{
 		got := delivered()
 		for i, err := range errs {
 			if err != nil {
-				r.Errorf("message %d: %s", i+1, told(err))
+				r.Errorf("message %d: %s", i+1, describe(err))
 			} else if !strings.Contains(got, numberedName(i)) {
-				r.Errorf("message %d: nil was returned, and it has not arrived", i+1)
+				r.Errorf("message %d: Notify returned nil, but it has not arrived", i+1)
 			}
 		}
 	}},
@@ -80,7 +80,7 @@ var sending = []test{
 		_, n, _ := r.make()
 		id, err := laneswap.Send(r.Context(), n, Notifications(now)[0])
 		if err != nil {
-			r.Fatalf("Send: %s", told(err))
+			r.Fatalf("Send: %s", describe(err))
 		}
 		if id != r.target.Receipt {
 			r.Fatalf("the receipt is %q, want %q", id, r.target.Receipt)
@@ -95,8 +95,8 @@ func ofEachKind() []laneswap.Notification {
 	return append(Notifications(now), other)
 }
 
-// together holds answers back until n requests are there, or those that come have
-// had their time: calls may wait for each other, but need not.
+// together delays answers until n requests have arrived, or 100 ms have passed: calls
+// may wait for each other, but need not.
 func together(n int, ok Answer) func(*Stand, http.ResponseWriter, *http.Request) {
 	var mu sync.Mutex
 	came, all := 0, make(chan struct{})
@@ -114,11 +114,11 @@ func together(n int, ok Answer) func(*Stand, http.ResponseWriter, *http.Request)
 	}
 }
 
-// numberedName is in what numbered tells, and in nothing else. It is letters and
-// digits only: nobody escapes those.
+// numberedName returns the name in message i. It has letters and digits only, which no
+// format escapes.
 func numberedName(i int) string { return fmt.Sprintf("Numbered%03dService", i) }
 
-// numbered is a message that can be told from others.
+// numbered returns message i, which differs from all others.
 func numbered(i int) laneswap.Notification {
 	ev := down(now.Add(time.Duration(i)*time.Second), laneswap.ServiceID(numberedName(i)), numberedName(i))
 	return single(fmt.Sprintf("numbered-%d", i), laneswap.NoticeEvent, laneswap.Item{Event: ev, Text: numberedName(i) + " is stale, was healthy"})

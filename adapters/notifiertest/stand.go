@@ -20,18 +20,18 @@ import (
 	"time"
 )
 
-// maxRequest bounds what is read of one request.
+// maxRequest bounds the size of a request.
 const maxRequest = 256 << 20
 
-// Stand is what a test gives to the function that makes the notifier.
+// Stand is the environment of one notifier under test.
 type Stand struct {
-	// URL is the address of the server that stands in for the receiver, such as
+	// URL is the URL of the server that plays the receiver, such as
 	// "http://127.0.0.1:4711", without a path. It is empty for Local.
 	URL string
 
 	server  *http.Server
 	serving sync.WaitGroup
-	release chan struct{} // closed when hanging handlers are to end
+	release chan struct{} // closed to end hanging handlers
 	once    sync.Once
 
 	log *slog.Logger
@@ -45,17 +45,16 @@ type Stand struct {
 	reply    func(s *Stand, w http.ResponseWriter, r *http.Request)
 }
 
-// request is what the server was sent.
+// request is a recorded request.
 type request struct {
 	method, uri string
 	header      http.Header
 	body        []byte
 }
 
-// Secret returns a text to plant at a place where the notifier takes a secret: a
-// part of a path, a value of a query, a password, a key, a header. It is made of
-// lower-case letters, digits and dashes, 30 to 60 of them, and differs from call
-// to call. The suite fails when it finds it in an error, a log or a message.
+// Secret returns a new secret for a setting of the notifier: a part of a path, a value
+// of a query, a password, a key, a header. It has 30 to 60 lower-case letters, digits
+// and dashes. The suite fails if it finds the secret in an error, a log or a message.
 func (s *Stand) Secret(place string) string {
 	secret := "canary-" + place + "-" + strings.ToLower(rand.Text())
 	s.mu.Lock()
@@ -64,26 +63,26 @@ func (s *Stand) Secret(place string) string {
 	return secret
 }
 
-// Logger returns a logger for notifiers that take one: the suite reads along. What
-// goes through package log, and so what slog writes by default, is read as well.
+// Logger returns a logger for notifiers that take one. The suite looks for secrets in
+// its output, and in that of package log, which is also that of slog by default.
 func (s *Stand) Logger() *slog.Logger { return s.log }
 
-// newStand makes a stand without a server.
+// newStand returns a stand without a server.
 func (r *run) newStand() *Stand {
 	s := &Stand{release: make(chan struct{})}
 	s.log = slog.New(slog.NewTextHandler(s, &slog.HandlerOptions{Level: slog.LevelDebug - 100}))
-	readAlong(r.T, s)
+	readLog(r.T, s)
 	r.Cleanup(s.close)
 	return s
 }
 
-// newServer makes a stand with a server that takes everything.
+// newServer returns a stand with a server that accepts everything.
 func (r *run) newServer() *Stand {
 	r.Helper()
 	return r.serve("http", func(l net.Listener) net.Listener { return l })
 }
 
-// newTLSServer is a server with a certificate that nobody trusts.
+// newTLSServer returns a stand with a server whose certificate is not trusted.
 func (r *run) newTLSServer() *Stand {
 	r.Helper()
 	cert, err := selfSigned()
@@ -95,9 +94,8 @@ func (r *run) newTLSServer() *Stand {
 	})
 }
 
-// serve starts a server. It is none of httptest: closing one of those closes idle
-// connections of http.DefaultTransport, to whomever they lead, and notifiers may
-// use that one.
+// serve starts a server. It does not use httptest: closing a server of httptest closes
+// all idle connections of http.DefaultTransport, which notifiers may use.
 func (r *run) serve(scheme string, wrap func(net.Listener) net.Listener) *Stand {
 	r.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -110,7 +108,7 @@ func (r *run) serve(scheme string, wrap func(net.Listener) net.Listener) *Stand 
 	s.server = &http.Server{
 		Handler:           http.HandlerFunc(s.receive),
 		ReadHeaderTimeout: r.target.Patience,
-		ErrorLog:          log.New(io.Discard, "", 0), // that a connection was reset is the point
+		ErrorLog:          log.New(io.Discard, "", 0), // it would report the resets that tests cause
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			if state == http.StateNew {
 				s.mu.Lock()
@@ -123,7 +121,7 @@ func (r *run) serve(scheme string, wrap func(net.Listener) net.Listener) *Stand 
 	return s
 }
 
-// selfSigned is a certificate for loopback.
+// selfSigned returns a certificate for loopback.
 func selfSigned() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -138,7 +136,7 @@ func selfSigned() (tls.Certificate, error) {
 	return tls.Certificate{Certificate: [][]byte{cert}, PrivateKey: key}, err
 }
 
-// Write takes what is logged.
+// Write records what is logged.
 func (s *Stand) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -156,7 +154,7 @@ func (s *Stand) receive(w http.ResponseWriter, r *http.Request) {
 	defer s.serving.Done()
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest))
 	if err != nil {
-		return // the sender went away: nothing was received
+		return // the sender has gone: nothing was received
 	}
 	s.mu.Lock()
 	s.requests = append(s.requests, request{r.Method, r.RequestURI, r.Header.Clone(), body})
@@ -172,21 +170,21 @@ func (s *Stand) answer(reply func(s *Stand, w http.ResponseWriter, r *http.Reque
 	s.reply = reply
 }
 
-// received are the requests so far.
+// received returns the requests so far.
 func (s *Stand) received() []request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.requests)
 }
 
-// connections is how many were opened so far.
+// connections returns how many connections were opened so far.
 func (s *Stand) connections() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.conns
 }
 
-// found is the secret that text holds, in any case of letters; "" when none.
+// found returns a secret that text holds, ignoring case; "" if none.
 func (s *Stand) found(text string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -199,7 +197,7 @@ func (s *Stand) found(text string) string {
 	return ""
 }
 
-// logs is what was logged so far.
+// logs returns what was logged so far.
 func (s *Stand) logs() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -220,39 +218,39 @@ func (s *Stand) close() {
 	})
 }
 
-// along is who reads what goes through package log.
-var along struct {
+// logReaders are the stands that read the output of package log.
+var logReaders struct {
 	once   sync.Once
 	mu     sync.Mutex // guards stands
 	stands map[*Stand]bool
 }
 
-// readAlong lets s read what goes through package log until the test is over. The
-// output of that package is changed for good, for it cannot be known who else
-// changes it meanwhile; it still goes where it went.
-func readAlong(t *testing.T, s *Stand) {
-	along.once.Do(func() {
-		along.stands = map[*Stand]bool{}
+// readLog lets s read the output of package log until the test is over. It replaces
+// that output for good, because others may replace it meanwhile; the output still goes
+// where it went.
+func readLog(t *testing.T, s *Stand) {
+	logReaders.once.Do(func() {
+		logReaders.stands = map[*Stand]bool{}
 		log.SetOutput(copies{log.Writer()})
 	})
-	along.mu.Lock()
-	defer along.mu.Unlock()
-	along.stands[s] = true
+	logReaders.mu.Lock()
+	defer logReaders.mu.Unlock()
+	logReaders.stands[s] = true
 	t.Cleanup(func() {
-		along.mu.Lock()
-		defer along.mu.Unlock()
-		delete(along.stands, s)
+		logReaders.mu.Lock()
+		defer logReaders.mu.Unlock()
+		delete(logReaders.stands, s)
 	})
 }
 
-// copies writes on, and to all who read along.
+// copies writes to the original output and to each stand.
 type copies struct{ to io.Writer }
 
 func (c copies) Write(p []byte) (int, error) {
-	along.mu.Lock()
-	for s := range along.stands {
+	logReaders.mu.Lock()
+	for s := range logReaders.stands {
 		_, _ = s.Write(p)
 	}
-	along.mu.Unlock()
+	logReaders.mu.Unlock()
 	return c.to.Write(p)
 }
