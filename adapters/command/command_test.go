@@ -99,7 +99,7 @@ func TestNotify_takesTheFirstLineForTheReceipt(t *testing.T) {
 	}
 }
 
-func TestNotify_tellsTheLastLinesOfWhatWentWrong(t *testing.T) {
+func TestNotify_reportsTheLastLinesOfErrors(t *testing.T) {
 	t.Parallel()
 	for said, want := range map[string]string{
 		"one\ntwo\n\n  three \n":                                         ": one / two / three",
@@ -183,7 +183,7 @@ func TestNotify_killsTheProgramAndWhatItHasStarted(t *testing.T) {
 }
 
 // As one that became another user, with sudo.
-func TestNotify_doesNotWaitForAProgramThatCannotBeKilled(t *testing.T) {
+func TestNotify_leavesAProgramThatCannotBeKilled(t *testing.T) {
 	t.Parallel()
 	h := newHolder(t)
 	argv := self(t, "hang", h.address)

@@ -86,7 +86,7 @@ func TestNotify_keepsLaneSwapsOwnSettingsToItself(t *testing.T) {
 	require.Equal(t, os.Getenv("PATH"), env["PATH"])
 }
 
-func TestNotify_givesTheEnvironmentAndTheFolderThatItWasTold(t *testing.T) {
+func TestNotify_setsEnvironmentAndDirectory(t *testing.T) {
 	t.Setenv("PAGER_TOKEN", "inherited")
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	require.NoError(t, err)

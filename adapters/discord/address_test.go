@@ -37,7 +37,7 @@ func TestNew_findsTheWebhook(t *testing.T) {
 	}
 }
 
-func TestNew_refusesWhatIsNoWebhookAndShowsNothingOfIt(t *testing.T) {
+func TestNew_refusesOtherURLsAndHidesThem(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
 		"", " ", "canary", "://canary", "https://discord.com", "https://discord.com/", "https://discord.com/api/webhooks/1", "https://discord.com/api/webhooks/1/",

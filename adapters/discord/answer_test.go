@@ -19,7 +19,7 @@ func plain(status int, text string) fakediscord.Answer {
 	return fakediscord.Answer{Status: status, ContentType: "text/plain; charset=utf-8", Body: text}
 }
 
-func TestNotify_saysWhatAnAnswerAsksFor(t *testing.T) {
+func TestNotify_classifiesAnswers(t *testing.T) {
 	t.Parallel()
 	type verdict struct{ permanent, refused bool }
 	retried := verdict{}
@@ -78,9 +78,9 @@ func TestNotify_saysWhatAnAnswerAsksFor(t *testing.T) {
 	}
 }
 
-// TestNotify_obeysRetryAfterOfWhateverFails: also of a page, as a date, and of those
+// TestNotify_obeysRetryAfterOfAnyFailure: also of a page, as a date, and of those
 // who stand before Discord.
-func TestNotify_obeysRetryAfterOfWhateverFails(t *testing.T) {
+func TestNotify_obeysRetryAfterOfAnyFailure(t *testing.T) {
 	t.Parallel()
 	later := func(a fakediscord.Answer, retryAfter string) fakediscord.Answer {
 		a.Header, a.Wait = http.Header{"Retry-After": {retryAfter}}, 10*time.Minute

@@ -169,9 +169,9 @@ func TestDigest_tellsOfLaneSwapItselfAllOfIt(t *testing.T) {
 	}
 }
 
-// TestDigest_dropsNothingOfLaneSwapItselfWithoutAWord has more happen to LaneSwap than
+// TestDigest_countsOwnEventsThatDoNotFit has more happen to LaneSwap than
 // finds room: how much more is said, what was lost stays, and so does the last.
-func TestDigest_dropsNothingOfLaneSwapItselfWithoutAWord(t *testing.T) {
+func TestDigest_countsOwnEventsThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	n := newNotifier(t)
 	said := regexp.MustCompile(`own-\d+ happened`)

@@ -88,7 +88,7 @@ func cutForShow(body []byte) []byte { return body[:min(len(body), 4000)] }
 
 var long = flag.Bool("long", false, "try each hostile text in each kind of notification")
 
-func TestMessage_fitsWhateverServicesSay(t *testing.T) {
+func TestMessage_fitsAnyTextOfServices(t *testing.T) {
 	t.Parallel()
 	n := newNotifier(t)
 	kinds := []laneswap.NoticeKind{laneswap.NoticeEvent, laneswap.NoticeDigest, laneswap.NoticeMassSilence, laneswap.NoticeFlapping, laneswap.NoticeReminder, laneswap.NoticeTest, "of a later version"}

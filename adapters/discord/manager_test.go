@@ -196,9 +196,9 @@ func TestManager_aThousandServicesAreToldInFewMessages(t *testing.T) {
 	}
 }
 
-// TestManager_aRefusedFileMakesNoStorm: it must not have a thousand services told one
+// TestManager_aRefusedFileSplitsNoDigest: it must not have a thousand services told one
 // by one, at thirty a minute.
-func TestManager_aRefusedFileMakesNoStorm(t *testing.T) {
+func TestManager_aRefusedFileSplitsNoDigest(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
 		m := laneswap.NewManager(laneswap.WithNotifier(n))

@@ -117,9 +117,9 @@ func TestNotify_obeys429InAllItsForms(t *testing.T) {
 	}
 }
 
-// TestNotify_askedForTenMinutesAsksSeldom: a delay that is misread, or a lie, must
+// TestNotify_makesFewRequestsDuring429: a delay that is misread, or a lie, must
 // not become a stream of requests: Discord bans addresses for it.
-func TestNotify_askedForTenMinutesAsksSeldom(t *testing.T) {
+func TestNotify_makesFewRequestsDuring429(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
 		end := time.Now().Add(10 * time.Minute)
@@ -205,9 +205,9 @@ func TestNotify_saysWhatDiscordFoundWrong(t *testing.T) {
 	})
 }
 
-// TestNotify_theSecondMessageOfARefusalObeysTheLimitToo: the answer that refuses the
+// TestNotify_plainTextObeysTheLimitToo: the answer that refuses the
 // embeds may be the last that the bucket holds.
-func TestNotify_theSecondMessageOfARefusalObeysTheLimitToo(t *testing.T) {
+func TestNotify_plainTextObeysTheLimitToo(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
 		empty := fakediscord.BadForm()

@@ -40,9 +40,9 @@ func silentAbout(t *testing.T, values ...any) {
 	}
 }
 
-// TestNotify_showsNothingOfTheURLWhateverTheTransportSays: proxies, dialers and
+// TestNotify_hidesTheURLOfTransportErrors: proxies, dialers and
 // transports of others put the URL into their errors.
-func TestNotify_showsNothingOfTheURLWhateverTheTransportSays(t *testing.T) {
+func TestNotify_hidesTheURLOfTransportErrors(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(r *http.Request) error{
 		"plain": func(r *http.Request) error { return errors.New("cannot reach " + r.URL.String()) },
@@ -75,8 +75,8 @@ func TestNotify_showsNothingOfTheURLWhateverTheTransportSays(t *testing.T) {
 	}
 }
 
-// TestNotify_showsNothingOfTheURLThatAServerRepeats: error pages quote the request.
-func TestNotify_showsNothingOfTheURLThatAServerRepeats(t *testing.T) {
+// TestNotify_hidesTheURLThatAServerRepeats: error pages quote the request.
+func TestNotify_hidesTheURLThatAServerRepeats(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{200, 301, 400, 401, 403, 404, 413, 418, 422, 429, 500, 503} {
 		for _, body := range []string{`{"message":"Cannot POST %s","code":1}`, `{"code":50035,"message":"x","errors":{"%s":{"_errors":[{"message":"y"}]}}}`, `{"embeds":["%s"]}`, "<html>%s</html>", "%s"} {

@@ -111,7 +111,7 @@ func answerOf(query []byte, addr netip.Addr) []byte {
 	return answer
 }
 
-func TestGuard_looksAtTheAddressThatANameLeadsTo(t *testing.T) {
+func TestGuard_checksTheResolvedAddress(t *testing.T) {
 	t.Parallel()
 	var reached atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))

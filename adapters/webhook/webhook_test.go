@@ -221,7 +221,7 @@ func TestNotifier_isPrintedWithoutItsSecrets(t *testing.T) {
 	require.Equal(t, "webhook", newNotifier(t, "https://example.org").Name())
 }
 
-func TestNotify_goesThroughTheCallersClientWithoutRedirects(t *testing.T) {
+func TestNotify_usesTheCallersClientWithoutRedirects(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, func(w http.ResponseWriter, req *http.Request) {
 		http.Redirect(w, req, "/again", http.StatusPermanentRedirect)

@@ -12,7 +12,7 @@ import (
 	"github.com/laneswap/laneswap/internal/fakediscord"
 )
 
-// failures are answers that say nothing of the message and may pass.
+// failures are answers that do not blame the message and may pass.
 var failures = []struct {
 	name   string
 	answer fakediscord.Answer
@@ -29,13 +29,13 @@ var failures = []struct {
 	{"a hang after the headers", fakediscord.HangAfterHeaders(false)},
 }
 
-// An hour in which nothing arrives. Services go down, get worse and come back in it.
-func TestFailures_nothingIsLostInAnHour(t *testing.T) {
+// Nothing arrives for an hour. Meanwhile services go down, get worse and come back.
+func TestFailures_anHourOfThemLosesNothing(t *testing.T) {
 	t.Parallel()
 	for i, f := range failures {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			onEach(t, i, func(t *testing.T, s *stage) {
+			onEach(t, i, func(t *testing.T, s *harness) {
 				const ends = time.Hour
 				s.known("db", "web", "job")
 				s.answerUntil(ends, func(time.Duration) fakediscord.Answer { return f.answer })
@@ -50,10 +50,10 @@ func TestFailures_nothingIsLostInAnHour(t *testing.T) {
 				s.until(55 * time.Minute)
 				s.down("job")
 				s.until(ends - time.Second)
-				require.Zero(t, s.told())
-				require.LessOrEqual(t, s.asked(), 45, "pauses grow")
+				require.Zero(t, s.delivered())
+				require.LessOrEqual(t, s.requested(), 45, "pauses grow")
 				s.until(ends + 6*time.Minute + 20*time.Second) // five minutes are the longest pause, a fifth more or less, and a hang lasts
-				require.Empty(t, s.account(), "told once each")
+				require.Empty(t, s.verify(), "told once each")
 				require.Equal(t, []string{"healthy → warning → critical → healthy"}, s.courses("db"))
 				require.Equal(t, []string{"healthy → error"}, s.courses("web"))
 				require.Equal(t, []string{"healthy → error"}, s.courses("job"))
@@ -72,10 +72,10 @@ func TestFailures_nothingIsLostInAnHour(t *testing.T) {
 	}
 }
 
-// Of one service alone the pauses double from a second to five minutes.
+// For a single service the pauses double from a second to five minutes.
 func TestFailures_pausesGrow(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *stage) {
+	onBoth(t, func(t *testing.T, s *harness) {
 		s.known("db")
 		s.answerUntil(time.Hour, func(time.Duration) fakediscord.Answer { return fakediscord.Status(500, 0, "") })
 		s.down("db")
@@ -87,14 +87,14 @@ func TestFailures_pausesGrow(t *testing.T) {
 			require.InEpsilon(t, want[min(i, len(want)-1)], gap, 0.21, "pause %d of %v", i+1, gaps)
 		}
 		s.until(time.Hour + 6*time.Minute)
-		require.Empty(t, s.account())
+		require.Empty(t, s.verify())
 		tr := s.trace(s.events("db")[0])
-		require.Equal(t, s.asked(), tr.Attempts)
+		require.Equal(t, s.requested(), tr.Attempts)
 	})
 }
 
-// The answer was lost, not the message: it is told again, and names the same
-// incident. Nothing else is told twice.
+// If only the answer was lost, the message is sent again with the same incident. Nothing
+// else is sent twice.
 func TestLostAnswers_areTheOnlyDuplicates(t *testing.T) {
 	t.Parallel()
 	for _, lost := range []struct {
@@ -109,7 +109,7 @@ func TestLostAnswers_areTheOnlyDuplicates(t *testing.T) {
 	} {
 		t.Run(lost.name, func(t *testing.T) {
 			t.Parallel()
-			onBoth(t, func(t *testing.T, s *stage) {
+			onBoth(t, func(t *testing.T, s *harness) {
 				s.known("db", "web", "job")
 				s.fake.Script(fakediscord.Answer{}, lost.answer)
 				s.down("web")
@@ -122,11 +122,11 @@ func TestLostAnswers_areTheOnlyDuplicates(t *testing.T) {
 				s.up("web")
 				s.until(5 * time.Minute)
 
-				twice := s.account()
-				require.Len(t, twice, 1, "%d messages", s.told())
+				twice := s.verify()
+				require.Len(t, twice, 1, "%d messages", s.delivered())
 				events := s.events("db")
 				require.Len(t, events, 2)
-				require.Contains(t, said(twice[0]), events[0].Incident)
+				require.Contains(t, textOf(twice[0]), events[0].Incident)
 				require.Equal(t, []string{"healthy → error", "healthy → error", "error → healthy"}, s.courses("db"))
 				require.Equal(t, []string{"healthy → error", "error → healthy"}, s.courses("web"))
 				require.Equal(t, []string{"healthy → error"}, s.courses("job"))
@@ -141,7 +141,7 @@ func TestLostAnswers_areTheOnlyDuplicates(t *testing.T) {
 // Six answers in a row are lost while a service goes down, worse and up.
 func TestLostAnswers_keepTheOrder(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *stage) {
+	onBoth(t, func(t *testing.T, s *harness) {
 		s.known("db")
 		s.fake.Script(slices.Repeat([]fakediscord.Answer{fakediscord.Reset(true)}, 6)...)
 		s.report("db", laneswap.StatusWarning, "slow")
@@ -150,7 +150,7 @@ func TestLostAnswers_keepTheOrder(t *testing.T) {
 		s.until(30 * time.Second)
 		s.up("db")
 		s.until(5 * time.Minute)
-		require.Len(t, s.account(), 6)
+		require.Len(t, s.verify(), 6)
 		courses := s.courses("db")
 		require.Equal(t, "healthy → warning", courses[0])
 		require.Equal(t, "healthy → warning → critical → healthy", courses[len(courses)-1])
@@ -159,10 +159,10 @@ func TestLostAnswers_keepTheOrder(t *testing.T) {
 	})
 }
 
-// 503 may say how long it lasts.
+// A 503 may say how long to wait.
 func TestFailures_retryAfterOf503IsObeyed(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *stage) {
+	onBoth(t, func(t *testing.T, s *harness) {
 		a := fakediscord.Status(503, 0, "")
 		a.Header, a.Wait = http.Header{"Retry-After": {"600"}}, 10*time.Minute
 		s.known("db", "web")
@@ -171,17 +171,17 @@ func TestFailures_retryAfterOf503IsObeyed(t *testing.T) {
 		s.until(time.Minute)
 		s.down("web")
 		s.until(10 * time.Minute)
-		require.Equal(t, 1, s.asked())
+		require.Equal(t, 1, s.requested())
 		s.until(11 * time.Minute)
-		require.Empty(t, s.account())
-		require.Equal(t, 3, s.asked())
+		require.Empty(t, s.verify())
+		require.Equal(t, 3, s.requested())
 	})
 }
 
-// A receiver that takes ten seconds for each message.
+// The receiver needs ten seconds for each message.
 func TestSlowReceiver_getsAllInOrder(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *stage) {
+	onBoth(t, func(t *testing.T, s *harness) {
 		s.known("a", "b", "c", "d")
 		s.fake.Respond(func(fakediscord.Request) fakediscord.Answer { return fakediscord.Slow(10 * time.Second) })
 		for round, status := range []laneswap.Status{laneswap.StatusWarning, laneswap.StatusError, laneswap.StatusHealthy} {
@@ -191,7 +191,7 @@ func TestSlowReceiver_getsAllInOrder(t *testing.T) {
 			}
 		}
 		s.until(5 * time.Minute)
-		require.Empty(t, s.account())
+		require.Empty(t, s.verify())
 		for _, id := range []laneswap.ServiceID{"a", "b", "c", "d"} {
 			courses := s.courses(id)
 			require.Contains(t, courses[len(courses)-1], "→ healthy")

@@ -13,7 +13,7 @@ import (
 // A flood of transitions for ten seconds, most of them while Discord accepts nothing.
 func TestFlood_losesNothing(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *stage) {
+	onBoth(t, func(t *testing.T, s *harness) {
 		const each = 4
 		services, second := many()*5/4, many()/2
 		for i := range services {
@@ -31,7 +31,7 @@ func TestFlood_losesNothing(t *testing.T) {
 		}
 		s.until(10 * time.Minute)
 		require.Equal(t, services*each, len(s.events("")))
-		require.Empty(t, s.account())
-		require.LessOrEqual(t, s.told(), 6, "%s", s.headlines())
+		require.Empty(t, s.verify())
+		require.LessOrEqual(t, s.delivered(), 6, "%s", s.headlines())
 	})
 }

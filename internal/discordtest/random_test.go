@@ -18,9 +18,8 @@ import (
 
 var randomRuns = flag.Uint64("random-runs", 3, "how many random hours of trouble to play")
 
-// trouble draws an answer: most of the time what Discord would say, and else anything
-// that has been seen of it. lost says that the message may be taken while its answer
-// does not arrive.
+// trouble draws an answer: Discord's own, or with probability much any failure that has
+// been seen. lost reports that the message may be accepted without its answer arriving.
 func trouble(r *rand.Rand, much float64) (a fakediscord.Answer, lost bool) {
 	if r.Float64() > much {
 		return fakediscord.Answer{}, false
@@ -46,9 +45,9 @@ func trouble(r *rand.Rand, much float64) (a fakediscord.Answer, lost bool) {
 	return failures[r.IntN(len(failures))].answer, false
 }
 
-// An hour in which services change as they like and Discord answers as it likes.
-// Whatever happens: what can be told is told, in order, and is told twice only where
-// an answer was lost; what cannot is given up and counted.
+// For an hour services change and Discord answers at random. What can be delivered
+// arrives in order, and twice only if an answer was lost; the rest is dropped and
+// counted.
 func TestRandomTrouble_losesNothing(t *testing.T) {
 	t.Parallel()
 	runs := *randomRuns
@@ -71,13 +70,13 @@ func TestRandomTrouble_losesNothing(t *testing.T) {
 				if seed%3 > 0 {
 					disk = memorystore.New()
 				}
-				playRandom(t, r, newStage(t, disk, with(opts...)), seed%3 == 2)
+				playRandom(t, r, newHarness(t, disk, with(opts...)), seed%3 == 2)
 			})
 		})
 	}
 }
 
-func playRandom(t *testing.T, r *rand.Rand, s *stage, restarts bool) {
+func playRandom(t *testing.T, r *rand.Rand, s *harness, restarts bool) {
 	services := 1 + r.IntN(30)
 	for i := range services {
 		s.known(name(i))
@@ -135,8 +134,8 @@ func playRandom(t *testing.T, r *rand.Rand, s *stage, restarts bool) {
 		require.EqualValues(t, st.Dead, len(dead))
 	}
 	twice := 0
-	for _, m := range s.account(dead...) {
-		if text := said(m); !strings.Contains(text, "This is a test message") && !strings.Contains(text, " still") {
+	for _, m := range s.verify(dead...) {
+		if text := textOf(m); !strings.Contains(text, "This is a test message") && !strings.Contains(text, " still") {
 			twice++
 		}
 	}

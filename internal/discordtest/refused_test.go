@@ -15,7 +15,7 @@ import (
 	"github.com/laneswap/laneswap/internal/fakediscord"
 )
 
-// ends are answers after which Discord is not asked any more.
+// ends are answers that disable the notifier.
 var ends = []struct {
 	name   string
 	answer fakediscord.Answer
@@ -27,18 +27,18 @@ var ends = []struct {
 	{"403", fakediscord.Status(403, 50013, "Missing Permissions"), "does not accept this token", time.Hour},
 }
 
-// The webhook is gone: nothing is asked any more, what is owed waits for a day, and
-// is then given up, visibly.
-func TestPermanent_endsTheAskingAndIsVisible(t *testing.T) {
+// The webhook is gone: the notifier is disabled and makes no more requests. Pending
+// notices expire after a day, which is visible.
+func TestPermanent_disablesTheNotifier(t *testing.T) {
 	t.Parallel()
 	for i, end := range ends {
 		t.Run(end.name, func(t *testing.T) {
 			t.Parallel()
-			onEach(t, i+1, func(t *testing.T, s *stage) {
+			onEach(t, i+1, func(t *testing.T, s *harness) {
 				s.known("db", "web", "job")
 				s.down("job")
 				s.until(time.Minute)
-				require.Equal(t, 1, s.told())
+				require.Equal(t, 1, s.delivered())
 				s.answerUntil(1000*time.Hour, func(time.Duration) fakediscord.Answer { return end.answer })
 				s.down("db")
 				s.until(2 * time.Minute)
@@ -47,7 +47,7 @@ func TestPermanent_endsTheAskingAndIsVisible(t *testing.T) {
 				s.until(3 * time.Minute)
 				s.up("db")
 				s.until(end.lasts)
-				require.Equal(t, 2, s.asked())
+				require.Equal(t, 2, s.requested())
 				st := s.notifier()
 				require.Equal(t, laneswap.NotifierDisabled, st.State)
 				require.Equal(t, 4, st.Waiting)
@@ -60,11 +60,11 @@ func TestPermanent_endsTheAskingAndIsVisible(t *testing.T) {
 				require.Regexp(t, end.says+`.*the notifier is disabled`, tr.Steps[len(tr.Steps)-1].Text)
 
 				if end.name != "404" || testing.Short() {
-					s.owing = true
+					s.pending = true
 					return
 				}
 				s.until(25 * time.Hour)
-				require.Equal(t, 2, s.asked())
+				require.Equal(t, 2, s.requested())
 				st = s.notifier()
 				require.Equal(t, laneswap.NotifierDisabled, st.State)
 				require.Zero(t, st.Waiting)
@@ -75,16 +75,17 @@ func TestPermanent_endsTheAskingAndIsVisible(t *testing.T) {
 				}
 				job := s.events("job")
 				s.dead(job[1], "24 hours")
-				s.tells(s.fake.Messages()[0], job[0])
+				s.covers(s.fake.Messages()[0], job[0])
 			})
 		})
 	}
 }
 
-// A test message that gets through has the notifier used again: with what waited.
-func TestPermanent_aTestMessageThatGetsThroughDeliversWhatWaits(t *testing.T) {
+// A test message that arrives enables the notifier, which then delivers the pending
+// notices.
+func TestPermanent_aDeliveredTestEnablesTheNotifier(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *stage) {
+	onBoth(t, func(t *testing.T, s *harness) {
 		s.known("db", "web")
 		s.answerUntil(time.Hour, func(time.Duration) fakediscord.Answer { return fakediscord.UnknownWebhook() })
 		s.down("db")
@@ -98,12 +99,12 @@ func TestPermanent_aTestMessageThatGetsThroughDeliversWhatWaits(t *testing.T) {
 		require.Contains(t, result.Error, "does not exist")
 		require.Equal(t, laneswap.NotifierDisabled, s.notifier().State)
 		s.until(66 * time.Minute)
-		require.Zero(t, s.told())
+		require.Zero(t, s.delivered())
 		result, err = s.TestNotifier(t.Context(), "discord")
 		require.NoError(t, err)
 		require.True(t, result.Delivered, result.Error)
 		s.until(67 * time.Minute)
-		unknown := s.account()
+		unknown := s.verify()
 		require.Len(t, unknown, 1, "the test message")
 		require.Equal(t, result.MessageID, unknown[0].ID)
 		require.Equal(t, laneswap.NotifierOK, s.notifier().State)
@@ -111,53 +112,54 @@ func TestPermanent_aTestMessageThatGetsThroughDeliversWhatWaits(t *testing.T) {
 	})
 }
 
-// Started again with another webhook, it tells what was owed; and with the old one it
-// asks once more, and no more often.
+// After a restart with another webhook it delivers the pending notices; with the old one
+// it makes one more request.
 func TestPermanent_aRestartUsesItAgain(t *testing.T) {
 	t.Parallel()
-	onStored(t, func(t *testing.T, s *stage) {
+	onStored(t, func(t *testing.T, s *harness) {
 		s.known("db", "web")
 		s.fake.DeleteWebhook()
 		s.down("db")
 		s.until(time.Hour)
 		s.down("web")
 		s.until(2 * time.Hour)
-		require.Equal(t, 1, s.asked())
-		s.owing = true
+		require.Equal(t, 1, s.requested())
+		s.pending = true
 		s.stop()
 		s.start(s.fake.Webhook())
 		s.until(3 * time.Hour)
-		require.Equal(t, 2, s.asked())
+		require.Equal(t, 2, s.requested())
 		require.Equal(t, laneswap.NotifierDisabled, s.notifier().State)
 		s.up("db")
 		s.until(4 * time.Hour)
 		s.stop()
-		s.owing = false
+		s.pending = false
 		s.start(s.fake.AddWebhook("other"))
 		s.until(5 * time.Hour)
-		require.Empty(t, s.account())
+		require.Empty(t, s.verify())
 		require.Equal(t, []string{"healthy → error → healthy"}, s.courses("db"))
 		require.Equal(t, []string{"healthy → error"}, s.courses("web"))
 	})
 }
 
-// What a Manager without a storage owes when it stops is lost, and Stop says so.
+// Notices that are pending when a Manager without a storage stops are lost; Stop reports
+// that.
 func TestPermanent_stopSaysWhatIsLostInMemory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, nil)
+		s := newHarness(t, nil)
 		s.known("db")
 		s.fake.DeleteWebhook()
 		s.down("db")
 		s.until(time.Minute)
-		s.owing = true
+		s.pending = true
 		err := s.Stop(context.Background())
 		require.ErrorIs(t, err, laneswap.ErrNotifier)
 		require.ErrorContains(t, err, "1 notice not delivered")
 	})
 }
 
-// wrong are answers that say that the message is.
+// wrong are answers that refuse the message.
 var wrong = []struct {
 	name   string
 	answer fakediscord.Answer
@@ -167,13 +169,13 @@ var wrong = []struct {
 	{"413", fakediscord.Status(413, 40005, "Request entity too large")},
 }
 
-// Embeds that Discord does not take become plain text.
-func TestRefused_isToldAsPlainText(t *testing.T) {
+// Embeds that Discord refuses become plain text.
+func TestRefused_becomesPlainText(t *testing.T) {
 	t.Parallel()
 	for _, w := range wrong {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
-			onBoth(t, func(t *testing.T, s *stage) {
+			onBoth(t, func(t *testing.T, s *harness) {
 				s.known("db", "web")
 				s.fake.Respond(func(r fakediscord.Request) fakediscord.Answer {
 					if len(r.Payload.Embeds) > 0 {
@@ -186,9 +188,9 @@ func TestRefused_isToldAsPlainText(t *testing.T) {
 				s.up("db")
 				s.down("web")
 				s.until(5 * time.Minute)
-				require.Empty(t, s.account())
-				require.Equal(t, 3, s.told())
-				require.Equal(t, 6, s.asked())
+				require.Empty(t, s.verify())
+				require.Equal(t, 3, s.delivered())
+				require.Equal(t, 6, s.requested())
 				for _, m := range s.fake.Messages() {
 					require.Empty(t, m.Payload.Embeds)
 				}
@@ -201,13 +203,13 @@ func TestRefused_isToldAsPlainText(t *testing.T) {
 	}
 }
 
-// What Discord takes in no form is given up, and stands in nobody's way.
-func TestRefused_isGivenUpWhenPlainTextIsNotTakenEither(t *testing.T) {
+// A message that Discord refuses in every form is dropped, and delays no others.
+func TestRefused_isDroppedIfPlainTextIsRefusedToo(t *testing.T) {
 	t.Parallel()
 	for _, w := range wrong {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
-			onBoth(t, func(t *testing.T, s *stage) {
+			onBoth(t, func(t *testing.T, s *harness) {
 				s.known("db", "web")
 				s.fake.Script(w.answer, w.answer)
 				s.down("db")
@@ -215,27 +217,27 @@ func TestRefused_isGivenUpWhenPlainTextIsNotTakenEither(t *testing.T) {
 				s.until(10 * time.Minute)
 				db := s.events("db")
 				s.dead(db[0], "refused")
-				require.Empty(t, s.account(db[0].ID))
+				require.Empty(t, s.verify(db[0].ID))
 				require.EqualValues(t, 1, s.notifier().Dead)
 				require.Equal(t, laneswap.NotifierOK, s.notifier().State)
-				require.Equal(t, 3, s.asked())
+				require.Equal(t, 3, s.requested())
 				s.report("db", laneswap.StatusCritical, "worse")
 				s.until(20 * time.Minute)
 				s.up("db")
 				s.until(30 * time.Minute)
-				require.Empty(t, s.account(db[0].ID), "what comes after it arrives")
+				require.Empty(t, s.verify(db[0].ID), "what comes after it arrives")
 				require.Equal(t, []string{"error → critical", "critical → healthy"}, s.courses("db"))
 			})
 		})
 	}
 }
 
-// A digest that Discord takes in no form is told in halves, and in the end service by
-// service, within the limits.
-func TestRefused_aDigestIsToldServiceByService(t *testing.T) {
+// A digest that Discord refuses in every form is split in halves, and in the end service
+// by service, within the limits.
+func TestRefused_aDigestIsSplitByService(t *testing.T) {
 	t.Parallel()
 	const services = 40
-	onBoth(t, func(t *testing.T, s *stage) {
+	onBoth(t, func(t *testing.T, s *harness) {
 		s.fake.Respond(func(r fakediscord.Request) fakediscord.Answer {
 			named := 0
 			for i := range services {
@@ -255,8 +257,8 @@ func TestRefused_aDigestIsToldServiceByService(t *testing.T) {
 			s.down(name(i))
 		}
 		s.until(10 * time.Minute)
-		require.Empty(t, s.account())
-		require.Equal(t, services, s.told())
+		require.Empty(t, s.verify())
+		require.Equal(t, services, s.delivered())
 		for i := range services {
 			require.Equal(t, []string{"healthy → error"}, s.courses(name(i)))
 		}
@@ -265,10 +267,10 @@ func TestRefused_aDigestIsToldServiceByService(t *testing.T) {
 	})
 }
 
-// One service in a digest is refused alone: only it is given up.
-func TestRefused_onlyWhatIsWrongIsGivenUp(t *testing.T) {
+// Discord refuses one service of a digest: only that one is dropped.
+func TestRefused_onlyTheWrongItemIsDropped(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *stage) {
+	onBoth(t, func(t *testing.T, s *harness) {
 		bad := name(5)
 		s.fake.Respond(func(r fakediscord.Request) fakediscord.Answer {
 			if strings.Contains(string(r.Body), string(bad)) {
@@ -285,7 +287,7 @@ func TestRefused_onlyWhatIsWrongIsGivenUp(t *testing.T) {
 		s.until(10 * time.Minute)
 		ev := s.events(bad)[0]
 		s.dead(ev, "refused")
-		require.Empty(t, s.account(ev.ID))
-		require.EqualValues(t, 1, s.notifier().Dead, fmt.Sprint(s.told()))
+		require.Empty(t, s.verify(ev.ID))
+		require.EqualValues(t, 1, s.notifier().Dead, fmt.Sprint(s.delivered()))
 	})
 }

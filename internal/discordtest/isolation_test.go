@@ -17,7 +17,7 @@ import (
 	"github.com/laneswap/laneswap/internal/fakediscord"
 )
 
-// listener is a notifier that notes when it was told what.
+// listener is a notifier that records when it received each event.
 type listener struct {
 	mu   sync.Mutex // guards what follows
 	told map[string]time.Time
@@ -42,9 +42,8 @@ func (l *listener) when(id string) time.Time {
 	return l.told[id]
 }
 
-// Beside notifiers that hang, that listen to nothing, and that panic, the others are
-// told in time.
-func TestNotifiers_delayNobodyElse(t *testing.T) {
+// Notifiers that hang, ignore their context, or panic do not delay the others.
+func TestNotifiers_doNotDelayOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		forever := make(chan struct{})
@@ -52,7 +51,7 @@ func TestNotifiers_delayNobodyElse(t *testing.T) {
 		mad := laneswap.NotifierFunc(func(context.Context, laneswap.Notification) error { panic("no") })
 		gone := laneswap.NotifierFunc(func(context.Context, laneswap.Notification) error { runtime.Goexit(); return nil })
 		quick := &listener{told: map[string]time.Time{}}
-		s := newStage(t, memorystore.New(), with(laneswap.WithNotifier(deaf), laneswap.WithNotifier(mad), laneswap.WithNotifier(gone), laneswap.WithNotifier(quick), laneswap.WithFlapLimit(0)))
+		s := newHarness(t, memorystore.New(), with(laneswap.WithNotifier(deaf), laneswap.WithNotifier(mad), laneswap.WithNotifier(gone), laneswap.WithNotifier(quick), laneswap.WithFlapLimit(0)))
 		hook := s.fake.AddWebhook("hung")
 		s.fake.Respond(func(r fakediscord.Request) fakediscord.Answer {
 			if strings.Contains(hook, r.Webhook) {
@@ -86,7 +85,7 @@ func TestNotifiers_delayNobodyElse(t *testing.T) {
 		require.Equal(t, laneswap.NotifierRetrying, states["laneswap.NotifierFunc#2"])
 		require.Equal(t, laneswap.NotifierRetrying, states["laneswap.NotifierFunc#3"])
 		require.Equal(t, laneswap.NotifierRetrying, states["hung"])
-		s.owing = true
+		s.pending = true
 		begin := time.Now()
 		s.stop()
 		require.LessOrEqual(t, time.Since(begin), 12*time.Second)
@@ -94,7 +93,7 @@ func TestNotifiers_delayNobodyElse(t *testing.T) {
 	})
 }
 
-// Of those that Stop asks after it has run out of time it says the truth as well.
+// Stop also reports correctly about notifiers that it checks after its time is up.
 func TestStop_namesOnlyThoseThatDidNotReturn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -115,28 +114,28 @@ func TestStop_namesOnlyThoseThatDidNotReturn(t *testing.T) {
 	})
 }
 
-// Stop cuts off a receiver that hangs, and the next run tells what is owed.
-func TestStop_whatHungIsToldByTheNextRun(t *testing.T) {
+// Stop cancels a hanging delivery, and the next run delivers the pending notices.
+func TestStop_theNextRunDeliversWhatHung(t *testing.T) {
 	t.Parallel()
 	for _, taken := range []bool{false, true} {
-		onStored(t, func(t *testing.T, s *stage) {
+		onStored(t, func(t *testing.T, s *harness) {
 			s.known("db", "web")
 			s.fake.Respond(func(fakediscord.Request) fakediscord.Answer { return fakediscord.HangAfterHeaders(taken) })
 			s.down("db")
 			s.until(7 * time.Second) // it hangs
 			s.down("web")
-			s.owing = true
+			s.pending = true
 			begin := time.Now()
 			s.stop()
 			require.LessOrEqual(t, time.Since(begin), 10*time.Second+time.Millisecond)
-			before := s.told()
-			s.owing = false
+			before := s.delivered()
+			s.pending = false
 			s.fake.Respond(nil)
 			time.Sleep(time.Hour)
 			s.start(s.fake.Webhook())
 			s.up("db")
 			time.Sleep(time.Minute)
-			require.Len(t, s.account(), before, "whose answers were lost")
+			require.Len(t, s.verify(), before, "whose answers were lost")
 			courses := s.courses("db")
 			require.Equal(t, "healthy → error → healthy", courses[len(courses)-1])
 			texts := steps(s.trace(s.events("db")[0]))

@@ -12,8 +12,8 @@ import (
 	"github.com/laneswap/laneswap/internal/fakediscord"
 )
 
-// storm is many services that fall silent, and come back.
-type storm struct {
+// burst is a time in which many services fall silent, and come back later.
+type burst struct {
 	services int
 	silent   time.Duration // within which they fall silent
 	back     time.Duration // within which they come back
@@ -21,17 +21,17 @@ type storm struct {
 }
 
 const (
-	stormWindow = time.Minute
+	burstWindow = time.Minute
 	fallAt      = 2 * time.Minute // when the first falls silent
 	backAt      = 8 * time.Minute
-	stormRounds = 5 // of heartbeats after it
+	burstRounds = 5 // of heartbeats after it
 )
 
-// blow plays a storm: told is how many messages there were when all were silent.
-func (w storm) blow(s *stage) (told int) {
+// play plays a burst. It returns how many messages there were when all were silent.
+func (w burst) play(s *harness) (told int) {
 	s.t.Helper()
 	say := func(id laneswap.ServiceID, message string) {
-		reg := laneswap.Registration{ID: id, StaleAfter: stormWindow}
+		reg := laneswap.Registration{ID: id, StaleAfter: burstWindow}
 		require.NoError(s.t, s.AnnounceBeat(s.t.Context(), reg, laneswap.Heartbeat{Message: message}))
 	}
 	step := func(within time.Duration, i int) time.Duration {
@@ -42,7 +42,7 @@ func (w storm) blow(s *stage) (told int) {
 		defer close(done)
 		for {
 			for i := range w.living {
-				_ = s.AnnounceBeat(s.t.Context(), laneswap.Registration{ID: laneswap.ServiceID(fmt.Sprintf("alive-%d", i)), StaleAfter: stormWindow}, laneswap.Heartbeat{})
+				_ = s.AnnounceBeat(s.t.Context(), laneswap.Registration{ID: laneswap.ServiceID(fmt.Sprintf("alive-%d", i)), StaleAfter: burstWindow}, laneswap.Heartbeat{})
 			}
 			select {
 			case <-time.After(20 * time.Second):
@@ -53,35 +53,35 @@ func (w storm) blow(s *stage) (told int) {
 	}()
 	defer func() { close(quit); <-done }()
 	for i := range w.services {
-		s.until(fallAt - stormWindow + step(w.silent, i))
+		s.until(fallAt - burstWindow + step(w.silent, i))
 		say(name(i), "queue drained")
 	}
 	s.until(backAt)
-	told = s.told()
+	told = s.delivered()
 	s.fake.Respond(nil)
-	for round := range stormRounds { // those that are back go on
+	for round := range burstRounds { // those that are back go on
 		for i := range w.services {
 			s.until(backAt + time.Duration(round)*40*time.Second + step(w.back, i))
 			say(name(i), "")
 		}
 	}
-	s.until(backAt + stormRounds*40*time.Second)
+	s.until(backAt + burstRounds*40*time.Second)
 	return told
 }
 
-// check demands that each of many is told silent and back.
-func (w storm) check(s *stage, told int) {
+// check requires few messages that name each service as silent, and as back.
+func (w burst) check(s *harness, told int) {
 	t := s.t
 	t.Helper()
 	require.Positive(t, told)
 	require.LessOrEqual(t, told, 3, "silent:\n%s", s.headlines())
-	require.Greater(t, s.told(), told)
-	require.LessOrEqual(t, s.told()-told, 3, "back:\n%s", s.headlines())
+	require.Greater(t, s.delivered(), told)
+	require.LessOrEqual(t, s.delivered()-told, 3, "back:\n%s", s.headlines())
 	events := s.events("")
 	require.Equal(t, 2*w.services, len(events))
 	silent := map[laneswap.ServiceID]bool{}
 	for _, m := range s.fake.Messages()[:told] {
-		text := said(m)
+		text := textOf(m)
 		for i := range w.services {
 			if strings.Contains(text, string(name(i))) {
 				require.False(t, silent[name(i)], "%s is told twice", name(i))
@@ -92,8 +92,8 @@ func (w storm) check(s *stage, told int) {
 	require.Equal(t, w.services, len(silent), "each of them is named")
 }
 
-// headlines are the titles of all messages.
-func (s *stage) headlines() string {
+// headlines returns the titles of all messages.
+func (s *harness) headlines() string {
 	var b strings.Builder
 	for _, m := range s.fake.Messages() {
 		title := m.Payload.Content
@@ -113,10 +113,10 @@ func many() int {
 	return 100
 }
 
-// storms returns the ways in which many services fall silent and come back.
-func storms() []storm {
+// bursts returns the ways in which many services fall silent and come back.
+func bursts() []burst {
 	n := many()
-	return []storm{
+	return []burst{
 		{services: n, silent: time.Second, back: time.Second},
 		{services: n, silent: 30 * time.Second, back: 30 * time.Second},
 		{services: n, silent: 0, back: 10 * time.Second},
@@ -126,24 +126,24 @@ func storms() []storm {
 	}
 }
 
-func (w storm) String() string {
+func (w burst) String() string {
 	return fmt.Sprintf("%d silent within %v, back within %v, %d alive", w.services, w.silent, w.back, w.living)
 }
 
-func TestStorm_isToldInThreeMessagesEachWay(t *testing.T) {
+func TestBurst_needsThreeMessagesEachWay(t *testing.T) {
 	t.Parallel()
-	for i, w := range storms() {
+	for i, w := range bursts() {
 		t.Run(w.String(), func(t *testing.T) {
 			t.Parallel()
-			onEach(t, i, func(t *testing.T, s *stage) {
-				told := w.blow(s)
-				require.Empty(t, s.account())
+			onEach(t, i, func(t *testing.T, s *harness) {
+				told := w.play(s)
+				require.Empty(t, s.verify())
 				w.check(s, told)
 				mass := strings.Contains(s.headlines(), "fell silent at once")
 				require.Equal(t, w.living <= w.services, mass, "%s", s.headlines())
 				for _, m := range s.fake.Messages() {
 					if strings.Contains(*m.Payload.Embeds[0].Title, "fell silent at once") {
-						require.Contains(t, said(m), "Self-check:")
+						require.Contains(t, textOf(m), "Self-check:")
 					}
 				}
 			})
@@ -151,8 +151,8 @@ func TestStorm_isToldInThreeMessagesEachWay(t *testing.T) {
 	}
 }
 
-// The same while the receiver is in trouble: what waited goes out in as few messages.
-func TestStorm_isToldInThreeMessagesAfterTrouble(t *testing.T) {
+// The same while the receiver fails: the pending notices become as few messages.
+func TestBurst_needsThreeMessagesAfterTrouble(t *testing.T) {
 	t.Parallel()
 	for _, trouble := range []struct {
 		name   string
@@ -167,11 +167,11 @@ func TestStorm_isToldInThreeMessagesAfterTrouble(t *testing.T) {
 		for i, lasts := range []time.Duration{20 * time.Second, 150 * time.Second} {
 			t.Run(fmt.Sprint(trouble.name, " for ", lasts), func(t *testing.T) {
 				t.Parallel()
-				inMemory(t, func(t *testing.T, s *stage) {
-					w := storms()[i]
+				inMemory(t, func(t *testing.T, s *harness) {
+					w := bursts()[i]
 					s.answerUntil(fallAt+lasts, func(time.Duration) fakediscord.Answer { return trouble.answer })
-					told := w.blow(s)
-					require.Empty(t, s.account())
+					told := w.play(s)
+					require.Empty(t, s.verify())
 					w.check(s, told)
 				})
 			})
@@ -179,25 +179,25 @@ func TestStorm_isToldInThreeMessagesAfterTrouble(t *testing.T) {
 	}
 }
 
-// Told late, it still says that it may be LaneSwap.
-func TestStorm_staysAMassSilenceWhenItIsLate(t *testing.T) {
+// A late message still says that LaneSwap may be the cause.
+func TestBurst_staysAMassSilenceWhenItIsLate(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *stage) {
+	onBoth(t, func(t *testing.T, s *harness) {
 		s.answerUntil(fallAt+3*time.Minute, func(left time.Duration) fakediscord.Answer { return fakediscord.RateLimited(left) })
-		w := storm{services: 30, silent: time.Second, back: time.Second}
-		told := w.blow(s)
-		require.Empty(t, s.account())
+		w := burst{services: 30, silent: time.Second, back: time.Second}
+		told := w.play(s)
+		require.Empty(t, s.verify())
 		w.check(s, told)
 		require.Contains(t, s.headlines(), "30 services fell silent at once")
-		require.Contains(t, said(s.fake.Messages()[0]), "Self-check:")
+		require.Contains(t, textOf(s.fake.Messages()[0]), "Self-check:")
 	})
 }
 
-// A digest of which the answer was lost comes once more as a whole.
-func TestStorm_lostAnswersMakeOneDuplicateEach(t *testing.T) {
+// A digest whose answer was lost is sent once more as a whole.
+func TestBurst_lostAnswersMakeOneDuplicateEach(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *stage) {
-		w := storms()[0]
+	onBoth(t, func(t *testing.T, s *harness) {
+		w := bursts()[0]
 		lost := 0
 		s.fake.Respond(func(r fakediscord.Request) fakediscord.Answer {
 			if lost++; lost <= 2 {
@@ -205,32 +205,32 @@ func TestStorm_lostAnswersMakeOneDuplicateEach(t *testing.T) {
 			}
 			return fakediscord.Answer{}
 		})
-		w.blow(s)
-		twice := s.account()
+		w.play(s)
+		twice := s.verify()
 		require.Len(t, twice, 2, "%s", s.headlines())
 		for _, ev := range s.events("") {
 			if ev.Kind == laneswap.EventDown {
 				for _, m := range twice {
-					s.tells(m, ev)
+					s.covers(m, ev)
 				}
 			}
 		}
 	})
 }
 
-// Embeds that Discord refuses, of a digest: plain text and a file name all.
-func TestStorm_asPlainTextNamesAll(t *testing.T) {
+// If Discord refuses the embeds of a digest, plain text and a file name all services.
+func TestBurst_asPlainTextNamesAll(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *stage) {
-		w := storms()[0]
+	onBoth(t, func(t *testing.T, s *harness) {
+		w := bursts()[0]
 		s.fake.Respond(func(r fakediscord.Request) fakediscord.Answer {
 			if len(r.Payload.Embeds) > 0 {
 				return fakediscord.BadForm()
 			}
 			return fakediscord.Answer{}
 		})
-		told := w.blow(s)
-		require.Empty(t, s.account())
+		told := w.play(s)
+		require.Empty(t, s.verify())
 		w.check(s, told)
 	})
 }

@@ -13,11 +13,10 @@ import (
 	"github.com/laneswap/laneswap/internal/fakediscord"
 )
 
-// account compares what happened with what arrived: every event that is not excused
-// was told, in a message that the receiver has, names its incident and says what
-// became of the service; and those of each service in their order. It returns the
-// messages that no notice knows of: duplicates.
-func (s *stage) account(excused ...string) (unknown []fakediscord.Message) {
+// verify compares events with messages: each event that is not excused is in a message
+// that the fake has, with its incident and status, in the order of the service's events.
+// It returns messages that no notice knows of: duplicates.
+func (s *harness) verify(excused ...string) (unknown []fakediscord.Message) {
 	t := s.t
 	t.Helper()
 	messages := s.fake.Messages()
@@ -45,7 +44,7 @@ func (s *stage) account(excused ...string) (unknown []fakediscord.Message) {
 		told[tr.MessageID] = append(told[tr.MessageID], ev)
 	}
 	for id, events := range told {
-		s.tells(messages[place[id]], events...)
+		s.covers(messages[place[id]], events...)
 	}
 	for _, m := range messages {
 		if len(told[m.ID]) == 0 {
@@ -55,13 +54,13 @@ func (s *stage) account(excused ...string) (unknown []fakediscord.Message) {
 	return unknown
 }
 
-// tells demands that a message tells of events: it names their services and
-// incidents and, where it tells of one service alone, the statuses that they led to.
-// Of the incidents of one service the oldest may be counted only.
-func (s *stage) tells(m fakediscord.Message, events ...laneswap.Event) {
+// covers requires that a message names the services and incidents of events and, if it
+// is about a single service, their statuses. It may only count the oldest incidents of a
+// service.
+func (s *harness) covers(m fakediscord.Message, events ...laneswap.Event) {
 	t := s.t
 	t.Helper()
-	text := said(m)
+	text := textOf(m)
 	course, _ := m.Payload.Field("Status")
 	incidents := map[laneswap.ServiceID][]string{}
 	for _, ev := range events {
@@ -91,7 +90,7 @@ func (s *stage) tells(m fakediscord.Message, events ...laneswap.Event) {
 	}
 }
 
-// names reports whether a text names an id, and not only one that begins with it.
+// names reports whether a text holds an id, and not only a longer one.
 func names(text, id string) bool {
 	for _, after := range strings.Split(text, id)[1:] {
 		if after == "" || !strings.ContainsAny(after[:1], "0123456789") {
@@ -101,29 +100,29 @@ func names(text, id string) bool {
 	return false
 }
 
-// of are the messages that name a service, and duplicates among them.
-func (s *stage) of(id laneswap.ServiceID) (of []fakediscord.Message) {
+// of returns the messages that name a service, with duplicates.
+func (s *harness) of(id laneswap.ServiceID) (of []fakediscord.Message) {
 	for _, m := range s.fake.Messages() {
-		if strings.Contains(said(m), string(id)) {
+		if strings.Contains(textOf(m), string(id)) {
 			of = append(of, m)
 		}
 	}
 	return of
 }
 
-// courses are how the messages of a service say that its status went.
-func (s *stage) courses(id laneswap.ServiceID) (courses []string) {
+// courses returns the statuses that the messages of a service show.
+func (s *harness) courses(id laneswap.ServiceID) (courses []string) {
 	s.t.Helper()
 	for _, m := range s.of(id) {
 		course, ok := m.Payload.Field("Status")
-		require.True(s.t, ok, "%s", said(m))
+		require.True(s.t, ok, "%s", textOf(m))
 		courses = append(courses, course)
 	}
 	return courses
 }
 
-// dead demands that the notice of an event was given up, for that reason.
-func (s *stage) dead(ev laneswap.Event, why string) {
+// dead requires that the notice of an event was dropped, for that reason.
+func (s *harness) dead(ev laneswap.Event, why string) {
 	t := s.t
 	t.Helper()
 	tr := s.trace(ev)
@@ -134,8 +133,8 @@ func (s *stage) dead(ev laneswap.Event, why string) {
 	require.Contains(t, last.Text, why)
 }
 
-// gaps are the times between one request and the next, in seconds.
-func (s *stage) gaps() (gaps []float64) {
+// gaps returns the times between requests, in seconds.
+func (s *harness) gaps() (gaps []float64) {
 	requests := s.fake.Requests()
 	for i := range requests[1:] {
 		gaps = append(gaps, requests[i+1].At.Sub(requests[i].At).Seconds())
@@ -145,8 +144,8 @@ func (s *stage) gaps() (gaps []float64) {
 
 func matches(pattern, text string) bool { return regexp.MustCompile(pattern).MatchString(text) }
 
-// message is the one that told an event.
-func (s *stage) message(ev laneswap.Event) fakediscord.Message {
+// message returns the message with an event.
+func (s *harness) message(ev laneswap.Event) fakediscord.Message {
 	s.t.Helper()
 	id := s.trace(ev).MessageID
 	for _, m := range s.fake.Messages() {

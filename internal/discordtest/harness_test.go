@@ -17,28 +17,30 @@ import (
 	"github.com/laneswap/laneswap/internal/fakediscord"
 )
 
-// stage is a Manager that tells the stand-in of Discord, in a bubble of its own.
-type stage struct {
+// harness is a Manager that sends to the fake of Discord, in its own bubble.
+type harness struct {
 	*laneswap.Manager
-	t      *testing.T
-	fake   *fakediscord.Server
-	disk   laneswap.Storage // nil without
-	opts   []laneswap.Option
-	limits []fakediscord.Option
-	owing  bool // when it stops, something is still to be told
-	again  bool // it was started again
-	begun  time.Time
+	t         *testing.T
+	fake      *fakediscord.Server
+	disk      laneswap.Storage // nil without
+	opts      []laneswap.Option
+	limits    []fakediscord.Option
+	pending   bool // notices will be pending when the Manager stops
+	restarted bool
+	begun     time.Time
 }
 
-// setup changes a stage before it starts.
-type setup func(s *stage)
+// setup changes a harness before it starts.
+type setup func(s *harness)
 
-// with has the Manager get options.
-func with(opts ...laneswap.Option) setup { return func(s *stage) { s.opts = append(s.opts, opts...) } }
+// with adds options of the Manager.
+func with(opts ...laneswap.Option) setup {
+	return func(s *harness) { s.opts = append(s.opts, opts...) }
+}
 
-// limited has the stand-in take so many requests for a webhook, and for a channel.
+// limited sets the limits of the fake for a webhook and a channel.
 func limited(webhook, channel fakediscord.Limit) setup {
-	return func(s *stage) { s.limits = append(s.limits, fakediscord.WithLimits(webhook, channel)) }
+	return func(s *harness) { s.limits = append(s.limits, fakediscord.WithLimits(webhook, channel)) }
 }
 
 // long plays each scenario of a table with and without a storage, and with as many
@@ -46,7 +48,7 @@ func limited(webhook, channel fakediscord.Limit) setup {
 var long = flag.Bool("long", false, "play all combinations, at full size")
 
 // onEach plays row i of a table: with a storage and without in turn, with -long both.
-func onEach(t *testing.T, i int, play func(t *testing.T, s *stage)) {
+func onEach(t *testing.T, i int, play func(t *testing.T, s *harness)) {
 	t.Helper()
 	if *long || i%2 == 0 {
 		onStored(t, play)
@@ -56,35 +58,34 @@ func onEach(t *testing.T, i int, play func(t *testing.T, s *stage)) {
 	}
 }
 
-// onBoth plays a scenario with a Manager that stores what it owes, and with one that
-// keeps it in memory.
-func onBoth(t *testing.T, play func(t *testing.T, s *stage), setups ...setup) {
+// onBoth plays a scenario with a storage, and without one.
+func onBoth(t *testing.T, play func(t *testing.T, s *harness), setups ...setup) {
 	t.Helper()
 	onStored(t, play, setups...)
 	inMemory(t, play, setups...)
 }
 
-// inMemory plays it with a Manager without a storage only.
-func inMemory(t *testing.T, play func(t *testing.T, s *stage), setups ...setup) {
+// inMemory plays a scenario without a storage.
+func inMemory(t *testing.T, play func(t *testing.T, s *harness), setups ...setup) {
 	t.Helper()
 	t.Run("in memory", func(t *testing.T) {
 		t.Parallel()
-		synctest.Test(t, func(t *testing.T) { play(t, newStage(t, nil, setups...)) })
+		synctest.Test(t, func(t *testing.T) { play(t, newHarness(t, nil, setups...)) })
 	})
 }
 
-// onStored plays it with a Manager that stores only.
-func onStored(t *testing.T, play func(t *testing.T, s *stage), setups ...setup) {
+// onStored plays a scenario with a storage.
+func onStored(t *testing.T, play func(t *testing.T, s *harness), setups ...setup) {
 	t.Helper()
 	t.Run("stored", func(t *testing.T) {
 		t.Parallel()
-		synctest.Test(t, func(t *testing.T) { play(t, newStage(t, memorystore.New(), setups...)) })
+		synctest.Test(t, func(t *testing.T) { play(t, newHarness(t, memorystore.New(), setups...)) })
 	})
 }
 
-func newStage(t *testing.T, disk laneswap.Storage, setups ...setup) *stage {
+func newHarness(t *testing.T, disk laneswap.Storage, setups ...setup) *harness {
 	t.Helper()
-	s := &stage{t: t, disk: disk, begun: time.Now()}
+	s := &harness{t: t, disk: disk, begun: time.Now()}
 	for _, set := range setups {
 		set(s)
 	}
@@ -95,7 +96,7 @@ func newStage(t *testing.T, disk laneswap.Storage, setups ...setup) *stage {
 	t.Cleanup(func() {
 		s.stop()
 		rules := []fakediscord.Rule{fakediscord.RulePayload, fakediscord.RuleProtocol, fakediscord.RuleDelay}
-		if s.again {
+		if s.restarted {
 			rules = rules[:2] // how long a receiver wants to be left alone is not stored
 		}
 		require.Empty(t, fake.Violations(rules...), "what no client may do")
@@ -104,8 +105,8 @@ func newStage(t *testing.T, disk laneswap.Storage, setups ...setup) *stage {
 	return s
 }
 
-// start starts a Manager that tells that webhook.
-func (s *stage) start(webhook string) {
+// start starts a Manager that sends to that webhook.
+func (s *harness) start(webhook string) {
 	s.t.Helper()
 	n, err := discord.New(webhook, discord.WithHTTPClient(s.fake.Client()))
 	require.NoError(s.t, err)
@@ -117,21 +118,21 @@ func (s *stage) start(webhook string) {
 	require.NoError(s.t, s.Start(s.t.Context()))
 }
 
-// stop stops the Manager; twice does no harm.
-func (s *stage) stop() {
+// stop stops the Manager. It may be called twice.
+func (s *harness) stop() {
 	s.t.Helper()
 	err := s.Stop(context.Background())
-	if s.owing {
+	if s.pending {
 		require.ErrorIs(s.t, err, laneswap.ErrNotifier)
 		return
 	}
 	require.NoError(s.t, err)
 }
 
-// restart stops the Manager, whatever it owes, and starts another one a while later.
-func (s *stage) restart(after time.Duration) {
+// restart stops the Manager, even with pending notices, and starts another one later.
+func (s *harness) restart(after time.Duration) {
 	s.t.Helper()
-	s.again = true
+	s.restarted = true
 	if err := s.Stop(context.Background()); err != nil {
 		require.ErrorIs(s.t, err, laneswap.ErrNotifier)
 	}
@@ -139,39 +140,39 @@ func (s *stage) restart(after time.Duration) {
 	s.start(s.fake.Webhook())
 }
 
-// known makes services that beat once and never fall silent.
-func (s *stage) known(ids ...laneswap.ServiceID) {
+// known registers services that beat once and never fall silent.
+func (s *harness) known(ids ...laneswap.ServiceID) {
 	s.t.Helper()
 	for _, id := range ids {
 		require.NoError(s.t, s.AnnounceBeat(s.t.Context(), laneswap.Registration{ID: id, NoDeadline: true}, laneswap.Heartbeat{}))
 	}
 }
 
-// report has a service say how it is.
-func (s *stage) report(id laneswap.ServiceID, status laneswap.Status, message string) {
+// report sends a heartbeat with a status.
+func (s *harness) report(id laneswap.ServiceID, status laneswap.Status, message string) {
 	s.t.Helper()
 	_, err := s.Report(s.t.Context(), id, laneswap.Heartbeat{Status: status, Message: message})
 	require.NoError(s.t, err)
 }
 
-func (s *stage) down(id laneswap.ServiceID) {
+func (s *harness) down(id laneswap.ServiceID) {
 	s.t.Helper()
 	s.report(id, laneswap.StatusError, "no answer from "+string(id))
 }
 
-func (s *stage) up(id laneswap.ServiceID) {
+func (s *harness) up(id laneswap.ServiceID) {
 	s.t.Helper()
 	s.report(id, laneswap.StatusHealthy, "")
 }
 
-// until lets time pass until that long after the beginning.
-func (s *stage) until(d time.Duration) {
+// until sleeps until d after the beginning.
+func (s *harness) until(d time.Duration) {
 	time.Sleep(time.Until(s.begun.Add(d)))
 	synctest.Wait()
 }
 
-// answerUntil has every request until then get an answer of f.
-func (s *stage) answerUntil(d time.Duration, f func(left time.Duration) fakediscord.Answer) {
+// answerUntil answers every request by f until d after the beginning.
+func (s *harness) answerUntil(d time.Duration, f func(left time.Duration) fakediscord.Answer) {
 	end := s.begun.Add(d)
 	s.fake.Respond(func(r fakediscord.Request) fakediscord.Answer {
 		if left := end.Sub(r.At); left > 0 {
@@ -181,8 +182,8 @@ func (s *stage) answerUntil(d time.Duration, f func(left time.Duration) fakedisc
 	})
 }
 
-// notifier is how the first notifier stands.
-func (s *stage) notifier() laneswap.NotifierStatus {
+// notifier returns the status of the first notifier.
+func (s *harness) notifier() laneswap.NotifierStatus {
 	s.t.Helper()
 	all, err := s.Notifiers(s.t.Context())
 	require.NoError(s.t, err)
@@ -190,8 +191,8 @@ func (s *stage) notifier() laneswap.NotifierStatus {
 	return all[0]
 }
 
-// events are those of which people are to be told, of one service or of all ("").
-func (s *stage) events(id laneswap.ServiceID) (evs []laneswap.Event) {
+// events returns the events that must be sent, of one service or of all ("").
+func (s *harness) events(id laneswap.ServiceID) (evs []laneswap.Event) {
 	s.t.Helper()
 	for ev, err := range s.Events(s.t.Context(), laneswap.EventQuery{Service: id}) {
 		require.NoError(s.t, err)
@@ -202,8 +203,8 @@ func (s *stage) events(id laneswap.ServiceID) (evs []laneswap.Event) {
 	return evs
 }
 
-// trace is what was decided about the notice of an event.
-func (s *stage) trace(ev laneswap.Event) laneswap.NoticeTrace {
+// trace returns the trace of the notice of an event.
+func (s *harness) trace(ev laneswap.Event) laneswap.NoticeTrace {
 	s.t.Helper()
 	x, err := s.Explain(s.t.Context(), ev.ID)
 	require.NoError(s.t, err)
@@ -212,7 +213,7 @@ func (s *stage) trace(ev laneswap.Event) laneswap.NoticeTrace {
 	return x.Notices[0]
 }
 
-// steps are the texts of a trace.
+// steps returns the texts of a trace.
 func steps(tr laneswap.NoticeTrace) (texts []string) {
 	for _, step := range tr.Steps {
 		texts = append(texts, step.Text)
@@ -220,8 +221,8 @@ func steps(tr laneswap.NoticeTrace) (texts []string) {
 	return texts
 }
 
-// said is all that people read of a message, with its files.
-func said(m fakediscord.Message) string {
+// textOf returns all text of a message, with its files.
+func textOf(m fakediscord.Message) string {
 	var b strings.Builder
 	b.WriteString(m.Payload.Text())
 	for _, f := range m.Files {
@@ -230,9 +231,9 @@ func said(m fakediscord.Message) string {
 	return b.String()
 }
 
-// name is the i-th of many services.
+// name returns the id of service i.
 func name(i int) laneswap.ServiceID { return laneswap.ServiceID(fmt.Sprintf("svc-%04d@rack", i)) }
 
-// told is how many messages the receiver has, and asked how often it was asked.
-func (s *stage) told() int  { return len(s.fake.Messages()) }
-func (s *stage) asked() int { return len(s.fake.Requests()) }
+// delivered and requested return the numbers of messages and of requests.
+func (s *harness) delivered() int { return len(s.fake.Messages()) }
+func (s *harness) requested() int { return len(s.fake.Requests()) }
