@@ -6,7 +6,7 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// Said is the text of an error behind which a program said something, in pieces.
+// Said returns the text of an error with the program's output, written in pieces.
 func Said(args, env []string, pieces ...[]byte) string {
 	var stderr lastLines
 	for _, p := range pieces {
@@ -15,10 +15,10 @@ func Said(args, env []string, pieces ...[]byte) string {
 	return (&Notifier{hidden: hiding(args, env)}).withOutput(errors.New("failed"), stderr.String()).Error()
 }
 
-// Ended waits for a program until its time is up, and a little longer.
+// Ended waits for a program until a little after its context has ended.
 var Ended = ended
 
-// FirstLine is the receipt of what a program wrote, in pieces.
+// FirstLine returns the receipt of output that is written in pieces.
 func FirstLine(pieces ...[]byte) string {
 	var stdout firstLine
 	for _, p := range pieces {
@@ -27,5 +27,5 @@ func FirstLine(pieces ...[]byte) string {
 	return stdout.String()
 }
 
-// Environ is the environment of a program that inherits nothing.
+// Environ returns the environment of a program that inherits nothing.
 func Environ(note laneswap.Notification) []string { return (&Notifier{env: []string{}}).environ(note) }

@@ -9,14 +9,14 @@ import (
 	"syscall"
 )
 
-// group gives the program a process group of its own, so that kill reaches what it
-// has started too.
+// group gives the program its own process group, so that kill also ends the processes
+// that it has started.
 func group(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 }
 
-// kill ends the program and its group. When the program has ended by itself, its
-// number may be somebody else's already.
+// kill ends the program and its group. If the program has already ended, its process id
+// may belong to another process.
 func kill(cmd *exec.Cmd) error {
 	if err := cmd.Process.Signal(syscall.Signal(0)); err != nil {
 		return err

@@ -64,7 +64,7 @@ func TestNew_saysWhatCannotBeUsed(t *testing.T) {
 }
 
 // A program that is named by a path from the current directory, and one of PATH, are
-// found once, whatever directory it then runs in.
+// found once, in whichever directory it then runs.
 func TestNew_findsTheProgramOnce(t *testing.T) {
 	exe, err := os.Executable()
 	require.NoError(t, err)

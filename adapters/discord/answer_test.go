@@ -14,7 +14,7 @@ import (
 	"github.com/laneswap/laneswap/internal/fakediscord"
 )
 
-// plain is an answer of somebody in between who writes neither JSON nor a page.
+// plain is an answer of a proxy that writes neither JSON nor HTML.
 func plain(status int, text string) fakediscord.Answer {
 	return fakediscord.Answer{Status: status, ContentType: "text/plain; charset=utf-8", Body: text}
 }
@@ -78,8 +78,7 @@ func TestNotify_classifiesAnswers(t *testing.T) {
 	}
 }
 
-// TestNotify_obeysRetryAfterOfAnyFailure: also of a page, as a date, and of those
-// who stand before Discord.
+// Retry-After counts for pages, for dates, and for proxies.
 func TestNotify_obeysRetryAfterOfAnyFailure(t *testing.T) {
 	t.Parallel()
 	later := func(a fakediscord.Answer, retryAfter string) fakediscord.Answer {
@@ -130,9 +129,8 @@ func TestNotify_obeysRetryAfterOfAnyFailure(t *testing.T) {
 	}
 }
 
-// TestNotify_heedsTheLimitOfAnAnswerThatBreaksOff: the headers have said that the
-// bucket is empty, before the body broke off.
-func TestNotify_heedsTheLimitOfAnAnswerThatBreaksOff(t *testing.T) {
+// The headers say that the bucket is empty before the body breaks off.
+func TestNotify_obeysTheLimitOfABrokenAnswer(t *testing.T) {
 	t.Parallel()
 	var requests atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

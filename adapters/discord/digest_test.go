@@ -169,8 +169,8 @@ func TestDigest_tellsOfLaneSwapItselfAllOfIt(t *testing.T) {
 	}
 }
 
-// TestDigest_countsOwnEventsThatDoNotFit has more happen to LaneSwap than
-// finds room: how much more is said, what was lost stays, and so does the last.
+// More events about LaneSwap than fit: the message counts the rest, and keeps the last
+// one and losses of data.
 func TestDigest_countsOwnEventsThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	n := newNotifier(t)

@@ -15,7 +15,7 @@ import (
 	"github.com/laneswap/laneswap/internal/fakediscord"
 )
 
-// hostile are texts that a service might send, or somebody else in its place.
+// hostile are texts that a service, or an attacker in its place, might send.
 var hostile = []string{
 	"", " ", "   \t\n ", "\u00a0\u3000\u2003", "\u200b\u200d\ufeff", "\u2800\u3164", "\u0301\u0302",
 	strings.Repeat("🔥", 25_000), strings.Repeat("👨‍👩‍👧‍👦", 4_000), strings.Repeat("\\", 10_000), strings.Repeat("*_~|`[<", 3_000), strings.Repeat("漢", 40_000),
@@ -28,7 +28,7 @@ var hostile = []string{
 	":fire: :100: 10:20:30 <:mmLol:216154654256398347> <a:b1nzy:392938283556143104> <t:1618953630:R>", "discord clyde",
 }
 
-// spoken is a notification in which everything that can hold a text holds one.
+// spoken returns a notification in which every text is a or b.
 func spoken(kind laneswap.NoticeKind, items int, a, b string) laneswap.Notification {
 	tags := make([]string, 40)
 	for i := range tags {
@@ -67,8 +67,8 @@ func spoken(kind laneswap.NoticeKind, items int, a, b string) laneswap.Notificat
 	return note
 }
 
-// fits requires that Discord takes all messages of a notification, and that they
-// mention nobody and hide no link.
+// fits requires that Discord accepts all messages of a notification, and that they have
+// neither mentions nor hidden links.
 func fits(t *testing.T, n *discord.Notifier, note laneswap.Notification) {
 	t.Helper()
 	contentType, body, err := discord.Message(n, note)

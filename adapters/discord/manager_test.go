@@ -15,8 +15,8 @@ import (
 	"github.com/laneswap/laneswap/internal/fakediscord"
 )
 
-// TestManager_losesNothingWhenDiscordIsInTrouble has one service fall silent and
-// come back within the trouble, and another fall silent after it.
+// One service falls silent and recovers while Discord fails, another one falls silent
+// afterwards.
 func TestManager_losesNothingWhenDiscordIsInTrouble(t *testing.T) {
 	t.Parallel()
 	always := func(a fakediscord.Answer) func(int) fakediscord.Answer {
@@ -111,8 +111,8 @@ func TestManager_losesNothingWhenDiscordIsInTrouble(t *testing.T) {
 	}
 }
 
-// TestManager_aDeletedWebhookIsNotAskedAgain: Discord asks for that, and what is owed
-// is told once the webhook is there again and somebody has tested it.
+// Discord asks clients to stop using a deleted webhook. Once the webhook exists again
+// and a test message has arrived, the pending notices are delivered.
 func TestManager_aDeletedWebhookIsNotAskedAgain(t *testing.T) {
 	t.Parallel()
 	for name, gone := range map[string]fakediscord.Answer{"404": fakediscord.UnknownWebhook(), "401": fakediscord.InvalidToken()} {
@@ -151,8 +151,7 @@ func TestManager_aDeletedWebhookIsNotAskedAgain(t *testing.T) {
 	}
 }
 
-// TestManager_aThousandServicesAreToldInFewMessages falls silent with all of them, at
-// once and spread over half a minute, and comes back with them.
+// A thousand services fall silent, at once or over half a minute, and recover.
 func TestManager_aThousandServicesAreToldInFewMessages(t *testing.T) {
 	t.Parallel()
 	for name, spread := range map[string]time.Duration{"within a second": time.Second, "over half a minute": 30 * time.Second} {
@@ -196,8 +195,8 @@ func TestManager_aThousandServicesAreToldInFewMessages(t *testing.T) {
 	}
 }
 
-// TestManager_aRefusedFileSplitsNoDigest: it must not have a thousand services told one
-// by one, at thirty a minute.
+// A refused file must not split a digest into a message for each service, at thirty a
+// minute.
 func TestManager_aRefusedFileSplitsNoDigest(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {

@@ -12,7 +12,7 @@ import (
 
 func TestNotifier_keepsTheContract(t *testing.T) {
 	t.Parallel()
-	// What is refused as a message is sent once more as plain text.
+	// A refused message is sent once more as plain text.
 	twice := notifiertest.Expect{Requests: 2}
 	passes := notifiertest.Expect{Verdicts: []notifiertest.Verdict{notifiertest.Retried}}
 	notifiertest.Run(t, notifiertest.Target{
@@ -24,7 +24,7 @@ func TestNotifier_keepsTheContract(t *testing.T) {
 		Receipt: "4711",
 		Except: map[string]notifiertest.Expect{
 			"400": twice, "422": twice,
-			// Discord's API answers in JSON: what is none is of somebody in between.
+			// Discord's API answers in JSON: other answers come from proxies.
 			"403 with HTML": passes, "410": passes, "413": passes,
 		},
 	})

@@ -117,8 +117,8 @@ func TestNotify_obeys429InAllItsForms(t *testing.T) {
 	}
 }
 
-// TestNotify_makesFewRequestsDuring429: a delay that is misread, or a lie, must
-// not become a stream of requests: Discord bans addresses for it.
+// A delay that is wrong must not become a stream of requests: Discord bans addresses for
+// that.
 func TestNotify_makesFewRequestsDuring429(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
@@ -144,7 +144,7 @@ func TestNotify_staysFarBelowABan(t *testing.T) {
 	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
 		fake.Respond(func(fakediscord.Request) fakediscord.Answer { return fakediscord.InvalidToken() })
 		begin := time.Now()
-		for range 5000 { // somebody tests a webhook that is wrong, again and again
+		for range 5000 { // a wrong webhook is tested again and again
 			err := n.Notify(t.Context(), note(1))
 			if !laneswap.IsPermanent(err) {
 				require.LessOrEqual(t, delay(t, err), 10*time.Minute)
@@ -205,8 +205,7 @@ func TestNotify_saysWhatDiscordFoundWrong(t *testing.T) {
 	})
 }
 
-// TestNotify_plainTextObeysTheLimitToo: the answer that refuses the
-// embeds may be the last that the bucket holds.
+// The answer that refuses the embeds may use up the bucket.
 func TestNotify_plainTextObeysTheLimitToo(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
@@ -289,7 +288,7 @@ func TestNotify_aDigestComesWithItsFile(t *testing.T) {
 	})
 }
 
-// noFiles is a Discord that takes no file.
+// noFiles refuses messages with files.
 func noFiles(r fakediscord.Request) fakediscord.Answer {
 	if len(r.Files) > 0 {
 		return fakediscord.Status(413, 40005, "Request entity too large")
@@ -328,8 +327,7 @@ func TestNotify_aRefusedFileIsNotSentAgain(t *testing.T) {
 	})
 }
 
-// TestNotify_neitherEmbedsNorFilesAreTaken has the embeds be refused first, and then
-// the file that the plain text came with.
+// Discord refuses the embeds first, and then the file of the plain text.
 func TestNotify_neitherEmbedsNorFilesAreTaken(t *testing.T) {
 	t.Parallel()
 	for name, refusal := range map[string]fakediscord.Answer{"50035": fakediscord.BadForm(), "embeds": fakediscord.BadEmbeds()} {
@@ -343,7 +341,7 @@ func TestNotify_neitherEmbedsNorFilesAreTaken(t *testing.T) {
 				})
 				err := n.Notify(t.Context(), many(laneswap.NoticeDigest, 1000))
 				require.ErrorContains(t, err, "413")
-				require.False(t, laneswap.IsRefused(err), "or each service would be told alone")
+				require.False(t, laneswap.IsRefused(err), "or each service would get its own message")
 				require.NoError(t, n.Notify(t.Context(), many(laneswap.NoticeDigest, 1000)))
 				requests := fake.Requests()
 				require.Len(t, requests, 3)
@@ -355,7 +353,6 @@ func TestNotify_neitherEmbedsNorFilesAreTaken(t *testing.T) {
 	}
 }
 
-// TestNotify_alertsOfAManagerArrive goes the whole way.
 func TestNotify_alertsOfAManagerArrive(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {

@@ -25,8 +25,7 @@ type transport func(r *http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// silentAbout requires that nothing of the URL is in what an error or a notifier can
-// be made to say.
+// silentAbout requires that no format of an error or a notifier shows the URL.
 func silentAbout(t *testing.T, values ...any) {
 	t.Helper()
 	for _, v := range values {
@@ -40,8 +39,7 @@ func silentAbout(t *testing.T, values ...any) {
 	}
 }
 
-// TestNotify_hidesTheURLOfTransportErrors: proxies, dialers and
-// transports of others put the URL into their errors.
+// Proxies, dialers and transports put the URL into their errors.
 func TestNotify_hidesTheURLOfTransportErrors(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(r *http.Request) error{
@@ -75,7 +73,7 @@ func TestNotify_hidesTheURLOfTransportErrors(t *testing.T) {
 	}
 }
 
-// TestNotify_hidesTheURLThatAServerRepeats: error pages quote the request.
+// Error pages quote the request.
 func TestNotify_hidesTheURLThatAServerRepeats(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{200, 301, 400, 401, 403, 404, 413, 418, 422, 429, 500, 503} {
@@ -98,8 +96,7 @@ func TestNotify_hidesTheURLThatAServerRepeats(t *testing.T) {
 	}
 }
 
-// TestNotify_followsNoRedirect: it would take the message elsewhere, and the token
-// with it in Referer.
+// A redirect would send the message, and the token in Referer, to another server.
 func TestNotify_followsNoRedirect(t *testing.T) {
 	t.Parallel()
 	elsewhere := make(chan string, 10)

@@ -115,7 +115,7 @@ func (s *sender) is(flaw string) bool { return s.flaw == flaw }
 func (s *sender) Notify(ctx context.Context, n laneswap.Notification) error {
 	if s.is("is not safe for concurrent use") {
 		if !s.alone.TryLock() {
-			return errors.New("somebody else is here")
+			return errors.New("another call is running")
 		}
 		defer s.alone.Unlock()
 	}
@@ -314,7 +314,7 @@ func (s *sender) delay(text string, code int) (time.Duration, bool) {
 	return time.Until(at), true
 }
 
-// writer is a notifier that keeps what it is told, but for one flaw.
+// writer is a notifier that records messages and keeps the contract, but for one flaw.
 type writer struct {
 	secret string
 	log    *slog.Logger

@@ -55,7 +55,7 @@ func newNotifier(t *testing.T, address string, opts ...webhook.Option) *webhook.
 	return n
 }
 
-// receiver is a server that keeps what it was sent last.
+// receiver is a server that keeps the last request.
 type receiver struct {
 	*httptest.Server
 	last atomic.Pointer[http.Request]
@@ -228,7 +228,7 @@ func TestNotify_usesTheCallersClientWithoutRedirects(t *testing.T) {
 	})
 	followed := 0
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { followed++; return nil }}
-	// No WithPrivateNetworks: whom a client connects to is its own affair.
+	// The guard against private networks does not apply to a client of the caller.
 	err := newNotifier(t, r.URL, webhook.WithHTTPClient(client)).Notify(t.Context(), notifiertest.Notifications(now)[0])
 	require.ErrorContains(t, err, "308")
 	require.Zero(t, followed)

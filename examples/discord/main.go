@@ -1,11 +1,12 @@
-// Command discord alerts a channel of Discord: a worker of this program falls
-// silent, a message says so, and another says that it is back and how long it took.
+// Command discord alerts a Discord channel. A worker of this program falls silent: a
+// message says so, and a second one says that it has recovered and how long it was down.
 //
 //	export LANESWAP_DISCORD_WEBHOOK=https://discord.com/api/webhooks/ID/TOKEN
 //	go run ./examples/discord
 //
-// A webhook is made in Discord under Server Settings, Integrations. Who knows its URL
-// can post to it: it is taken from the environment, where no list of processes shows it.
+// Create the webhook in Discord under Server Settings, Integrations. Its URL is a secret:
+// with it anybody can post. So the program reads it from the environment, where no list
+// of processes shows it.
 package main
 
 import (
@@ -30,7 +31,7 @@ func main() {
 	}
 }
 
-// run has a worker fall silent for longer than patience, and come back.
+// run lets a worker fall silent for longer than patience, and recover.
 func run(ctx context.Context, out io.Writer, webhook, apiBase string, patience time.Duration) error {
 	alerts, err := discord.New(webhook, discord.WithAPIBase(apiBase))
 	if err != nil {
@@ -38,12 +39,12 @@ func run(ctx context.Context, out io.Writer, webhook, apiBase string, patience t
 	}
 	m := laneswap.NewManager(
 		laneswap.WithNotifier(alerts),
-		laneswap.WithGroupWait(0), // one worker: there is nobody to be told of with it
+		laneswap.WithGroupWait(0), // there is only one worker: no notices to group
 	)
 	if err := m.Start(ctx); err != nil {
 		return err
 	}
-	defer m.Stop(context.WithoutCancel(ctx)) // and what is owed until then is told
+	defer m.Stop(context.WithoutCancel(ctx)) // delivers the pending notices
 	if _, err := m.Register(ctx, laneswap.Registration{ID: "worker", StaleAfter: patience, Tags: []string{"example"}}); err != nil {
 		return err
 	}
@@ -58,7 +59,7 @@ func run(ctx context.Context, out io.Writer, webhook, apiBase string, patience t
 	defer w.Close()
 
 	worker.Beat()
-	fmt.Fprintf(out, "the worker hangs; in %v it is silent for too long\n", patience)
+	fmt.Fprintf(out, "the worker hangs; in %v it becomes stale\n", patience)
 	for ev, err := range w.Events() {
 		if err != nil {
 			return err
@@ -76,8 +77,8 @@ func run(ctx context.Context, out io.Writer, webhook, apiBase string, patience t
 	return nil
 }
 
-// report waits until people were told of the event, and prints what became of it.
-// Nothing needs to wait for that: the Manager tells on its own.
+// report waits until the notice of an event is delivered, and prints the result. A real
+// program need not wait: the Manager delivers by itself.
 func report(ctx context.Context, out io.Writer, m *laneswap.Manager, ev laneswap.Event) error {
 	look := time.NewTicker(50 * time.Millisecond)
 	defer look.Stop()
@@ -89,10 +90,10 @@ func report(ctx context.Context, out io.Writer, m *laneswap.Manager, ev laneswap
 		for _, notice := range why.Notices {
 			switch notice.State {
 			case laneswap.NoticeSent:
-				fmt.Fprintf(out, "%s is %s: told as message %s\n", ev.Name, ev.To, notice.MessageID)
+				fmt.Fprintf(out, "%s is %s: sent as message %s\n", ev.Name, ev.To, notice.MessageID)
 				return nil
 			case laneswap.NoticeSkipped, laneswap.NoticeDead:
-				return fmt.Errorf("%s is %s: not told: %s", ev.Name, ev.To, notice.Steps[len(notice.Steps)-1].Text)
+				return fmt.Errorf("%s is %s: not sent: %s", ev.Name, ev.To, notice.Steps[len(notice.Steps)-1].Text)
 			}
 		}
 		notifiers, err := m.Notifiers(ctx)
@@ -101,7 +102,7 @@ func report(ctx context.Context, out io.Writer, m *laneswap.Manager, ev laneswap
 		}
 		for _, n := range notifiers {
 			if n.State == laneswap.NotifierDisabled {
-				return fmt.Errorf("%s is %s: not told: %s", ev.Name, ev.To, n.LastError)
+				return fmt.Errorf("%s is %s: not sent: %s", ev.Name, ev.To, n.LastError)
 			}
 		}
 		select {

@@ -12,7 +12,7 @@ import (
 	"github.com/laneswap/laneswap/internal/fakediscord"
 )
 
-func TestRun_tellsThatTheWorkerIsSilentAndThatItIsBack(t *testing.T) {
+func TestRun_sendsTheSilenceAndTheRecovery(t *testing.T) {
 	t.Parallel()
 	fake := fakediscord.New()
 	defer fake.Close()
@@ -23,7 +23,7 @@ func TestRun_tellsThatTheWorkerIsSilentAndThatItIsBack(t *testing.T) {
 	require.NoError(t, run(t.Context(), &out, fake.Webhook(), base, 200*time.Millisecond))
 	got := fake.Messages()
 	require.Len(t, got, 2)
-	require.Equal(t, fmt.Sprintf("the worker hangs; in 200ms it is silent for too long\nworker is stale: told as message %s\nworker is healthy: told as message %s\n", got[0].ID, got[1].ID), out.String())
+	require.Equal(t, fmt.Sprintf("the worker hangs; in 200ms it becomes stale\nworker is stale: sent as message %s\nworker is healthy: sent as message %s\n", got[0].ID, got[1].ID), out.String())
 	require.Equal(t, "worker is stale", *got[0].Payload.Embeds[0].Title)
 	require.Equal(t, "worker recovered", *got[1].Payload.Embeds[0].Title)
 	_, ok := got[1].Payload.Field("Down for")
@@ -32,7 +32,7 @@ func TestRun_tellsThatTheWorkerIsSilentAndThatItIsBack(t *testing.T) {
 	require.Empty(t, fake.Violations())
 }
 
-func TestRun_saysWhatIsWrongWithTheWebhook(t *testing.T) {
+func TestRun_reportsAWrongWebhook(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	require.ErrorIs(t, run(t.Context(), &out, "", "", time.Second), discord.ErrInvalidURL)
@@ -43,8 +43,8 @@ func TestRun_saysWhatIsWrongWithTheWebhook(t *testing.T) {
 	require.NoError(t, err)
 	fake.DeleteWebhook()
 	err = run(t.Context(), &out, fake.Webhook(), base, 100*time.Millisecond)
-	require.ErrorContains(t, err, "not told")
-	require.ErrorContains(t, err, "there is no such webhook")
+	require.ErrorContains(t, err, "not sent")
+	require.ErrorContains(t, err, "the webhook or the thread does not exist")
 	require.NotContains(t, err.Error(), fake.Secret())
 	require.Empty(t, fake.Messages())
 	require.Len(t, fake.Requests(), 1)

@@ -35,7 +35,7 @@ func newSender(t *testing.T, client *http.Client, webhook string) *sender {
 	return &sender{t, client, strings.Replace(webhook, "/api/", "/api/v10/", 1)}
 }
 
-// answered is what came back.
+// answered is an answer.
 type answered struct {
 	status int
 	header http.Header

@@ -135,7 +135,7 @@ func (p *Payload) texts(f func(place, text string)) {
 	}
 }
 
-// The greatest sizes of what is read at all.
+// The limits of a request, in bytes.
 const (
 	maxRequest = 32 << 20
 	maxJSON    = 1 << 20

@@ -22,8 +22,8 @@ import (
 // MaxDelay is the longest delay that RetryAfter and Seconds return.
 const MaxDelay = 24 * time.Hour
 
-// Answer is what a server answered. The body of a 1xx is not read: after a 101 that
-// is the bare connection, which would be read until it ends.
+// Answer is the answer of a server. Do does not read the body of a 1xx: after a 101 it is
+// the bare connection, which has no end.
 type Answer struct {
 	Status int
 	Header http.Header
@@ -62,8 +62,8 @@ func Do(client *http.Client, req *http.Request, limit int64, bodyTime time.Durat
 	return a, nil
 }
 
-// RetryAfter reads the header of that name: a number of seconds, or a date after now.
-// It returns false for anything else.
+// RetryAfter reads the header Retry-After: a number of seconds, or a date after now. It
+// returns false for anything else.
 func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	text := strings.TrimSpace(h.Get("Retry-After"))
 	if text != "" && strings.Trim(text, "0123456789.") == "" {
@@ -76,8 +76,8 @@ func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	return min(at.Sub(now), MaxDelay), true
 }
 
-// Seconds reads a number of seconds, which may have a fraction. It returns false for
-// a negative number and for what is no number.
+// Seconds reads a number of seconds, which may have a fraction. It returns false for a
+// negative number, and for other texts.
 func Seconds(text string) (time.Duration, bool) {
 	f, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
 	if (err != nil && !errors.Is(err, strconv.ErrRange)) || math.IsNaN(f) || f < 0 {
