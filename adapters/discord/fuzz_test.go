@@ -94,7 +94,7 @@ func TestMessage_fitsAnyTextOfServices(t *testing.T) {
 	kinds := []laneswap.NoticeKind{laneswap.NoticeEvent, laneswap.NoticeDigest, laneswap.NoticeMassSilence, laneswap.NoticeFlapping, laneswap.NoticeReminder, laneswap.NoticeTest, "of a later version"}
 	for i, a := range hostile {
 		for k, kind := range kinds {
-			if !*long && (i+k)%3 > 0 {
+			if !*long && k != i%len(kinds) {
 				continue
 			}
 			b := hostile[(i+k+1)%len(hostile)]

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -40,27 +39,24 @@ func TestManager_losesNothingWhenDiscordIsInTrouble(t *testing.T) {
 		"429 of the network":            {10 * time.Minute, always(fakediscord.RateLimitedHTML(20 * time.Second)), false},
 		"429 that says nothing":         {10 * time.Minute, always(fakediscord.RateLimitedSilent()), false},
 		"429 for all":                   {10 * time.Minute, always(fakediscord.RateLimitedGlobal(3 * time.Second)), false},
-		"500, an hour":                  {time.Hour, always(fakediscord.Status(500, 0, "500: Internal Server Error")), false},
-		"502 with a page, an hour":      {time.Hour, always(fakediscord.HTML(502)), false},
-		"200 with a page, an hour":      {time.Hour, always(fakediscord.HTML(200)), false},
-		"404 of a proxy, an hour":       {time.Hour, always(fakediscord.HTML(404)), false},
-		"404 in plain text, an hour":    {time.Hour, always(plain(404, "404 page not found\n")), false},
-		"redirects, an hour":            {time.Hour, always(fakediscord.Redirect("https://elsewhere.example/")), false},
-		"a reset before it was taken":   {time.Hour, once(fakediscord.Reset(false)), false},
-		"a reset after it was taken":    {time.Hour, once(fakediscord.Reset(true)), true},
-		"a hang before it was taken":    {time.Hour, once(fakediscord.HangBeforeHeaders(false)), false},
-		"a hang after headers":          {time.Hour, once(fakediscord.HangAfterHeaders(true)), true},
-		"hangs, an hour":                {time.Hour, always(fakediscord.HangBeforeHeaders(false)), false},
-		"slow, an hour":                 {time.Hour, always(fakediscord.Slow(10 * time.Second)), false},
-		"400 for the embeds of each":    {time.Hour, func(n int) fakediscord.Answer { return []fakediscord.Answer{{}, fakediscord.BadForm()}[n%2] }, false},
+		"500, 20 minutes":               {20 * time.Minute, always(fakediscord.Status(500, 0, "500: Internal Server Error")), false},
+		"502 with a page, 20 minutes":   {20 * time.Minute, always(fakediscord.HTML(502)), false},
+		"200 with a page, 20 minutes":   {20 * time.Minute, always(fakediscord.HTML(200)), false},
+		"404 of a proxy, 20 minutes":    {20 * time.Minute, always(fakediscord.HTML(404)), false},
+		"404 in plain text, 20 minutes": {20 * time.Minute, always(plain(404, "404 page not found\n")), false},
+		"redirects, 20 minutes":         {20 * time.Minute, always(fakediscord.Redirect("https://elsewhere.example/")), false},
+		"a reset before it was taken":   {20 * time.Minute, once(fakediscord.Reset(false)), false},
+		"a reset after it was taken":    {20 * time.Minute, once(fakediscord.Reset(true)), true},
+		"a hang before it was taken":    {20 * time.Minute, once(fakediscord.HangBeforeHeaders(false)), false},
+		"a hang after headers":          {20 * time.Minute, once(fakediscord.HangAfterHeaders(true)), true},
+		"hangs, 20 minutes":             {20 * time.Minute, always(fakediscord.HangBeforeHeaders(false)), false},
+		"slow, 20 minutes":              {20 * time.Minute, always(fakediscord.Slow(10 * time.Second)), false},
+		"400 for the embeds of each":    {20 * time.Minute, func(n int) fakediscord.Answer { return []fakediscord.Answer{{}, fakediscord.BadForm()}[n%2] }, false},
 		"no trouble, and few are taken": {0, always(fakediscord.Answer{}), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				fake := fakediscord.New()
-				defer fake.Close()
-				n, err := discord.New(fake.Webhook(), discord.WithHTTPClient(fake.Client()))
-				require.NoError(t, err)
+			t.Parallel()
+			inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
 				m := laneswap.NewManager(laneswap.WithNotifier(n), laneswap.WithGroupWait(0))
 				require.NoError(t, m.Start(t.Context()))
 				begin := time.Now()
@@ -71,13 +67,13 @@ func TestManager_losesNothingWhenDiscordIsInTrouble(t *testing.T) {
 					return tc.answer(r.Number)
 				})
 				for _, id := range []laneswap.ServiceID{"first", "second"} {
-					_, err := m.Register(t.Context(), laneswap.Registration{ID: id, StaleAfter: map[laneswap.ServiceID]time.Duration{"first": time.Minute, "second": 80 * time.Minute}[id]})
+					_, err := m.Register(t.Context(), laneswap.Registration{ID: id, StaleAfter: map[laneswap.ServiceID]time.Duration{"first": time.Minute, "second": 30 * time.Minute}[id]})
 					require.NoError(t, err)
 					require.NoError(t, m.Beat(t.Context(), id, laneswap.Heartbeat{}))
 				}
 				time.Sleep(90 * time.Second)
 				require.NoError(t, m.Beat(t.Context(), "first", laneswap.Heartbeat{Status: laneswap.StatusShutdown}))
-				time.Sleep(90 * time.Minute)
+				time.Sleep(40 * time.Minute)
 				require.NoError(t, m.Stop(context.Background()))
 
 				var told []string
@@ -117,18 +113,15 @@ func TestManager_aDeletedWebhookIsNotAskedAgain(t *testing.T) {
 	t.Parallel()
 	for name, gone := range map[string]fakediscord.Answer{"404": fakediscord.UnknownWebhook(), "401": fakediscord.InvalidToken()} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				fake := fakediscord.New()
-				defer fake.Close()
-				n, err := discord.New(fake.Webhook(), discord.WithHTTPClient(fake.Client()))
-				require.NoError(t, err)
+			t.Parallel()
+			inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
 				m := laneswap.NewManager(laneswap.WithNotifier(n), laneswap.WithGroupWait(0))
 				require.NoError(t, m.Start(t.Context()))
 				fake.Respond(func(fakediscord.Request) fakediscord.Answer { return gone })
-				_, err = m.Register(t.Context(), laneswap.Registration{ID: "svc"})
+				_, err := m.Register(t.Context(), laneswap.Registration{ID: "svc"})
 				require.NoError(t, err)
 				require.NoError(t, m.Beat(t.Context(), "svc", laneswap.Heartbeat{}))
-				time.Sleep(6 * time.Hour)
+				time.Sleep(time.Hour)
 				require.Len(t, fake.Requests(), 1)
 				all, err := m.Notifiers(t.Context())
 				require.NoError(t, err)
@@ -156,12 +149,9 @@ func TestManager_aThousandServicesAreToldInFewMessages(t *testing.T) {
 	t.Parallel()
 	for name, spread := range map[string]time.Duration{"within a second": time.Second, "over half a minute": 30 * time.Second} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(t *testing.T, fake *fakediscord.Server, n *discord.Notifier) {
 				const services = 1000
-				fake := fakediscord.New()
-				defer fake.Close()
-				n, err := discord.New(fake.Webhook(), discord.WithHTTPClient(fake.Client()))
-				require.NoError(t, err)
 				m := laneswap.NewManager(laneswap.WithNotifier(n))
 				require.NoError(t, m.Start(t.Context()))
 				ids := make([]laneswap.ServiceID, services)
