@@ -6,8 +6,8 @@ package config
 
 import (
 	"log/slog"
+	"maps"
 	"net"
-	"reflect"
 	"strconv"
 	"time"
 
@@ -43,7 +43,7 @@ type Config struct {
 	MongoDBErrors     string `env:"LANESWAP_MONGODB_ERRORS" envDefault:"errors" help:"collection of the reported errors in MongoDB"`
 
 	GroupWait   time.Duration `env:"LANESWAP_GROUP_WAIT" envDefault:"5" flag:"group-wait" min:"0" max:"5m" help:"how long an alert waits for others to be told with it; 0 is not at all"`
-	RemindEvery time.Duration `env:"LANESWAP_REMIND_EVERY" envDefault:"0" flag:"remind-every" min:"0" max:"8784h" help:"how often people are reminded of what is still bad; 0, as it is unless set, is never"`
+	RemindEvery time.Duration `env:"LANESWAP_REMIND_EVERY" envDefault:"0" flag:"remind-every" min:"10ms" max:"8784h" zero:"off" help:"how often people are reminded of what is still bad; 0, as it is unless set, is never"`
 	// NotifiersFile is read by Load, into Notifiers.
 	NotifiersFile string `env:"LANESWAP_NOTIFIERS" flag:"notifiers" help:"a JSON file of notifiers, and of what each is told"`
 	// DiscordWebhook alone switches Discord on. It has no flag, and WebhookURL and
@@ -77,20 +77,13 @@ func Default() Config {
 // were not. An empty variable counts as not set, an empty flag is refused. The
 // error joins an *Error for each setting that was refused.
 func Load(environ []string, flags map[string]string) (Config, error) {
-	l := loader{environ: env.ToMap(environ), flags: flags, raw: map[string]string{}}
-	for _, f := range Fields() {
-		l.take(f)
-	}
+	l := loader{environ: env.ToMap(environ), flags: maps.Clone(flags)}
+	delete(l.flags, "") // a setting without a flag has this one
 	var c Config
 	if err := l.parse(&c); err != nil {
 		return Config{}, err
 	}
-	v := reflect.ValueOf(&c).Elem()
-	for _, f := range Fields() {
-		l.refuse(f, f.check(v.FieldByName(f.name)))
-	}
 	l.checkStorage(c)
-	l.checkReminders(c)
 	l.readNotifiers(&c)
 	if len(l.errs) > 0 {
 		return Config{}, l.errs

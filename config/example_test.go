@@ -16,5 +16,5 @@ func ExampleLoad() {
 	fmt.Println(err)
 	// Output:
 	// 0.0.0.0:9001 1m30s <nil>
-	// LANESWAP_PORT (--port) is "90000", it must be from 0 to 65535
+	// LANESWAP_PORT (--port) is "90000", it must be a whole number from 0 to 65535
 }

@@ -144,15 +144,3 @@ func (n Notifier) Filters() []laneswap.Filter {
 	add(len(n.Tags) > 0, laneswap.Tagged(n.Tags...))
 	return filters
 }
-
-// checkReminders refuses what min and max cannot say: off, or long enough.
-func (l *loader) checkReminders(c Config) {
-	if c.RemindEvery == 0 || c.RemindEvery >= laneswap.MinDuration {
-		return
-	}
-	for _, f := range Fields() {
-		if f.Env == "LANESWAP_REMIND_EVERY" {
-			l.refuse(f, quote(c.RemindEvery)+", it must be 0 or at least "+laneswap.MinDuration.String())
-		}
-	}
-}

@@ -39,11 +39,7 @@ func (l *loader) readNotifiers(c *Config) {
 	r := notifiersReader{file: c.NotifiersFile, environ: l.environ, taken: taken, read: readSmall}
 	notifiers, problem := r.readFile()
 	c.Notifiers = notifiers
-	for _, f := range Fields() {
-		if f.Env == "LANESWAP_NOTIFIERS" {
-			l.refuse(f, problem)
-		}
-	}
+	l.refuse("LANESWAP_NOTIFIERS", problem)
 }
 
 // notifiersReader reads a file of notifiers. What it says of it names the entry

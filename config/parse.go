@@ -5,12 +5,9 @@ import (
 	"math"
 	"net/netip"
 	"net/url"
-	"reflect"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/caarlos0/env/v10"
 
 	"github.com/laneswap/laneswap"
 )
@@ -33,30 +30,15 @@ func quote(v any) string {
 	return fmt.Sprintf("is %q", s)
 }
 
-// parsers are env's, for the types whose errors or syntax are ours. Fields with
-// bounds need theirs here.
-var parsers = map[reflect.Type]env.ParserFunc{
-	reflect.TypeFor[int]():           func(s string) (any, error) { return parseInt(s) },
-	reflect.TypeFor[bool]():          func(s string) (any, error) { return parseBool(s) },
-	reflect.TypeFor[time.Duration](): func(s string) (any, error) { return ParseDuration(s) },
-}
-
-func parseInt(s string) (int, error) {
-	n, err := strconv.Atoi(s)
-	if err != nil {
-		return 0, problem(quote(s) + ", it must be a whole number")
-	}
-	return n, nil
-}
-
-func parseBool(s string) (bool, error) {
-	switch strings.ToLower(s) {
-	case "1", "t", "true", "yes", "on":
+// parseBool accepts the words of strconv.ParseBool in any case, and yes, no, on and off.
+func parseBool(s string) (any, error) {
+	switch s = strings.ToLower(s); s {
+	case "yes", "on":
 		return true, nil
-	case "0", "f", "false", "no", "off":
+	case "no", "off":
 		return false, nil
 	}
-	return false, problem(quote(s) + ", it must be true or false")
+	return strconv.ParseBool(s)
 }
 
 // ParseDuration reads a duration as people write them: a bare number is seconds,

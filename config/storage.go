@@ -28,13 +28,11 @@ func (l *loader) checkStorage(c Config) {
 		return
 	}
 	uri := c.MongoDBURI.Reveal()
-	for _, f := range Fields() {
-		switch {
-		case f.Env == "LANESWAP_STORAGE" && uri == "":
-			l.refuse(f, `is "mongodb", which needs LANESWAP_MONGODB_URI`)
-		case f.Env == "LANESWAP_MONGODB_URI" && uri != "" && !strings.HasPrefix(uri, "mongodb://") && !strings.HasPrefix(uri, "mongodb+srv://"):
-			// Not quoted: it may hold a password.
-			l.refuse(f, "is not the address of a MongoDB: it must begin with mongodb:// or mongodb+srv://")
-		}
+	switch {
+	case uri == "":
+		l.refuse("LANESWAP_STORAGE", `is "mongodb", which needs LANESWAP_MONGODB_URI`)
+	case !strings.HasPrefix(uri, "mongodb://") && !strings.HasPrefix(uri, "mongodb+srv://"):
+		// Not quoted: it may hold a password.
+		l.refuse("LANESWAP_MONGODB_URI", "is not the address of a MongoDB: it must begin with mongodb:// or mongodb+srv://")
 	}
 }
