@@ -52,6 +52,7 @@ var directions = []direction{
 	{"internal/fakediscord", nil},
 	{"internal/httppost", nil},
 	{"internal/simulation", []string{"."}},
+	{"internal/table", []string{".", "github.com/mattn/go-runewidth"}},
 	{"internal/...", []string{".", "client", "internal/text", "golang.org/x/term", "golang.org/x/sys"}},
 }
 

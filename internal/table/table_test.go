@@ -123,6 +123,19 @@ func TestServices_areCutToTheWidth(t *testing.T) {
 	require.Contains(t, out, "stale           billing…  billing   3m2…\n")
 }
 
+func TestServices_cutWholeCharacters(t *testing.T) {
+	t.Parallel()
+	for width := 1; width < 120; width++ {
+		out := write(t, func(b *strings.Builder) error {
+			return table.Services(b, []laneswap.ServiceStatus{
+				{ID: "a", Name: strings.Repeat("e\u0301", 40), Message: "1"}, {ID: "b", Name: strings.Repeat("\U0001f44d\U0001f3fd", 20), Message: "2"},
+			}, table.Options{Now: now, Width: width})
+		})
+		require.NotRegexp(t, "e(…| |\n)", out, "an accent stays on its letter")
+		require.NotRegexp(t, "\U0001f44d(…| |\n)", out, "a skin tone stays on its hand")
+	}
+}
+
 func TestService_showsEverything(t *testing.T) {
 	t.Parallel()
 	st := services()[0]

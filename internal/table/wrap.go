@@ -1,6 +1,9 @@
 package table
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 const (
 	leastWrapped = 24 // cells of a wrapped line behind its indent
@@ -45,14 +48,11 @@ func wrap(line string, width, indent int) string {
 	}
 }
 
-// fitting returns how many bytes of s fit into so many cells: at least those of one
-// character.
+// fitting returns how many bytes of s fit into so many cells: at least one character.
 func fitting(s string, room int) int {
-	n := 0
-	for i, r := range s {
-		if n += cellsOf(r); n > room && i > 0 {
-			return i
-		}
+	if n := len(terminal.Truncate(s, room, "")); n > 0 {
+		return n
 	}
-	return len(s)
+	_, size := utf8.DecodeRuneInString(s)
+	return size
 }
