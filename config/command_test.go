@@ -28,15 +28,15 @@ func TestCommand_isAProgramOrAnArray(t *testing.T) {
 func TestCommand_refusesWhatCouldMeanSomethingElse(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"page --token hunter2":    `holds a space: a program with arguments must be a JSON array, such as ["/usr/local/bin/page", "--now"]`,
-		"page\thunter2":           `holds a space: a program with arguments must be a JSON array, such as ["/usr/local/bin/page", "--now"]`,
-		`["page", "hunter2"`:      `is no JSON array of texts: line 1: it is not JSON: unexpected end of JSON input`,
-		`["page", "hunter2"] now`: `is no JSON array of texts: line 1: it is not JSON: invalid character 'n' after top-level value`,
-		`["page", 2]`:             `is no JSON array of texts`,
-		`["page", ["hunter2"]]`:   `is no JSON array of texts`,
-		`[]`:                      `names no program`,
-		`["", "hunter2"]`:         `names no program`,
-		`["page", "a\u0000"]`:     `holds a zero byte`,
+		"page --token hunter2":    `has a space: a program with arguments must be a JSON array, such as ["/usr/local/bin/page", "--now"]`,
+		"page\thunter2":           `has a space: a program with arguments must be a JSON array, such as ["/usr/local/bin/page", "--now"]`,
+		`["page", "hunter2"`:      `must be a JSON array of strings: line 1: it is not JSON: unexpected end of JSON input`,
+		`["page", "hunter2"] now`: `must be a JSON array of strings: line 1: it is not JSON: invalid character 'n' after top-level value`,
+		`["page", 2]`:             `must be a JSON array of strings`,
+		`["page", ["hunter2"]]`:   `must be a JSON array of strings`,
+		`[]`:                      `must name a program`,
+		`["", "hunter2"]`:         `must name a program`,
+		`["page", "a\u0000"]`:     `must not have a zero byte`,
 	} {
 		_, err := config.Load([]string{"LANESWAP_COMMAND=" + text}, nil)
 		require.EqualError(t, err, "LANESWAP_COMMAND "+want, text)

@@ -2,17 +2,17 @@ package config
 
 import "strings"
 
-// Error says which setting was refused, and why. It holds no secret.
+// Error describes a refused setting. It holds no secret.
 type Error struct {
 	// Env and Flag are the two names of the setting; Flag may be "".
 	Env, Flag string
-	// FromFlag says that the refused value came from the flag.
+	// FromFlag reports whether the value came from the flag.
 	FromFlag bool
-	// Problem says what is wrong and names the limit.
+	// Problem describes the mistake and names the limit.
 	Problem string
 }
 
-// Error names the setting, first as it was given, and the problem.
+// Error names the setting and the problem. The name that the user used comes first.
 func (e *Error) Error() string {
 	switch {
 	case e.Flag == "":
@@ -23,10 +23,10 @@ func (e *Error) Error() string {
 	return e.Env + " (--" + e.Flag + ") " + e.Problem
 }
 
-// Errors are all settings that were refused, each once.
+// Errors lists the refused settings, each once.
 type Errors []*Error
 
-// Error returns them in one line.
+// Error returns all problems in one line.
 func (e Errors) Error() string {
 	lines := make([]string, len(e))
 	for i, err := range e {

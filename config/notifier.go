@@ -6,51 +6,48 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// Notifier is somebody who is told, and what of. One of Discord.Webhook,
-// Webhook.URL and Command is set. A list that is empty selects everything; those
-// that are not must all let an event pass.
+// Notifier describes a receiver of alerts and its filters. One of Discord.Webhook,
+// Webhook.URL and Command is set. An empty filter lets every event pass; an event must
+// pass all filters.
 type Notifier struct {
 	Name    string
-	Discord Discord // no pointers: fmt prints what they point at past our methods
+	Discord Discord // no pointer: fmt would print its target without our methods
 	Webhook Webhook
 	Command Command
 
 	Levels   []laneswap.Level
 	MinLevel laneswap.Level // "" is none
 	Statuses []laneswap.Status
-	// Services and NotServices are patterns of ids and names, as laneswap.Services
-	// has them.
+	// Services and NotServices are patterns of ids and names, as in laneswap.Services.
 	Services, NotServices []string
 	Tags                  []string
-	// Immediately has it told of each service by itself, at once and in full.
+	// Immediately sends each notice at once and by itself, never in a digest.
 	Immediately bool
 
-	file   string            // that it is of, "" when of none
-	entry  string            // which of the file
-	called map[string]string // its keys that are variables
-
-	variables []string // that its secrets were taken from
+	file      string            // "" for a notifier of variables
+	entry     string            // such as "entry 2 (ops)"
+	called    map[string]string // the variables that set its keys
+	variables []string          // the variables that hold its secrets
 }
 
-// Discord is a channel of Discord.
+// Discord describes a Discord channel.
 type Discord struct {
 	Webhook Secret
-	// Username and AvatarURL are empty where those of the Config hold.
+	// Username and AvatarURL default to those of the Config.
 	Username, AvatarURL string
 }
 
-// Webhook is an address that alerts are posted to.
+// Webhook describes an address that alerts are posted to.
 type Webhook struct {
 	URL Secret
-	// Secret signs the posts; empty, they are not signed.
+	// Secret signs the posts; without it they are not signed.
 	Secret Secret
-	// Private lets the address be in a private network.
+	// Private allows an address in a private network.
 	Private bool
 	Headers map[string]Secret
 }
 
-// The names of the notifiers that variables make, and of the log, which is always
-// told.
+// The names of the notifiers that variables define, and of the log.
 const (
 	nameDiscord = "discord"
 	nameWebhook = "webhook"
@@ -58,9 +55,9 @@ const (
 	nameLog     = "slog"
 )
 
-// AllNotifiers returns the notifiers that the variables make, called "discord",
-// "webhook" and "command", and then Notifiers, whose empty names and avatars are
-// those of the variables. None of it is shared with c but its lists.
+// AllNotifiers returns the notifiers of the variables, named "discord", "webhook" and
+// "command", followed by Notifiers. It fills in empty user names and avatars from the
+// variables. The result shares only its lists with c.
 func (c Config) AllNotifiers() []Notifier {
 	all := slices.Concat(c.ofVariables(), c.Notifiers)
 	for i, n := range all {
@@ -83,8 +80,8 @@ func (c Config) AllNotifiers() []Notifier {
 	return all
 }
 
-// SecretVariables returns the names of the variables that the file of notifiers takes
-// secrets from: they are nobody else's business.
+// SecretVariables returns the names of the variables that the notifiers file reads
+// secrets from. They must not be passed on to other programs.
 func (c Config) SecretVariables() (names []string) {
 	for _, n := range c.Notifiers {
 		names = append(names, n.variables...)
@@ -92,7 +89,7 @@ func (c Config) SecretVariables() (names []string) {
 	return names
 }
 
-// ofVariables are the notifiers that variables make.
+// ofVariables returns the notifiers that variables define.
 func (c Config) ofVariables() []Notifier {
 	var made []Notifier
 	if c.DiscordWebhook != "" {
@@ -115,8 +112,8 @@ func (c Config) ofVariables() []Notifier {
 	return made
 }
 
-// Called returns what people call a setting of n, such as "discord.webhook": its
-// variable, or which key of which entry of which file it is.
+// Called returns how the user knows a setting of n, such as "discord.webhook": the
+// name of its variable, or its key, entry and file.
 func (n Notifier) Called(key string) string {
 	if variable := n.called[key]; variable != "" {
 		return variable
@@ -127,8 +124,7 @@ func (n Notifier) Called(key string) string {
 	return key + " of " + n.entry + " in " + n.file
 }
 
-// Filters returns what n is told of, for laneswap.Only; nil when that is
-// everything.
+// Filters returns the filters of n, for laneswap.Only; nil when every event passes.
 func (n Notifier) Filters() []laneswap.Filter {
 	var filters []laneswap.Filter
 	add := func(given bool, f laneswap.Filter) {

@@ -15,26 +15,26 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// The limits of a file of notifiers.
+// The limits of a notifiers file.
 const (
-	maxFileBytes   = 1 << 20 // of it
-	maxSecretBytes = 1 << 16 // of a file that holds one secret
+	maxFileBytes   = 1 << 20
+	maxSecretBytes = 1 << 16 // of a file with one secret
 	maxNotifiers   = 100
-	maxListed      = 100 // in one list of an entry: filters are asked at each event
+	maxListed      = 100 // in one list of an entry; filters run at each event
 	maxPattern     = 512 // bytes
-	maxProblems    = 10  // said at once
+	maxProblems    = 10  // reported at once
 )
 
-// readNotifiers reads the file of notifiers into c.
+// readNotifiers reads the notifiers file into c.
 func (l *loader) readNotifiers(c *Config) {
 	if c.NotifiersFile == "" {
 		return
 	}
-	taken := map[string]string{nameLog: "the log, which is always told"}
+	taken := map[string]string{nameLog: "the log"}
 	for _, n := range c.ofVariables() {
-		taken[n.Name] = "the one that " + n.Called(map[string]string{
+		taken[n.Name] = "the notifier of " + n.Called(map[string]string{
 			nameDiscord: "discord.webhook", nameWebhook: "webhook.url", nameCommand: "command",
-		}[n.Name]) + " makes"
+		}[n.Name])
 	}
 	r := notifiersReader{file: c.NotifiersFile, environ: l.environ, taken: taken, read: readSmall}
 	notifiers, problem := r.readFile()
@@ -42,19 +42,19 @@ func (l *loader) readNotifiers(c *Config) {
 	l.refuse("LANESWAP_NOTIFIERS", problem)
 }
 
-// notifiersReader reads a file of notifiers. What it says of it names the entry
-// and the key, and quotes no secret.
+// notifiersReader reads a notifiers file. Its problems name the entry and the key, and
+// quote no secret.
 type notifiersReader struct {
 	file    string
 	environ map[string]string
-	taken   map[string]string // names, in small letters, and whose they are
+	taken   map[string]string // names in lower case, and their owners
 	read    func(path string, limit int) ([]byte, error)
 
 	problems  []string
-	variables []string // that secrets of the present entry were taken from
+	variables []string // the variables that hold secrets of the current entry
 }
 
-// readFile returns the notifiers, or what is wrong with the file.
+// readFile returns the notifiers, or the problem of the file.
 func (r *notifiersReader) readFile() (notifiers []Notifier, problem string) {
 	if strings.Contains(r.file, "://") {
 		return nil, "is an address, it must be the path of a file" // not quoted: it may be a webhook
@@ -130,7 +130,7 @@ func (r *notifiersReader) notifier(number int, tree any) Notifier {
 	for _, s := range o.texts("statuses") {
 		st, err := laneswap.ParseStatus(s)
 		if err != nil {
-			o.refuse("statuses", "holds "+shown(s)+", which is no status")
+			o.refuse("statuses", "holds "+shown(s)+", which is not a status")
 		}
 		n.Statuses = append(n.Statuses, st)
 	}
@@ -146,7 +146,7 @@ func (r *notifiersReader) notifier(number int, tree any) Notifier {
 	return n
 }
 
-// kind reads which kind of notifier it is.
+// kind reads the part that decides the kind of notifier.
 func (o *object) kind(n *Notifier) {
 	var kinds []string
 	for _, kind := range []string{nameDiscord, nameWebhook, nameCommand} {
@@ -177,7 +177,7 @@ func (o *object) kind(n *Notifier) {
 	}
 }
 
-// name reads the name, which must be nobody else's.
+// name reads the name, which must be unique.
 func (o *object) name() string {
 	name := o.text("name")
 	if _, given := o.members["name"]; !given {
@@ -212,7 +212,7 @@ func validName(name string) bool {
 func (o *object) level(key, s string) laneswap.Level {
 	l, err := laneswap.ParseLevel(s)
 	if err != nil {
-		o.refuse(key, "holds "+shown(s)+", it must be of info, success, warning, error")
+		o.refuse(key, "holds "+shown(s)+", it must be one of info, success, warning, error")
 	}
 	return l
 }
@@ -222,13 +222,13 @@ func (o *object) patterns(key string) []string {
 	list := o.texts(key)
 	for _, p := range list {
 		if _, err := path.Match(p, ""); err != nil || len(p) > maxPattern {
-			o.refuse(key, "holds "+shown(p)+", which is no pattern")
+			o.refuse(key, "holds "+shown(p)+", which is not a pattern")
 		}
 	}
 	return list
 }
 
-// shown is a value in a problem, cut so that it fills no screen.
+// shown quotes a value inside a problem.
 func shown(s string) string { return strings.TrimPrefix(quote(s), "is ") }
 
 // readSmall reads a regular file: anything else might never end, or never begin.
@@ -255,8 +255,8 @@ func readSmall(path string, limit int) ([]byte, error) {
 	return data, nil
 }
 
-// fileReason is what is left of an error of the file system without the path,
-// which is said already, or must not be.
+// fileReason returns err without the path, which the problem names already or must
+// not name.
 func fileReason(err error) error {
 	var at *fs.PathError
 	if errors.As(err, &at) {

@@ -12,13 +12,13 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// problem is what a parser found. It quotes a value only where no secret can be.
+// problem is the error of a parser. It quotes a value only where it cannot be secret.
 type problem string
 
 func (p problem) Error() string { return string(p) }
 
-// quote begins a problem with the value, cut so that it fills no screen. What may be
-// an address is not shown: it may hold a password, pasted into the wrong setting.
+// quote begins a problem with the value, cut to 40 characters. It hides what may be an
+// address: a password may have been pasted into the wrong setting.
 func quote(v any) string {
 	s := laneswap.Sanitize(fmt.Sprint(v))
 	if strings.Contains(s, "://") || strings.Contains(s, "@") {
@@ -41,9 +41,9 @@ func parseBool(s string) (any, error) {
 	return strconv.ParseBool(s)
 }
 
-// ParseDuration reads a duration as people write them: a bare number is seconds,
-// else it is Go's form, such as "90s" or "1h30m", which may have whole days of 24
-// hours in front, as in "400d" or "1d12h". It may not be negative.
+// ParseDuration parses a duration. A bare number is seconds. Otherwise it takes Go's
+// form, such as "90s" or "1h30m", also with whole days of 24 hours in front, such as
+// "400d" or "1d12h". A negative duration is an error.
 func ParseDuration(s string) (time.Duration, error) {
 	s = strings.TrimSpace(s)
 	if seconds, err := strconv.ParseFloat(s, 64); err == nil {
@@ -65,7 +65,7 @@ func ParseDuration(s string) (time.Duration, error) {
 
 const day = 24 * time.Hour
 
-// parseUnits is time.ParseDuration that knows days.
+// parseUnits is time.ParseDuration with days.
 func parseUnits(s string) (time.Duration, error) {
 	number, rest, found := strings.Cut(s, "d")
 	if !found {
@@ -90,16 +90,16 @@ func parseUnits(s string) (time.Duration, error) {
 // Host is an address to listen on: an IP address or the name of a host.
 type Host string
 
-// UnmarshalText checks the host; brackets around an IPv6 address are dropped.
+// UnmarshalText checks the host and drops brackets around an IPv6 address.
 func (h *Host) UnmarshalText(text []byte) error {
 	s := string(text)
 	if inner, ok := strings.CutPrefix(s, "["); ok {
 		s = strings.TrimSuffix(inner, "]")
 	}
 	if _, err := netip.ParseAddr(s); err != nil {
-		// Not quoted: whoever pastes a URL here may paste a password with it.
+		// Not quoted: a URL pasted here may hold a password.
 		if strings.ContainsAny(s, " \t/@:[]") {
-			return problem("is not a host alone: it must be an IP address or a name, without a scheme, a port or a path")
+			return problem("must be only an IP address or a host name, without a scheme, a port or a path")
 		}
 		if len(s) > 253 {
 			return problem("is " + strconv.Itoa(len(s)) + " bytes long, the limit is 253")
@@ -109,11 +109,11 @@ func (h *Host) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Origins are the origins whose pages may use the API: "*" or entries such as
+// Origins lists the web origins that may use the API: "*" or entries such as
 // "https://status.example.org".
 type Origins []string
 
-// UnmarshalText reads origins separated by commas; "none" is no origin at all.
+// UnmarshalText parses origins separated by commas; "none" means no origin.
 func (o *Origins) UnmarshalText(text []byte) error {
 	*o = nil
 	if strings.TrimSpace(string(text)) == "none" {
@@ -128,14 +128,14 @@ func (o *Origins) UnmarshalText(text []byte) error {
 			u, err := url.Parse(strings.TrimSuffix(part, "/"))
 			if err != nil || u.Scheme == "" || u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || strings.Contains(u.Host, "*") {
 				// Not quoted: it may hold a password.
-				return problem(fmt.Sprintf("has an entry, number %d, that is neither * nor an origin such as https://status.example.org", i+1))
+				return problem(fmt.Sprintf("has a wrong entry %d: it must be * or an origin such as https://status.example.org", i+1))
 			}
 			part = strings.ToLower(u.Scheme + "://" + u.Host)
 		}
 		*o = append(*o, part)
 	}
 	if *o == nil {
-		return problem("holds no origin: it must be *, none, or origins such as https://status.example.org")
+		return problem("has no origin: it must be *, none, or origins such as https://status.example.org")
 	}
 	return nil
 }

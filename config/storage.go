@@ -9,8 +9,8 @@ const (
 	StorageMongoDB = "mongodb"
 )
 
-// ChosenStorage returns StorageMemory, StorageFile or StorageMongoDB: Storage
-// where it is set, else StorageMongoDB with a MongoDBURI and StorageFile without.
+// ChosenStorage returns StorageMemory, StorageFile or StorageMongoDB. If Storage is
+// empty, a MongoDBURI selects StorageMongoDB, and StorageFile is the default.
 func (c Config) ChosenStorage() string {
 	switch {
 	case c.Storage != "":
@@ -21,8 +21,7 @@ func (c Config) ChosenStorage() string {
 	return StorageFile
 }
 
-// checkStorage refuses settings that do not go together. Those of a MongoDB that
-// is not used do not matter.
+// checkStorage checks the settings of MongoDB if it is used.
 func (l *loader) checkStorage(c Config) {
 	if c.ChosenStorage() != StorageMongoDB {
 		return
@@ -33,6 +32,6 @@ func (l *loader) checkStorage(c Config) {
 		l.refuse("LANESWAP_STORAGE", `is "mongodb", which needs LANESWAP_MONGODB_URI`)
 	case !strings.HasPrefix(uri, "mongodb://") && !strings.HasPrefix(uri, "mongodb+srv://"):
 		// Not quoted: it may hold a password.
-		l.refuse("LANESWAP_MONGODB_URI", "is not the address of a MongoDB: it must begin with mongodb:// or mongodb+srv://")
+		l.refuse("LANESWAP_MONGODB_URI", "must begin with mongodb:// or mongodb+srv://")
 	}
 }

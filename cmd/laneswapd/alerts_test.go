@@ -131,7 +131,7 @@ func TestLaneswapd_saysWhichNotifierItCannotUse(t *testing.T) {
 		{"LANESWAP_DISCORD_WEBHOOK=https://example.org/api/webhooks/1/hunter2", 2, "laneswapd: cannot use LANESWAP_DISCORD_WEBHOOK: "},
 		{"LANESWAP_DISCORD_WEBHOOK=hunter2", 2, "laneswapd: cannot use LANESWAP_DISCORD_WEBHOOK: "},
 		{"LANESWAP_WEBHOOK_URL=ftp://hunter2.example.org/", 2, "laneswapd: cannot use LANESWAP_WEBHOOK_URL: "},
-		{"LANESWAP_COMMAND=page --token hunter2", 2, "laneswapd: LANESWAP_COMMAND holds a space: "},
+		{"LANESWAP_COMMAND=page --token hunter2", 2, "laneswapd: LANESWAP_COMMAND has a space: "},
 		{"LANESWAP_NOTIFIERS=" + file, 2, "laneswapd: LANESWAP_NOTIFIERS (--notifiers) names the file \"" + file + "\": entry 1 (ops): discord has the unknown key \"color\"\n"},
 	} {
 		r := &rig{t: t, env: []string{tc.variable}, args: []string{"--storage", "memory", "--host", "127.0.0.1", "--port", "0"}}
