@@ -78,7 +78,7 @@ func TestServer_endsAtOnceOnASecondSignal(t *testing.T) {
 	begun := time.Now()
 	require.Equal(t, cli.CodeFailure, <-d.done)
 	require.Less(t, time.Since(begun), 2*time.Second)
-	require.Contains(t, d.log.String(), "laneswapd: ended at once by a second signal, terminated\n")
+	require.Contains(t, d.log.String(), "laneswapd: stopped at once by a second signal, terminated\n")
 }
 
 func TestServer_saysInOneLineWhyItDoesNotStart(t *testing.T) {

@@ -17,8 +17,8 @@ import (
 func (r *remote) errorsCommand() *cobra.Command {
 	q := laneswap.ErrorQuery{Limit: 50}
 	cmd := &cobra.Command{
-		Use: "errors ID", Short: "Show the errors that a service has reported",
-		Long:    "Show the errors that a service has reported, the newest first. With -o json: an\narray, with the stacks and the metadata.",
+		Use: "errors ID", Short: "Show the errors that a service reported",
+		Long:    "Show the errors that a service reported, the newest first. With -o json: an array,\nwith stack traces and metadata.",
 		Example: "  laneswap services errors billing@web-1 --limit 5\n  laneswap services errors billing@web-1 -o json | jq -r '.[0].stack'",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: r.completeIDs(false),
 		RunE: r.asking(func(ctx context.Context, c *client.Client, args []string) error {
@@ -35,7 +35,7 @@ func (r *remote) errorsCommand() *cobra.Command {
 			return table.Errors(r.p.Stdout, records, r.table())
 		}),
 	}
-	cmd.Flags().IntVar(&q.Limit, "limit", q.Limit, "at most this many; 0 means all that are kept")
+	cmd.Flags().IntVar(&q.Limit, "limit", q.Limit, "maximum number of errors; 0 for all that are stored")
 	return cmd
 }
 
@@ -43,9 +43,9 @@ func (r *remote) reportErrorCommand() *cobra.Command {
 	var rep laneswap.ErrorReport
 	var stackFile string
 	cmd := &cobra.Command{
-		Use: "report-error ID", Short: "Report an error of a service, and print the error's id",
-		Long: "Report an error of a service, and print the error's id. It is kept to be read; it\n" +
-			"changes no status: that is what heartbeats do.",
+		Use: "report-error ID", Short: "Report an error of a service and print its id",
+		Long: "Report an error of a service and print the id of the error. The server stores it. It\n" +
+			"does not change the status of the service: only heartbeats do.",
 		Example: "  laneswap services report-error backup --type ExitError --message 'tar: disk full'\n" +
 			"  ./job 2> job.err || laneswap services report-error job --message 'job failed' --stack-file job.err",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: r.completeIDs(false),
@@ -63,24 +63,24 @@ func (r *remote) reportErrorCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		r.sayVolatile(rec.NotDurable)
+		r.warnVolatile(rec.NotDurable)
 		if r.json() {
 			return r.writeJSON(rec)
 		}
 		_, err = fmt.Fprintln(r.p.Stdout, rec.ID)
 		return err
 	})
-	cmd.Flags().StringVar(&rep.Type, "type", "", "the kind of error, for example TimeoutError")
-	cmd.Flags().StringVar(&rep.Message, "message", "", "what happened, for people; this or --type is required")
-	cmd.Flags().StringVar(&stackFile, "stack-file", "", "a file with its stack trace; - means standard input")
-	cmd.Flags().Var((*metadata)(&rep.Metadata), "metadata", "KEY=VALUE to keep with it; again for more")
+	cmd.Flags().StringVar(&rep.Type, "type", "", "type of the error, for example TimeoutError")
+	cmd.Flags().StringVar(&rep.Message, "message", "", "what happened; this or --type is required")
+	cmd.Flags().StringVar(&stackFile, "stack-file", "", "file with the stack trace; - for standard input")
+	cmd.Flags().Var((*metadata)(&rep.Metadata), "metadata", "KEY=VALUE to store with it; may be repeated")
 	return cmd
 }
 
-// mostStack bounds what is read of a stack trace: more is refused by the server.
-const mostStack = 1 << 20
+// maxStack limits the size of a stack trace. The server refuses more.
+const maxStack = 1 << 20
 
-// readStack returns what a file or standard input holds.
+// readStack returns the content of a file or of standard input.
 func (r *remote) readStack(name string) (string, error) {
 	in := r.p.Stdin
 	if name != "-" {
@@ -94,17 +94,17 @@ func (r *remote) readStack(name string) (string, error) {
 	if in == nil {
 		return "", usage(errors.New("--stack-file: there is no standard input"))
 	}
-	data, err := io.ReadAll(io.LimitReader(in, mostStack))
+	data, err := io.ReadAll(io.LimitReader(in, maxStack))
 	if err != nil {
 		return "", fmt.Errorf("--stack-file: %w", err)
 	}
 	return string(data), nil
 }
 
-// sayVolatile tells people that the server acknowledged something which its
-// storage does not have.
-func (r *remote) sayVolatile(volatile bool) {
+// warnVolatile warns that the server accepted something that its storage does not have
+// yet.
+func (r *remote) warnVolatile(volatile bool) {
 	if volatile {
-		say(r.p.Stderr, "the server's storage has not taken it yet; it is kept in memory until then")
+		warn(r.p.Stderr, "the server has not stored it yet and keeps it in memory: its storage does not accept writes")
 	}
 }

@@ -12,20 +12,20 @@ import (
 	"github.com/laneswap/laneswap/internal/table"
 )
 
-const eventsLong = `Show what happened: each change from good to bad, within bad, and back, and
-what befell the server's own storage.
+const eventsLong = `Show events: each change from good to bad, within bad, and back, and the problems
+of the server's own storage.
 
 Without --follow: the events that the server still has, oldest first. With it:
-those that come from now on, or those behind --after and then what comes, until
-it is interrupted; it survives restarts of the server. With -o json: an array,
-or one object per line with --follow.`
+new events, or those after --after and then new ones, until interrupted. It
+reconnects after a restart of the server. With -o json: an array, or one object
+per line with --follow.`
 
 func (r *remote) eventsCommand() *cobra.Command {
 	var follow bool
 	var after uint64
 	var service string
 	cmd := &cobra.Command{
-		Use: "events", Short: "Show what happened, and what happens", Long: eventsLong,
+		Use: "events", Short: "Show events, or follow them", Long: eventsLong,
 		Example: "  laneswap events --follow --service billing@web-1",
 		Args:    cobra.NoArgs,
 	}
@@ -42,9 +42,9 @@ func (r *remote) eventsCommand() *cobra.Command {
 		}
 		return r.followEvents(ctx, c, laneswap.WatchQuery{After: after, Service: laneswap.ServiceID(service)})
 	})
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "wait for more")
-	cmd.Flags().StringVar(&service, "service", "", "only those of the service with this id")
-	cmd.Flags().Uint64Var(&after, "after", 0, "only those behind this sequence number; 0 means all that are kept")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "wait for new events")
+	cmd.Flags().StringVar(&service, "service", "", "only events of the service with this id")
+	cmd.Flags().Uint64Var(&after, "after", 0, "only events after this sequence number; 0 for all that are stored")
 	_ = cmd.RegisterFlagCompletionFunc("service", r.completeIDs(true))
 	return cmd
 }
@@ -63,13 +63,13 @@ func (r *remote) listEvents(ctx context.Context, c *client.Client, q laneswap.Ev
 	return table.Events(r.p.Stdout, events, r.table())
 }
 
-// errStopped ends following as it was meant to end.
+// errStopped is the cause when a signal ends following.
 var errStopped = errors.New("stopped")
 
-// followEvents writes events until it is told to stop or the server refuses. When
-// the server has forgotten what comes next, it says so and goes on with the
-// oldest that there is: none of those was written before. A server that is away
-// then is waited for, as the watch waits by itself while it knows what comes next.
+// followEvents writes events until a signal comes or the server refuses the request.
+// When the server no longer has the next event, it warns and continues with the oldest
+// one; none of those was written before. It reconnects to a server that was reachable
+// once; the watch does so itself as long as it knows the next event.
 func (r *remote) followEvents(ctx context.Context, c *client.Client, q laneswap.WatchQuery) error {
 	stop, end := r.p.stopping()
 	defer end()
@@ -90,14 +90,14 @@ func (r *remote) followEvents(ctx context.Context, c *client.Client, q laneswap.
 		}
 		switch {
 		case errors.Is(err, laneswap.ErrGone):
-			say(r.p.Stderr, "some events are missing here: the server was restarted or no longer has them")
+			warn(r.p.Stderr, "some events are missing here: the server was restarted or no longer has them")
 			f.q.After = 0
 		case errors.Is(err, laneswap.ErrSlowConsumer):
-			// Behind the last one; if that has gone meanwhile, we are told.
-		case f.connected && away(err):
-			if !f.said {
-				say(r.p.Stderr, "the server is away, trying on: "+oneLine(err))
-				f.said = true
+			// Continue after the last event; ErrGone follows if that is gone.
+		case f.connected && temporary(err):
+			if !f.warned {
+				warn(r.p.Stderr, "cannot reach the server, trying again: "+oneLine(err))
+				f.warned = true
 			}
 		default:
 			return err
@@ -108,26 +108,26 @@ func (r *remote) followEvents(ctx context.Context, c *client.Client, q laneswap.
 	}
 }
 
-// away reports whether a server that answers so may soon answer otherwise.
-func away(err error) bool {
+// temporary reports whether the server may answer soon.
+func temporary(err error) bool {
 	var refused *client.ResponseError
 	return errors.Is(err, client.ErrUnreachable) || errors.As(err, &refused) && refused.StatusCode >= 500
 }
 
 // How long a follower waits before it connects again.
 const (
-	followFirst = 500 * time.Millisecond
-	followMost  = 8 * time.Second
+	minFollowPause = 500 * time.Millisecond
+	maxFollowPause = 8 * time.Second
 )
 
-// follower is one "events --follow". It belongs to one goroutine.
+// follower is one run of "events --follow". It must not be used concurrently.
 type follower struct {
 	*remote
 	c         *client.Client
 	q         laneswap.WatchQuery
-	connected bool          // once at least
-	said      bool          // that the server is away
-	wait      time.Duration // the latest pause; 0 after an event
+	connected bool          // at least once
+	warned    bool          // that the server cannot be reached
+	wait      time.Duration // the last pause; 0 after an event
 }
 
 // once writes events until the watch ends.
@@ -137,7 +137,7 @@ func (f *follower) once(ctx context.Context) error {
 		return err
 	}
 	defer w.Close()
-	f.connected, f.said = true, false
+	f.connected, f.warned = true, false
 	for ev, err := range w.Events() {
 		if err != nil {
 			return err
@@ -155,9 +155,9 @@ func (f *follower) once(ctx context.Context) error {
 	return nil
 }
 
-// pause waits, longer each time; false when ctx ended meanwhile.
+// pause waits, longer each time. It returns false when ctx ends.
 func (f *follower) pause(ctx context.Context) bool {
-	f.wait = min(max(2*f.wait, followFirst), followMost)
+	f.wait = min(max(2*f.wait, minFollowPause), maxFollowPause)
 	timer := time.NewTimer(f.wait)
 	defer timer.Stop()
 	select {

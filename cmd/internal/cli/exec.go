@@ -14,41 +14,41 @@ import (
 	"github.com/laneswap/laneswap/internal/execwrap"
 )
 
-// messageBytes is the limit of a message.
-const messageBytes = 4 << 10
+// maxMessageBytes is the limit of a message.
+const maxMessageBytes = 4 << 10
 
-const execLong = `Run a program under a heartbeat: the service is alive while the program is.
+const execLong = `Run a program and send heartbeats while it runs.
 
-Signals, standard input, output and the exit code pass through. When the program
-fails, the service turns to error, and its message says the exit code or signal
-and the last 4 KiB of output; when it ends well, it says shutdown. When this
-wrapper is killed, the service goes stale. A server that is away neither delays
-nor harms the program. People are told of a failure at once, whatever
---alert-after says: that is about silence while the program runs.
+Signals, standard input, output and the exit code pass through. If the program
+fails, the service reports error; the message has the exit code or signal and
+the last 4 KiB of output. If the program succeeds, the service reports shutdown.
+If this wrapper is killed, the service goes stale. A server that cannot be
+reached neither delays nor harms the program. A failure is alerted at once:
+--alert-after applies only to silence while the program runs.
 
-The flags are the service's whole registration: one that was made before under
-the same id is replaced, except for its metadata, which is added to.
+The flags replace the whole registration of the service, except for metadata,
+which is merged.
 
-Ctrl-C and Ctrl-\ reach the program from the terminal itself. While this wrapper
-is in the terminal's foreground it therefore sends SIGINT and SIGQUIT on to
-nobody, else the program got each twice: who signals the wrapper alone, as kill
-does, stops it with SIGTERM or SIGHUP, or signals the program.
+Ctrl-C and Ctrl-\ reach the program from the terminal itself. In the foreground
+of a terminal, this wrapper therefore does not forward SIGINT and SIGQUIT: the
+program would get them twice. To stop it with kill, send SIGTERM or SIGHUP to
+the wrapper, or signal the program.
 
-An output that is a terminal is left to the program and not kept, unless
---capture always. Other outputs are read and passed on until nobody holds them
-any more, which includes what the program leaves behind in the background; with
---capture never the outputs are the program's alone.
+With --capture auto the wrapper reads an output and passes it on, unless it is a
+terminal. With always it reads a terminal too; with never it reads nothing. It
+reads until all processes have closed the output, also those that the program
+leaves in the background.
 
-Exit codes: the program's own; 128+N when signal N killed it; 127 when it was
-not found; 126 when it could not be run; 2 for wrong usage of exec itself.
-Under systemd set KillMode=mixed, else the program gets SIGTERM twice.`
+Exit codes: that of the program; 128+N if signal N killed it; 127 if it was not
+found; 126 if it could not be started; 2 for wrong usage of exec itself.
+Under systemd set KillMode=mixed, or the program gets SIGTERM twice.`
 
 func (r *remote) execCommand() *cobra.Command {
 	reg := &registration{}
 	reg.Interval = client.DefaultInterval
 	var capture string
 	cmd := &cobra.Command{
-		Use: "exec --name NAME [flags] -- COMMAND [ARG...]", Short: "Run a program under a heartbeat", Long: execLong,
+		Use: "exec --name NAME [flags] -- COMMAND [ARG...]", Short: "Run a program and send heartbeats for it", Long: execLong,
 		Example: "  laneswap exec --name backup --interval 10s -- ./backup.sh --all",
 		Args:    cobra.MinimumNArgs(1), DisableFlagsInUseLine: true,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -59,12 +59,12 @@ func (r *remote) execCommand() *cobra.Command {
 			return r.exec(reg.Registration, how, args)
 		},
 	}
-	// What follows the command is the command's.
+	// Flags after the command belong to the command.
 	cmd.Flags().SetInterspersed(false)
 	reg.flags(cmd)
-	cmd.Flags().Lookup("name").Usage = "its name, for people; the command's unless set"
-	cmd.Flags().Lookup("id").Usage = "its id; NAME@HOST unless set"
-	cmd.Flags().StringVar(&capture, "capture", "auto", "whether output is kept for the message: auto, always or never")
+	cmd.Flags().Lookup("name").Usage = "name of the service, for people (default the name of the command)"
+	cmd.Flags().Lookup("id").Usage = "id of the service (default NAME@HOST)"
+	cmd.Flags().StringVar(&capture, "capture", "auto", "read the output for the message: auto, always or never")
 	_ = cmd.RegisterFlagCompletionFunc("capture", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -81,14 +81,14 @@ func captureOf(text string) (execwrap.Capture, error) {
 	return 0, usage(fmt.Errorf("--capture is %q, it must be auto, always or never", text))
 }
 
-// exec runs a program. What is wrong with the flags is said before; afterwards
-// nothing but the program decides the exit code.
+// exec runs a program. It checks the flags first; after the start only the program
+// decides the exit code.
 func (r *remote) exec(reg laneswap.Registration, capture execwrap.Capture, args []string) error {
 	stdin, _ := r.p.Stdin.(*os.File)
 	stdout, okOut := r.p.Stdout.(*os.File)
 	stderr, okErr := r.p.Stderr.(*os.File)
 	if !okOut || !okErr {
-		return errors.New("exec needs real files for its outputs")
+		return errors.New("exec needs files for its outputs")
 	}
 	if reg.Name == "" {
 		reg.Name = nameOf(args[0])
@@ -96,7 +96,7 @@ func (r *remote) exec(reg laneswap.Registration, capture execwrap.Capture, args 
 	if reg.ID == "" {
 		reg.ID = client.DefaultID(reg.Name)
 	}
-	// A Manager of our own finds what every server would refuse.
+	// A local Manager refuses what every server would refuse.
 	if _, err := laneswap.NewManager().Register(context.Background(), reg); err != nil {
 		return usage(err)
 	}
@@ -105,7 +105,7 @@ func (r *remote) exec(reg laneswap.Registration, capture execwrap.Capture, args 
 		return err
 	}
 	defer c.Close()
-	// It makes a goroutine and returns: the program starts without waiting.
+	// The agent connects in the background: the program starts without waiting.
 	agent, err := c.Agent(reg)
 	if err != nil {
 		return usage(err)
@@ -114,12 +114,12 @@ func (r *remote) exec(reg laneswap.Registration, capture execwrap.Capture, args 
 		Args: args, Stdin: stdin, Stdout: stdout, Stderr: stderr, Capture: capture,
 		Ended: func(o execwrap.Outcome) {
 			if err := report(agent, o); err != nil {
-				say(stderr, fmt.Sprintf("the end of %s was not reported: %s", reg.ID, oneLine(err)))
+				warn(stderr, fmt.Sprintf("cannot report the end of %s: %s", reg.ID, oneLine(err)))
 			}
 		},
 	})
 	if o.OutputErr != nil {
-		say(stderr, "not all output could be written: "+oneLine(o.OutputErr))
+		warn(stderr, "cannot write all output: "+oneLine(o.OutputErr))
 	}
 	if o.Err != nil {
 		return &exitError{code: o.Code, err: o.Err}
@@ -130,17 +130,17 @@ func (r *remote) exec(reg laneswap.Registration, capture execwrap.Capture, args 
 	return nil
 }
 
-// report tells the server how the program ended. Last words are final, so that a
-// failure keeps saying what went wrong instead of going stale as well; another
-// wrapper under the same id is watched again with its next beat.
+// report sends how the program ended. The last heartbeat is final, so that a failure
+// keeps its message instead of going stale. Another wrapper under the same id is watched
+// again from its next heartbeat on.
 func report(agent *client.Agent, o execwrap.Outcome) error {
 	if o.Good() {
 		return agent.Close()
 	}
-	return agent.CloseWith(laneswap.Heartbeat{Status: laneswap.StatusError, Message: o.Message(messageBytes)})
+	return agent.CloseWith(laneswap.Heartbeat{Status: laneswap.StatusError, Message: o.Message(maxMessageBytes)})
 }
 
-// say writes a line of our own among the program's.
-func say(w io.Writer, text string) {
+// warn writes a line to standard error, among those of a wrapped program.
+func warn(w io.Writer, text string) {
 	fmt.Fprintln(w, "laneswap: "+laneswap.Sanitize(text))
 }

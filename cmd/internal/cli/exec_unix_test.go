@@ -209,7 +209,7 @@ func TestExec_doesNotNeedTheServer(t *testing.T) {
 			require.Error(t, cmd.Run())
 			require.Equal(t, 5, cmd.ProcessState.ExitCode())
 			require.Equal(t, "all is well\n", stdout.String())
-			require.Regexp(t, "^laneswap: the end of job was not reported: .*server not reachable.*\n$", stderr.String())
+			require.Regexp(t, "^laneswap: cannot report the end of job: .*server not reachable.*\n$", stderr.String())
 			require.Less(t, time.Since(begun), 6*time.Second, "two seconds for the last words, and some for a busy machine")
 		})
 	}

@@ -14,30 +14,29 @@ import (
 	"github.com/laneswap/laneswap/internal/table"
 )
 
-const explainLong = `Show what was decided about the notices of an event: for each notifier whether it
-was told, as which message, and each step on the way there.
+const explainLong = `Show what happened to the notices of an event: for each notifier the state, the
+message and every step.
 
-The id of a service stands for its latest events, the newest last. What has a
-slash in it, or is the id of no service, is the id of an event, as "events -o json"
-shows it. With -o json: the explanation of an event, or an array of them for a
-service.`
+For the id of a service, show its latest events, the newest last. Anything else is
+the id of an event, as "events -o json" prints it. With -o json: the explanation
+of an event, or an array of them for a service.`
 
-// The most events of a service that are explained: a service shows no more.
+// The limits of events that are explained; a service has no more than maxExplained.
 const (
-	mostExplained    = 10
+	maxExplained     = 10
 	defaultExplained = 5
 )
 
 func (r *remote) explainCommand() *cobra.Command {
 	limit := defaultExplained
 	cmd := &cobra.Command{
-		Use: "explain EVENT|SERVICE", Short: "Show why people were told of something, or were not", Long: explainLong,
+		Use: "explain EVENT|SERVICE", Short: "Show why an event was alerted, or was not", Long: explainLong,
 		Example: "  laneswap explain billing@web-1\n  laneswap explain billing@web-1/mwqt5jh4-1/2 -o json",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: r.completeIDs(false),
 	}
 	cmd.RunE = r.asking(func(ctx context.Context, c *client.Client, args []string) error {
-		if limit < 1 || limit > mostExplained {
-			return usage(fmt.Errorf("--limit is %d, it must be from 1 to %d", limit, mostExplained))
+		if limit < 1 || limit > maxExplained {
+			return usage(fmt.Errorf("--limit is %d, it must be from 1 to %d", limit, maxExplained))
 		}
 		if !strings.Contains(args[0], "/") {
 			st, err := c.Service(ctx, laneswap.ServiceID(args[0]))
@@ -51,7 +50,7 @@ func (r *remote) explainCommand() *cobra.Command {
 		explained, err := c.Explain(ctx, args[0])
 		switch {
 		case errors.Is(err, laneswap.ErrEventNotFound):
-			return &exitError{code: CodeNotFound, err: fmt.Errorf("%q is neither the id of a service nor that of an event which is kept", args[0])}
+			return &exitError{code: CodeNotFound, err: fmt.Errorf("there is no service and no stored event with the id %q", args[0])}
 		case err != nil:
 			return err
 		case r.json():
@@ -59,12 +58,12 @@ func (r *remote) explainCommand() *cobra.Command {
 		}
 		return table.Explanation(r.p.Stdout, explained, r.table())
 	})
-	cmd.Flags().IntVar(&limit, "limit", limit, fmt.Sprintf("of a service: at most this many events, the newest; up to %d", mostExplained))
+	cmd.Flags().IntVar(&limit, "limit", limit, fmt.Sprintf("of a service: maximum number of events, the newest; up to %d", maxExplained))
 	return cmd
 }
 
-// explainEvents explains the events of a service. One that was forgotten meanwhile
-// is left out.
+// explainEvents explains the events of a service. It skips those that were removed
+// meanwhile.
 func (r *remote) explainEvents(ctx context.Context, c *client.Client, events []laneswap.Event) error {
 	list := []laneswap.Explanation{}
 	for _, ev := range events {
@@ -81,7 +80,7 @@ func (r *remote) explainEvents(ctx context.Context, c *client.Client, events []l
 		return r.writeJSON(list)
 	}
 	if len(list) == 0 {
-		_, err := io.WriteString(r.p.Stdout, "nothing happened yet\n")
+		_, err := io.WriteString(r.p.Stdout, "there are no events yet\n")
 		return err
 	}
 	for i, explained := range list {

@@ -106,7 +106,7 @@ func TestEvents_followSurvivesARestartThatTakesAWhile(t *testing.T) {
 	h.become(monitor(t, "afterwards"))
 	eventually(func() bool { return strings.Contains(stdout.String(), "afterwards") })
 	require.Equal(t, 2, strings.Count(stdout.String(), "\n"), stdout)
-	require.Regexp(t, `^laneswap: some events are missing here: .*\nlaneswap: the server is away, trying on: watch: server not reachable: .*\n$`, stderr.String())
+	require.Regexp(t, `^laneswap: some events are missing here: .*\nlaneswap: cannot reach the server, trying again: watch: server not reachable: .*\n$`, stderr.String())
 	select {
 	case code := <-done:
 		require.Fail(t, "it ended", "with %d", code)

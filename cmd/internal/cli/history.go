@@ -16,21 +16,21 @@ import (
 	"github.com/laneswap/laneswap/internal/table"
 )
 
-const historyLong = `Show how a service fared: its uptime, its spans and its incidents, in the last 24
-hours or in another period. Uptime is a part of the time in which LaneSwap could
-hear the service; times in which it could not count neither as up nor as down.
+const historyLong = `Show the uptime, spans and incidents of a service in the last 24 hours or in another
+period. Absences, in which LaneSwap itself could not receive heartbeats, count
+neither as up nor as down.
 
 A period is seconds, a duration such as 90m, or days such as 7d. --from and --to
 take a day (2026-01-31) or a time (2026-01-31T08:00:00Z), in UTC.`
 
-// listedHistory is how many of each list are shown unless asked for more.
+// listedHistory is the default number of entries per list.
 const listedHistory = 20
 
 func (r *remote) historyCommand() *cobra.Command {
 	var period time.Duration
 	q := laneswap.HistoryQuery{Limit: listedHistory}
 	cmd := &cobra.Command{
-		Use: "history ID", Short: "Show how a service fared in a period", Long: historyLong,
+		Use: "history ID", Short: "Show uptime, spans and incidents of a service", Long: historyLong,
 		Example: "  laneswap services history billing@web-1 --period 7d\n  laneswap services history billing@web-1 --from 2026-01-01 --to 2026-02-01",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: r.completeIDs(false),
 	}
@@ -40,7 +40,7 @@ func (r *remote) historyCommand() *cobra.Command {
 			if !q.From.IsZero() {
 				return usage(errors.New("--period and --from exclude each other: a period ends with --to, or now"))
 			}
-			end := time.Now() // To stays as it is: the server's clock says how long the latest span is
+			end := time.Now() // To stays zero: the length of the latest span depends on the clock of the server
 			if !q.To.IsZero() && q.To.Before(end) {
 				end = q.To
 			}
@@ -55,10 +55,10 @@ func (r *remote) historyCommand() *cobra.Command {
 		}
 		return table.History(r.p.Stdout, past, r.table())
 	})
-	cmd.Flags().Var(&days{&period}, "period", "how far back from --to, or from now; 24h unless set")
-	cmd.Flags().Var(&moment{&q.From}, "from", "its beginning")
-	cmd.Flags().Var(&moment{&q.To}, "to", "its end; now unless set")
-	cmd.Flags().IntVar(&q.Limit, "limit", q.Limit, "at most this many spans, incidents and absences, the newest")
+	cmd.Flags().Var(&days{&period}, "period", "length of the period before --to (default 24h)")
+	cmd.Flags().Var(&moment{&q.From}, "from", "start of the period")
+	cmd.Flags().Var(&moment{&q.To}, "to", "end of the period (default now)")
+	cmd.Flags().IntVar(&q.Limit, "limit", q.Limit, "maximum number of spans, incidents and absences each, the newest")
 	return cmd
 }
 
@@ -75,8 +75,8 @@ func (d *days) String() string {
 func (d *days) Set(text string) error {
 	if number, ok := strings.CutSuffix(strings.TrimSpace(text), "d"); ok {
 		n, err := strconv.ParseFloat(number, 64)
-		if most := laneswap.MaxRetention.Hours() / 24; err != nil || !(n > 0 && n <= most) {
-			return fmt.Errorf("%q is no number of days above 0 and up to %v", number, most)
+		if maxDays := laneswap.MaxRetention.Hours() / 24; err != nil || !(n > 0 && n <= maxDays) {
+			return fmt.Errorf("%q is not a number of days above 0 and up to %v", number, maxDays)
 		}
 		*d.to = time.Duration(n * float64(24*time.Hour))
 		return nil

@@ -166,7 +166,7 @@ func away(t *testing.T) string {
 func TestServices_sayWhenTheServerCouldNotStoreIt(t *testing.T) {
 	t.Parallel()
 	url := away(t)
-	const note = "laneswap: the server's storage has not taken it yet; it is kept in memory until then\n"
+	const note = "laneswap: the server has not stored it yet and keeps it in memory: its storage does not accept writes\n"
 	require.Equal(t, result{stdout: "a\n", stderr: note}, laneswap(url, "services", "register", "--id", "a"))
 	require.Equal(t, result{stderr: note}, laneswap(url, "services", "heartbeat", "a"))
 	require.Equal(t, note, laneswap(url, "services", "report-error", "a", "--type", "T").stderr)

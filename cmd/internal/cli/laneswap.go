@@ -13,16 +13,16 @@ import (
 
 const defaultServer = "http://127.0.0.1:8000"
 
-// completionTimeout bounds what a shell waits for when Tab is pressed.
+// completionTimeout limits how long a completion may take.
 const completionTimeout = time.Second
 
 // Laneswap runs the command laneswap and returns its exit code.
 func Laneswap(p Process) int {
 	o := &output{p: p}
 	r := &remote{p: p, output: o}
-	cmd := group("laneswap", "Watch that services are alive",
+	cmd := group("laneswap", "A heartbeat monitor for services",
 		serverCommand(p), r.servicesCommand(), r.eventsCommand(), r.explainCommand(), r.notifyCommand(), r.execCommand(), storeCommand(o), versionCommand(o))
-	cmd.Long = "Watch that services are alive: run a server, ask one, or run a program under a heartbeat.\n\n" + exitCodes
+	cmd.Long = "A heartbeat monitor for services: run a server, query it, or run a program that sends\nheartbeats.\n\n" + exitCodes
 	cmd.Example = "  laneswap server &\n  laneswap exec --name backup -- ./backup.sh\n  laneswap services list"
 	cmd.Version = thisBuild().String()
 	cmd.SetVersionTemplate("{{.Name}} {{.Version}}\n")
@@ -32,19 +32,19 @@ func Laneswap(p Process) int {
 		server = defaultServer
 	}
 	// The default is not shown: a variable may hold a password.
-	cmd.PersistentFlags().StringVar(&r.server, "server", server, "where the server is (LANESWAP_SERVER, else "+defaultServer+")")
+	cmd.PersistentFlags().StringVar(&r.server, "server", server, "address of the server (LANESWAP_SERVER, default "+defaultServer+")")
 	cmd.PersistentFlags().Lookup("server").DefValue = ""
 	return p.execute(cmd)
 }
 
-// remote is the commands that ask a server.
+// remote holds what the commands that query a server share.
 type remote struct {
 	*output
 	p      Process
 	server string
 }
 
-// dial makes the client; it does not connect.
+// dial returns a client. It does not connect.
 func (r *remote) dial(opts ...client.Option) (*client.Client, error) {
 	if err := r.check(); err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func (r *remote) dial(opts ...client.Option) (*client.Client, error) {
 	return c, nil
 }
 
-// asking makes a command out of a function that asks the server.
+// asking turns a function that queries the server into one that cobra runs.
 func (r *remote) asking(run func(ctx context.Context, c *client.Client, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		c, err := r.dial()
@@ -68,11 +68,11 @@ func (r *remote) asking(run func(ctx context.Context, c *client.Client, args []s
 	}
 }
 
-// mostCompletions is how many ids are offered at most.
-const mostCompletions = 50
+// maxCompletions limits how many ids are offered.
+const maxCompletions = 50
 
-// behind returns what a listing continues behind to begin with the ids that have
-// the prefix, itself a valid id: it is below them, and above all before them.
+// behind returns the greatest possible id before those with a prefix. prefix must be a
+// valid id.
 func behind(prefix string) laneswap.ServiceID {
 	if prefix == "" {
 		return ""
@@ -81,8 +81,8 @@ func behind(prefix string) laneswap.ServiceID {
 	return laneswap.ServiceID(prefix[:last] + string(rune(prefix[last]-1)) + "~") // greater than all that ids hold
 }
 
-// completeIDs completes the ids of services, asked from the server; nothing when
-// it does not answer at once.
+// completeIDs completes ids of services. It asks the server, and offers nothing when the
+// server does not answer within completionTimeout.
 func (r *remote) completeIDs(many bool) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 && !many {
@@ -99,7 +99,7 @@ func (r *remote) completeIDs(many bool) cobra.CompletionFunc {
 		ctx, cancel := context.WithTimeout(context.Background(), completionTimeout)
 		defer cancel()
 		var ids []string
-		for st, err := range c.Services(ctx, laneswap.ServiceQuery{After: behind(prefix), Limit: mostCompletions}) {
+		for st, err := range c.Services(ctx, laneswap.ServiceQuery{After: behind(prefix), Limit: maxCompletions}) {
 			if err != nil || !strings.HasPrefix(string(st.ID), prefix) {
 				break
 			}

@@ -116,7 +116,7 @@ func TestHeartbeat_refusedOneLeavesNothingBehind(t *testing.T) {
 	require.Regexp(t, "^laneswap: announce \"backup\": status .*\n$", r.stderr)
 	r = laneswap(s.URL(), "services", "heartbeat", "backup", "--interval", "10s")
 	require.Equal(t, cli.CodeUsage, r.code)
-	require.Equal(t, "laneswap: --interval needs --create: a heartbeat does not change what is registered\n", r.stderr)
+	require.Equal(t, "laneswap: --interval needs --create: a heartbeat does not change the registration\n", r.stderr)
 	sum, err := s.Manager().Summary(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, sum.Total)

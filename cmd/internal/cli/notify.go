@@ -14,18 +14,18 @@ import (
 )
 
 func (r *remote) notifyCommand() *cobra.Command {
-	cmd := group("notify", "Look at the server's notifiers, and test them", r.notifiersCommand(), r.testNotifiersCommand())
+	cmd := group("notify", "List the notifiers of the server, and test them", r.notifiersCommand(), r.testNotifiersCommand())
 	cmd.Example = "  laneswap notify list\n  laneswap notify test discord"
 	return cmd
 }
 
 func (r *remote) notifiersCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List the notifiers, and what is owed to them",
-		Long: `List the notifiers of the server, and what is owed to them. A notifier is ok,
-retrying (it failed and is tried again), stuck (it has not returned for 30 seconds)
-or disabled (its receiver takes nothing any more; a test that gets through, or a
-restart of the server, has it used again). With -o json: an array.`,
+		Use: "list", Aliases: []string{"ls"}, Short: "List the notifiers and their queues",
+		Long: `List the notifiers of the server and their delivery queues. The state is ok,
+retrying (the last attempt failed), stuck (an attempt has not returned for 30
+seconds) or disabled (its receiver refuses everything; a successful test or a
+restart of the server enables it again). With -o json: an array.`,
 		Args: cobra.NoArgs,
 		RunE: r.asking(func(ctx context.Context, c *client.Client, _ []string) error {
 			list, err := c.Notifiers(ctx)
@@ -42,12 +42,12 @@ restart of the server, has it used again). With -o json: an array.`,
 
 func (r *remote) testNotifiersCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "test [NOTIFIER...]", Short: "Send a test message, and say what came back",
-		Long: `Have the server send a test message through the notifiers, one after the other,
-and say what came back for each; through all of them when none is named. A message
-that is being sent, or a pause that the receiver asked for, is waited for, up to a
-minute. A disabled notifier that delivers the test is used again. Exits with 1 when
-one was not delivered. With -o json: an array.`,
+		Use: "test [NOTIFIER...]", Short: "Send a test message and print the result",
+		Long: `Make the server send a test message through the named notifiers, or through all, one
+after the other, and print each result. A test waits up to a minute for a message
+that is being sent, or for a pause that the receiver asked for. A disabled notifier
+that delivers the test is enabled again. The exit code is 1 if a test was not
+delivered. With -o json: an array.`,
 		Example: "  laneswap notify test\n  laneswap notify test discord -o json",
 		RunE:    r.asking(r.testNotifiers), ValidArgsFunction: r.completeNotifiers,
 	}
@@ -77,7 +77,7 @@ func (r *remote) testNotifiers(ctx context.Context, c *client.Client, names []st
 		}
 		if err != nil {
 			errs = append(errs, err)
-			break // the next would fare no better
+			break // the next would fail too
 		}
 		failed = failed || !test.Delivered
 		tests = append(tests, test)
@@ -93,22 +93,22 @@ func (r *remote) testNotifiers(ctx context.Context, c *client.Client, names []st
 		}
 	}
 	switch err := errors.Join(errs...); {
-	case failed: // more than what is wrong with the names
+	case failed: // matters more than wrong names
 		return &exitError{code: CodeFailure, err: err}
 	default:
 		return err
 	}
 }
 
-// completeNotifiers completes the names of notifiers, asked from the server;
-// nothing when it does not answer at once.
+// completeNotifiers completes names of notifiers. It asks the server, and offers nothing
+// when the server does not answer within completionTimeout.
 func (r *remote) completeNotifiers(_ *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
 	c, err := client.New(r.server, client.WithTimeout(completionTimeout))
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	defer c.Close()
-	list, _ := c.Notifiers(context.Background()) // without an answer there is nothing to offer
+	list, _ := c.Notifiers(context.Background()) // without an answer it offers nothing
 	var names []string
 	for _, n := range list {
 		if strings.HasPrefix(n.Name, prefix) {

@@ -226,7 +226,7 @@ func TestExplain_ofAServiceShowsItsLatestEvents(t *testing.T) {
 	require.Equal(t, ids[9:13], shown(), "one that is forgotten meanwhile is left out")
 
 	require.Zero(t, laneswap(url, "services", "register", "--id", "new").code)
-	require.Equal(t, result{stdout: "nothing happened yet\n"}, laneswap(url, "explain", "new"))
+	require.Equal(t, result{stdout: "there are no events yet\n"}, laneswap(url, "explain", "new"))
 	require.Equal(t, result{stdout: "[]\n"}, laneswap(url, "explain", "new", "-o", "json"))
 }
 
@@ -236,7 +236,7 @@ func TestExplain_saysWhatIsNotThere(t *testing.T) {
 	f.explained["odd one"] = core.Explanation{Event: core.Event{ID: "odd one"}}
 	require.Contains(t, laneswap(url, "explain", "odd one").stdout, "Notices:  none, nobody is told of it\n", "what is the id of no service may be one")
 	for _, id := range []string{"nobody", "billing/x-1/1", "../x", "a b"} {
-		require.Equal(t, result{code: cli.CodeNotFound, stderr: fmt.Sprintf("laneswap: %q is neither the id of a service nor that of an event which is kept\n", id)},
+		require.Equal(t, result{code: cli.CodeNotFound, stderr: fmt.Sprintf("laneswap: there is no service and no stored event with the id %q\n", id)},
 			laneswap(url, "explain", id))
 	}
 	require.Equal(t, result{code: cli.CodeUsage, stderr: "laneswap: --limit is 11, it must be from 1 to 10\n"}, laneswap(url, "explain", "billing", "--limit", "11"))
@@ -265,7 +265,7 @@ func TestThresholds_areRegistered(t *testing.T) {
 		`invalid argument "1d" for "--alert-after" flag: it is "1d", neither .*`:                 {"services", "register", "--id", "c", "--alert-after", "1d"},
 		`invalid argument "0" for "--recover-after" flag: it is out of its range, 1 to 1000 .*`:  {"services", "register", "--id", "c", "--recover-after", "0"},
 		`invalid argument "" for "--alert-after" flag: it must be a number of .*`:                {"services", "register", "--id", "c", "--alert-after", ""},
-		`--recover-after needs --create: a heartbeat does not change what is registered`:         {"services", "heartbeat", "b", "--recover-after", "2"},
+		`--recover-after needs --create: a heartbeat does not change the registration`:           {"services", "heartbeat", "b", "--recover-after", "2"},
 		`invalid argument "25h" for "--alert-after" flag: it is 25h0m0s, it must be from 10ms.*`: {"exec", "--alert-after", "25h", "--", "true"},
 	} {
 		r := laneswap(url, args...)

@@ -10,14 +10,14 @@ import (
 	"github.com/laneswap/laneswap/internal/table"
 )
 
-// output is how results are written.
+// output writes results as tables or JSON.
 type output struct {
 	p      Process
 	format string
 }
 
 func (o *output) flags(cmd *cobra.Command) {
-	cmd.PersistentFlags().StringVarP(&o.format, "output", "o", "table", "how results are written: table or json")
+	cmd.PersistentFlags().StringVarP(&o.format, "output", "o", "table", "output format: table or json")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -30,12 +30,12 @@ func (o *output) check() error {
 
 func (o *output) json() bool { return o.format == "json" }
 
-// table is how tables are written here and now.
+// table returns the options of tables.
 func (o *output) table() table.Options {
 	return table.Options{Now: time.Now(), Width: o.p.width()}
 }
 
-// writeJSON writes one document, indented for people who look at it.
+// writeJSON writes one document, indented.
 func (o *output) writeJSON(v any) error {
 	enc := json.NewEncoder(o.p.Stdout)
 	enc.SetIndent("", "  ")
@@ -43,7 +43,7 @@ func (o *output) writeJSON(v any) error {
 	return enc.Encode(v)
 }
 
-// writeLine writes one document as one line.
+// writeLine writes one document on one line.
 func (o *output) writeLine(v any) error {
 	enc := json.NewEncoder(o.p.Stdout)
 	enc.SetEscapeHTML(false)

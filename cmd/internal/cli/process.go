@@ -1,6 +1,6 @@
-// Package cli is the commands laneswap and laneswapd: their flags, their output
-// and their exit codes. It reads nothing of the process by itself; all of it
-// comes in a Process, so that tests can run commands like functions.
+// Package cli implements the commands laneswap and laneswapd: flags, output and exit
+// codes. Arguments, environment and streams come in a Process, so that tests can call a
+// command like a function.
 package cli
 
 import (
@@ -32,29 +32,29 @@ const (
 )
 
 const exitCodes = `Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 no such service,
-event or notifier, 4 server not reachable. "laneswap exec" exits as its program does.`
+event or notifier, 4 server not reachable. "laneswap exec" returns the exit code of its program.`
 
-// Process is what a command has of the process that it runs in.
+// Process holds the parts of the operating system process that a command uses.
 type Process struct {
-	// Args are the arguments without the program's name.
+	// Args are the arguments, without the name of the program.
 	Args []string
 	// Environ is the environment, in the form of os.Environ.
 	Environ []string
-	// The streams. "laneswap exec" hands them to its program and needs files.
+	// "laneswap exec" passes the streams on to its program and needs files.
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
-	// Stop delivers the signals that end what would go on for ever: the first one
-	// gently, the second, for a server, at once. nil means the process's own
-	// SIGINT and SIGTERM.
+	// Stop delivers the signals that end a server or "events --follow". The first
+	// signal ends it gently, the second ends a server at once. nil means SIGINT and
+	// SIGTERM of this process.
 	Stop <-chan os.Signal
 }
 
-// Real is the Process of this process.
+// Real returns the Process of this program.
 func Real() Process {
 	return Process{Args: os.Args[1:], Environ: os.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 }
 
-// stopping returns where the signals come that say stop, and ends listening.
+// stopping returns the channel of stop signals, and a function that releases it.
 func (p Process) stopping() (stop <-chan os.Signal, end func()) {
 	if p.Stop != nil {
 		return p.Stop, func() {}
@@ -74,7 +74,7 @@ func (p Process) env(name string) string {
 	return ""
 }
 
-// width is that of the terminal that standard output is; 0 when it is none.
+// width returns the width of the terminal on standard output; 0 without a terminal.
 func (p Process) width() int {
 	f, ok := p.Stdout.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
@@ -87,7 +87,7 @@ func (p Process) width() int {
 	return width
 }
 
-// exitError makes a command end with a code, silently when err is nil.
+// exitError ends a command with an exit code, silently when err is nil.
 type exitError struct {
 	code int
 	err  error
@@ -102,11 +102,10 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-// usage makes err one of wrong usage.
+// usage marks err as wrong usage.
 func usage(err error) error { return &exitError{code: CodeUsage, err: err} }
 
-// execute runs a command to its end, says of an error what there is to say in
-// one line, and returns the exit code.
+// execute runs a command, prints its error in one line, and returns the exit code.
 func (p Process) execute(root *cobra.Command) int {
 	ran := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { ran = true }
@@ -120,7 +119,7 @@ func (p Process) execute(root *cobra.Command) int {
 		return CodeOK
 	}
 	code := codeOf(err)
-	if !ran { // what fails before the command runs is the way it was called
+	if !ran { // the command line was wrong
 		code = CodeUsage
 	}
 	var exit *exitError
@@ -135,8 +134,7 @@ func (p Process) execute(root *cobra.Command) int {
 	return code
 }
 
-// oneLine is what err says, joined errors one behind the other. The names of our
-// packages, which each boundary adds, say nothing to people.
+// oneLine returns the text of err in one line, without the prefixes of our packages.
 func oneLine(err error) string {
 	lines := strings.Split(err.Error(), "\n")
 	for i, line := range lines {
@@ -163,7 +161,7 @@ func codeOf(err error) int {
 	return CodeFailure
 }
 
-// group makes a command that only holds others.
+// group returns a command that only has subcommands.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: cobra.NoArgs,

@@ -10,13 +10,12 @@ import (
 	"github.com/laneswap/laneswap/server"
 )
 
-const serveLong = `A LaneSwap server: services tell it over HTTP that they are alive, and it
-notices when one falls silent. What it knows is kept in a file, laneswap.db in
-the working folder unless --data names another, and is there again after a
-restart; in MongoDB where LANESWAP_MONGODB_URI is set; in memory with
---storage memory.
+const serveLong = `A LaneSwap server: services send it heartbeats over HTTP, and it notices when one
+falls silent. It stores its state in the file laneswap.db in the working folder
+(see --data), in MongoDB if LANESWAP_MONGODB_URI is set, or with --storage memory
+not at all.
 
-SIGINT and SIGTERM stop it within 10 seconds, a second one at once. Durations
+SIGINT and SIGTERM stop it within 10 seconds, a second signal at once. Durations
 are seconds (30) or have a unit (90s, 5m, 400d). Flags win over the environment.`
 
 // Laneswapd runs the command laneswapd and returns its exit code.
@@ -34,7 +33,7 @@ func Laneswapd(p Process) int {
 
 func serverCommand(p Process) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "server", Short: "Run a server, as laneswapd does", Long: serveLong,
+		Use: "server", Short: "Run a server, like laneswapd", Long: serveLong,
 		Example: "  laneswap server --port 8000 --stale-threshold 90s",
 		Args:    cobra.NoArgs, RunE: p.serve,
 	}
@@ -42,7 +41,7 @@ func serverCommand(p Process) *cobra.Command {
 	return cmd
 }
 
-// serve runs a server until it is told to stop.
+// serve runs a server until a signal or a failure ends it.
 func (p Process) serve(cmd *cobra.Command, _ []string) error {
 	cfg, err := p.settings(cmd)
 	if err != nil {
@@ -64,7 +63,7 @@ func (p Process) serve(cmd *cobra.Command, _ []string) error {
 			return err
 		case sig := <-stop:
 			if signals > 0 {
-				return &exitError{code: CodeFailure, err: errors.New(fmt.Sprint("ended at once by a second signal, ", sig))}
+				return &exitError{code: CodeFailure, err: errors.New(fmt.Sprint("stopped at once by a second signal, ", sig))}
 			}
 			cancel()
 		}

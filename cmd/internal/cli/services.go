@@ -15,7 +15,7 @@ import (
 )
 
 func (r *remote) servicesCommand() *cobra.Command {
-	return group("services", "List, register and remove services, and look at their past",
+	return group("services", "List, register and remove services, and show their history",
 		r.listCommand(), r.getCommand(), r.registerCommand(), r.heartbeatCommand(), r.deleteCommand(),
 		r.historyCommand(), r.errorsCommand(), r.reportErrorCommand())
 }
@@ -42,10 +42,10 @@ func (r *remote) listCommand() *cobra.Command {
 			return table.Services(r.p.Stdout, services, r.table())
 		}),
 	}
-	cmd.Flags().StringVar((*string)(&q.Status), "status", "", "only those with this status")
-	cmd.Flags().StringVar(&q.Tag, "tag", "", "only those with this tag")
-	cmd.Flags().StringVar(&q.Name, "name", "", "only those of this name")
-	cmd.Flags().IntVar(&q.Limit, "limit", 0, "at most this many, by id; 0 means all")
+	cmd.Flags().StringVar((*string)(&q.Status), "status", "", "only services with this status")
+	cmd.Flags().StringVar(&q.Tag, "tag", "", "only services with this tag")
+	cmd.Flags().StringVar(&q.Name, "name", "", "only services with this name")
+	cmd.Flags().IntVar(&q.Limit, "limit", 0, "maximum number of services, ordered by id; 0 for all")
 	_ = cmd.RegisterFlagCompletionFunc("status", completeStatuses(true))
 	return cmd
 }
@@ -83,14 +83,14 @@ func (r *remote) deleteCommand() *cobra.Command {
 			volatile := false
 			for _, id := range args {
 				err := c.Remove(ctx, laneswap.ServiceID(id))
-				if errors.Is(err, laneswap.ErrDegraded) { // it is removed all the same
+				if errors.Is(err, laneswap.ErrDegraded) { // it is removed nevertheless
 					volatile, err = true, nil
 				}
 				if err != nil {
 					errs = append(errs, err)
 				}
 			}
-			r.sayVolatile(volatile)
+			r.warnVolatile(volatile)
 			return errors.Join(errs...)
 		}),
 	}
@@ -99,8 +99,8 @@ func (r *remote) deleteCommand() *cobra.Command {
 func (r *remote) registerCommand() *cobra.Command {
 	reg := new(registration)
 	cmd := &cobra.Command{
-		Use: "register", Short: "Register a service, or change one, and print its id",
-		Long:    "Register a service, or change the one with this id, and print its id.",
+		Use: "register", Short: "Register or change a service and print its id",
+		Long:    "Register a service, or change the service with this id, and print its id.",
 		Example: "  laneswap services register --name billing --interval 30s --tag web",
 		Args:    cobra.NoArgs,
 		RunE: r.asking(func(ctx context.Context, c *client.Client, _ []string) error {
@@ -108,7 +108,7 @@ func (r *remote) registerCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r.sayVolatile(st.NotDurable)
+			r.warnVolatile(st.NotDurable)
 			if r.json() {
 				return r.writeJSON(st)
 			}
@@ -117,7 +117,7 @@ func (r *remote) registerCommand() *cobra.Command {
 		}),
 	}
 	reg.flags(cmd)
-	cmd.Flags().BoolVar(&reg.NoDeadline, "no-deadline", false, "its silence means nothing")
+	cmd.Flags().BoolVar(&reg.NoDeadline, "no-deadline", false, "the service never becomes stale")
 	return cmd
 }
 
@@ -127,14 +127,14 @@ func (r *remote) heartbeatCommand() *cobra.Command {
 	var reg laneswap.Registration
 	cmd := &cobra.Command{
 		Use: "heartbeat ID", Aliases: []string{"beat"}, Short: "Send one heartbeat",
-		Long:    "Send one heartbeat. Without flags it says that all is well.",
+		Long:    "Send one heartbeat. Without flags it reports healthy.",
 		Example: "  laneswap services heartbeat backup --create --interval 24h --message 'copied 12 GB'",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: r.completeIDs(false),
 	}
 	cmd.RunE = r.asking(func(ctx context.Context, c *client.Client, args []string) error {
 		for _, name := range []string{"interval", "alert-after", "recover-after"} {
 			if cmd.Flags().Changed(name) && !create {
-				return usage(fmt.Errorf("--%s needs --create: a heartbeat does not change what is registered", name))
+				return usage(fmt.Errorf("--%s needs --create: a heartbeat does not change the registration", name))
 			}
 		}
 		reg.ID = laneswap.ServiceID(args[0])
@@ -148,24 +148,24 @@ func (r *remote) heartbeatCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		r.sayVolatile(st.NotDurable)
+		r.warnVolatile(st.NotDurable)
 		if !r.json() {
 			return nil
 		}
 		return r.writeJSON(st)
 	})
-	cmd.Flags().StringVar((*string)(&hb.Status), "status", "", "how it is; healthy unless set")
-	cmd.Flags().StringVar(&hb.Message, "message", "", "a word for people")
-	cmd.Flags().Var((*metadata)(&hb.Metadata), "metadata", "KEY=VALUE to keep with the service; again for more")
-	cmd.Flags().BoolVar(&hb.Final, "final", false, "expect no heartbeat after this one")
-	cmd.Flags().BoolVar(&create, "create", false, "register the service when it is not known")
-	cmd.Flags().Var(&duration{&reg.Interval, false}, "interval", "with --create: how often it will beat")
+	cmd.Flags().StringVar((*string)(&hb.Status), "status", "", "reported status (default healthy)")
+	cmd.Flags().StringVar(&hb.Message, "message", "", "message shown to people")
+	cmd.Flags().Var((*metadata)(&hb.Metadata), "metadata", "KEY=VALUE to store with the service; may be repeated")
+	cmd.Flags().BoolVar(&hb.Final, "final", false, "the last heartbeat: silence after it is expected")
+	cmd.Flags().BoolVar(&create, "create", false, "register the service if it does not exist")
+	cmd.Flags().Var(&duration{&reg.Interval, false}, "interval", "with --create: how often the service sends heartbeats")
 	thresholdFlags(cmd, &reg, "with --create: ")
 	_ = cmd.RegisterFlagCompletionFunc("status", completeStatuses(false))
 	return cmd
 }
 
-// completeStatuses completes statuses; those that can be reported, or all.
+// completeStatuses completes the statuses that can be reported, or all.
 func completeStatuses(all bool) cobra.CompletionFunc {
 	var names []string
 	for _, st := range laneswap.Statuses() {
@@ -176,28 +176,28 @@ func completeStatuses(all bool) cobra.CompletionFunc {
 	return cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp)
 }
 
-// registration is the flags that "register" and "exec" share.
+// registration has the flags that "register" and "exec" share.
 type registration struct{ laneswap.Registration }
 
 func (r *registration) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar((*string)(&r.ID), "id", "", "its id, for example billing@web-1")
-	cmd.Flags().StringVar(&r.Name, "name", "", "its name, for people")
-	cmd.Flags().Var(&duration{&r.Interval, false}, "interval", "how often it will beat")
-	cmd.Flags().Var(&duration{&r.StaleAfter, false}, "stale-after", "the silence after which it is stale")
+	cmd.Flags().StringVar((*string)(&r.ID), "id", "", "id of the service, for example billing@web-1")
+	cmd.Flags().StringVar(&r.Name, "name", "", "name of the service, for people")
+	cmd.Flags().Var(&duration{&r.Interval, false}, "interval", "how often the service sends heartbeats")
+	cmd.Flags().Var(&duration{&r.StaleAfter, false}, "stale-after", "silence after which the service is stale")
 	thresholdFlags(cmd, &r.Registration, "")
-	cmd.Flags().StringArrayVar(&r.Tags, "tag", nil, "a tag; again for more")
-	cmd.Flags().Var(&duration{&r.ForgetAfter, true}, "forget-after", "forget it this long after it went stale or shut down, or never")
-	cmd.Flags().BoolVar(&r.MustRun, "must-run", false, "its goodbye is a bad sign")
-	cmd.Flags().Var((*metadata)(&r.Metadata), "metadata", "KEY=VALUE to keep with it; again for more")
+	cmd.Flags().StringArrayVar(&r.Tags, "tag", nil, "tag; may be repeated")
+	cmd.Flags().Var(&duration{&r.ForgetAfter, true}, "forget-after", "remove the service this long after it went stale or shut down; or never")
+	cmd.Flags().BoolVar(&r.MustRun, "must-run", false, "alert when the service shuts down")
+	cmd.Flags().Var((*metadata)(&r.Metadata), "metadata", "KEY=VALUE to store with the service; may be repeated")
 }
 
-// thresholdFlags are the flags for what must last before people are told.
+// thresholdFlags adds the flags that delay alerts.
 func thresholdFlags(cmd *cobra.Command, reg *laneswap.Registration, when string) {
-	cmd.Flags().Var(&threshold{&reg.AlertAfter}, "alert-after", when+"tell people once it was bad for so many heartbeats, or so long")
-	cmd.Flags().Var(&threshold{&reg.RecoverAfter}, "recover-after", when+"tell people that it recovered once it was good for so many heartbeats, or so long")
+	cmd.Flags().Var(&threshold{&reg.AlertAfter}, "alert-after", when+"alert after this many bad heartbeats, or this long")
+	cmd.Flags().Var(&threshold{&reg.RecoverAfter}, "recover-after", when+"report the recovery after this many good heartbeats, or this long")
 }
 
-// nameOf is what a service is called when nobody said.
+// nameOf returns the default name of a service that runs program.
 func nameOf(program string) string {
 	if i := strings.LastIndexAny(program, `/\`); i >= 0 {
 		program = program[i+1:]

@@ -9,7 +9,7 @@ import (
 	"github.com/laneswap/laneswap/config"
 )
 
-// setting is the text of a flag, to be read by config.
+// setting is the text of a flag. config parses it.
 type setting struct{ text, kind string }
 
 func (s *setting) String() string { return s.text }
@@ -21,9 +21,8 @@ func (s *setting) Set(text string) error {
 
 func (s *setting) Type() string { return s.kind }
 
-// addSettings gives cmd a flag for every setting of a server that has one, and
-// says in its help which have none. The values are texts: config reads flags and
-// environment alike.
+// addSettings adds the flags of the server settings to cmd, and lists the settings
+// without a flag in its help.
 func addSettings(cmd *cobra.Command) {
 	var unflagged strings.Builder
 	for _, f := range config.Fields() {
@@ -46,11 +45,10 @@ func addSettings(cmd *cobra.Command) {
 			_ = cmd.RegisterFlagCompletionFunc(f.Flag, cobra.FixedCompletions(f.Choices, cobra.ShellCompDirectiveNoFileComp))
 		}
 	}
-	cmd.Long += "\n\nThe environment only sets:" + unflagged.String()
+	cmd.Long += "\n\nSettings without a flag, from the environment only:" + unflagged.String()
 }
 
-// settings are those of the flags that were given, the environment, and the
-// defaults.
+// settings returns the settings from flags, environment and defaults.
 func (p Process) settings(cmd *cobra.Command) (config.Config, error) {
 	given := map[string]string{}
 	for _, f := range config.Fields() {

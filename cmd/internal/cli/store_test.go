@@ -228,7 +228,7 @@ func TestStore_helps(t *testing.T) {
 		require.Contains(t, r.stdout, "LANESWAP_DATA")
 	}
 	r := laneswap("", "server", "--help")
-	require.Regexp(t, `(?m)^  LANESWAP_MONGODB_URI +the MongoDB `, r.stdout)
+	require.Regexp(t, `(?m)^  LANESWAP_MONGODB_URI +MongoDB that `, r.stdout)
 	require.Contains(t, r.stdout, "LANESWAP_MONGODB_ERRORS")
 	require.NotContains(t, r.stdout, "--mongodb-uri")
 }

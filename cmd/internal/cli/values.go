@@ -14,7 +14,7 @@ import (
 // duration is a flag for seconds or a duration with a unit.
 type duration struct {
 	to    *time.Duration
-	never bool // the word "never" is taken too
+	never bool // allows the word "never"
 }
 
 func (d *duration) String() string {
@@ -69,8 +69,8 @@ func (t *threshold) Set(text string) error {
 
 func (t *threshold) Type() string { return "beats|duration" }
 
-// metadata is a flag for KEY=VALUE, repeated. A value that is a JSON number,
-// true, false or null is taken as one; null removes the key.
+// metadata is a flag for KEY=VALUE, repeated. A JSON number, true, false or null keeps
+// its type; null removes the key.
 type metadata map[string]any
 
 func (m *metadata) String() string { return "" }
