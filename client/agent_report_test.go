@@ -16,6 +16,7 @@ import (
 )
 
 func TestAgent_deliversChangesAtOnceAndInOrder(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		m, server := monitor(t)
@@ -39,6 +40,7 @@ func TestAgent_deliversChangesAtOnceAndInOrder(t *testing.T) {
 }
 
 func TestAgent_latestUpdateWins(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		m, server := monitor(t)
@@ -66,6 +68,7 @@ func TestAgent_latestUpdateWins(t *testing.T) {
 }
 
 func TestAgent_repeatsItsStateWithEveryBeat(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		m, server := monitor(t)
@@ -88,6 +91,7 @@ func TestAgent_repeatsItsStateWithEveryBeat(t *testing.T) {
 }
 
 func TestAgent_reportsWhatItCannotSend(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		m, server := monitor(t)
@@ -130,6 +134,7 @@ type bomb struct{}
 func (bomb) MarshalJSON() ([]byte, error) { panic("boom") }
 
 func TestAgent_ownsACopyOfMetadata(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		m, server := monitor(t)
@@ -168,6 +173,7 @@ func TestAgent_refusesARegistrationThatNobodyCouldSend(t *testing.T) {
 }
 
 func TestAgent_newerMetadataIsSentThoughOlderIsUnderWay(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		m, server := monitor(t)

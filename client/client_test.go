@@ -209,6 +209,7 @@ func TestClient_followsNoRedirect(t *testing.T) {
 }
 
 func TestClient_callsAreBoundedInTime(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		l.serve(hanging())
@@ -368,6 +369,7 @@ func TestClient_keepsConnectionsInUse(t *testing.T) {
 }
 
 func TestClient_copesWithAConnectionThatEndsUnderACall(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		_, server := monitor(t)
@@ -396,6 +398,7 @@ func TestClient_copesWithAConnectionThatEndsUnderACall(t *testing.T) {
 }
 
 func TestClient_copesWithConnectionsThatTheServerClosed(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		_, server := monitor(t)

@@ -89,6 +89,7 @@ func TestClient_knowsAServerThatIsLoading(t *testing.T) {
 }
 
 func TestAgent_waitsForAServerThatIsLoading(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		m, server := monitor(t)

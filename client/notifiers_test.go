@@ -117,6 +117,7 @@ func slowly(t *testing.T, after time.Duration) *client.Client {
 }
 
 func TestTestNotifier_waitsLongerThanOtherCalls(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		test, err := slowly(t, 90*time.Second).TestNotifier(t.Context(), "a")
 		require.NoError(t, err)

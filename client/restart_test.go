@@ -17,6 +17,7 @@ import (
 
 // TestAgents_surviveARestartOfTheServer is point 7 of the issue.
 func TestAgents_surviveARestartOfTheServer(t *testing.T) {
+	t.Parallel()
 	for name, away := range map[string]time.Duration{"at once": 0, "after seconds": 7 * time.Second, "after minutes": 10 * time.Minute} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -79,6 +80,7 @@ func TestAgents_surviveARestartOfTheServer(t *testing.T) {
 }
 
 func TestAgent_registersAgainAtAServerThatKeptItsServices(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		m, server := monitor(t)

@@ -46,6 +46,7 @@ func stored(t *testing.T, store laneswap.Storage) (m *laneswap.Manager, server *
 }
 
 func TestWatch_resumesAcrossRestartsOfAServerWithAStorage(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		store := memorystore.New()
@@ -92,6 +93,7 @@ func TestWatch_resumesAcrossRestartsOfAServerWithAStorage(t *testing.T) {
 }
 
 func TestAgents_areKnownToAServerThatRestartsWithAStorage(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		store := memorystore.New()

@@ -69,6 +69,7 @@ func upTo(from, to uint64) []uint64 {
 }
 
 func TestWatch_survivesLostConnectionsWithoutGapOrDuplicate(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		m, server := monitor(t)
@@ -99,6 +100,7 @@ func TestWatch_survivesLostConnectionsWithoutGapOrDuplicate(t *testing.T) {
 }
 
 func TestWatch_survivesALossBeforeItsFirstEvent(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, after := range []uint64{0, 2} {
 			l := newLAN(t)
@@ -124,6 +126,7 @@ func TestWatch_survivesALossBeforeItsFirstEvent(t *testing.T) {
 }
 
 func TestWatch_isGoneWhenTheServerComesBackEmpty(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		m, server := monitor(t)
@@ -175,6 +178,7 @@ func frame(seq int) string {
 }
 
 func TestWatch_anotherJournalIsGone(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		server, _ := streaming(func(n int) string { return fmt.Sprint("journal", n) }, frame(1), frame(2))
@@ -188,6 +192,7 @@ func TestWatch_anotherJournalIsGone(t *testing.T) {
 }
 
 func TestWatch_readsStreamsAsTheyAreCut(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		server, _ := streaming(oneJournal,
@@ -208,6 +213,7 @@ func TestWatch_readsStreamsAsTheyAreCut(t *testing.T) {
 }
 
 func TestWatch_saysWhereItWasAndInWhichJournal(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		stream, _ := streaming(oneJournal, frame(8), "hang")
@@ -227,6 +233,7 @@ func TestWatch_saysWhereItWasAndInWhichJournal(t *testing.T) {
 }
 
 func TestWatch_leavesAConnectionThatIsSilent(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		server, connections := streaming(oneJournal, frame(1)+"hang", frame(2)+"hang")
@@ -247,6 +254,7 @@ func TestWatch_leavesAConnectionThatIsSilent(t *testing.T) {
 }
 
 func TestWatch_staysWithAServerThatIsQuietButAlive(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		m, server := monitor(t)
@@ -267,6 +275,7 @@ func TestWatch_staysWithAServerThatIsQuietButAlive(t *testing.T) {
 }
 
 func TestWatch_endsWithWhatTheServerSays(t *testing.T) {
+	t.Parallel()
 	for code, body := range map[string]string{
 		"slow-consumer": `{"code":"slow-consumer","status":503,"detail":"watch fell behind"}`,
 		"gone":          `{"code":"gone","status":410,"detail":"events no longer kept"}`,
@@ -289,6 +298,7 @@ func TestWatch_endsWithWhatTheServerSays(t *testing.T) {
 }
 
 func TestWatch_endsWithNonsense(t *testing.T) {
+	t.Parallel()
 	for name, script := range map[string]string{
 		"no event":     "data: {\"sequence\":\"x\"}\n\n",
 		"endless line": "data: " + strings.Repeat("x", 5<<20),
@@ -309,6 +319,7 @@ func TestWatch_endsWithNonsense(t *testing.T) {
 }
 
 func TestWatch_goesOnAfterARefusalThatPasses(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		m, server := monitor(t)
@@ -343,6 +354,7 @@ func TestWatch_goesOnAfterARefusalThatPasses(t *testing.T) {
 }
 
 func TestWatch_isPatientAndQuietWhileTheServerIsAway(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		_, server := monitor(t)
@@ -364,6 +376,7 @@ func TestWatch_isPatientAndQuietWhileTheServerIsAway(t *testing.T) {
 }
 
 func TestWatch_endsWithItsContextWhileTheServerIsAway(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		_, server := monitor(t)
@@ -382,6 +395,7 @@ func TestWatch_endsWithItsContextWhileTheServerIsAway(t *testing.T) {
 }
 
 func TestWatch_thatNobodyReadsHoldsNothingAfterClose(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // which fails when goroutines are left
 		l := newLAN(t)
 		m, server := monitor(t)
@@ -400,6 +414,7 @@ func TestWatch_thatNobodyReadsHoldsNothingAfterClose(t *testing.T) {
 }
 
 func TestWatch_needsItsServerToBegin(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLAN(t)
 		_, err := l.client().Watch(t.Context(), laneswap.WatchQuery{})

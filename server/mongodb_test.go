@@ -2,17 +2,13 @@ package server_test
 
 import (
 	"net/http"
-	"net/url"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/laneswap/laneswap"
 	"github.com/laneswap/laneswap/adapters/mongostore"
 	"github.com/laneswap/laneswap/config"
-	"github.com/laneswap/laneswap/internal/mongotest"
 	"github.com/laneswap/laneswap/server"
 )
 
@@ -22,35 +18,12 @@ func inMongoDB(uri, database string) config.Config {
 	return settings(func(c *config.Config) { c.Storage, c.MongoDBURI, c.MongoDBDatabase = "", config.Secret(uri), database })
 }
 
-func TestServer_keepsItsStateInMongoDBWhereItHasOne(t *testing.T) {
-	t.Parallel()
-	uri := mongotest.Start(t)
-	u, err := url.Parse(uri)
-	require.NoError(t, err)
-	// The setting counts, not the path of the URI, which may say where users are kept.
-	database := strings.TrimPrefix(u.Path, "/") + "_set"
-	cfg := inMongoDB(uri, database)
-	s := run(t, cfg)
-	code, _ := get(t, s.URL()+"/readyz")
-	require.Equal(t, http.StatusOK, code)
-	_, err = s.Manager().Register(t.Context(), laneswap.Registration{ID: "billing", Name: "Billing"})
-	require.NoError(t, err)
-	_, err = s.Manager().Report(t.Context(), "billing", laneswap.Heartbeat{Status: laneswap.StatusWarning})
-	require.NoError(t, err)
-	s.stop()
-	require.NoError(t, <-s.done)
-	require.Regexp(t, `(?m)msg=listening url=\S+ address=\S+ storage=mongodb database=`+database+` notifiers=slog$`, s.log.String())
-	require.NotContains(t, s.log.String(), "mongodb://")
-
-	s = run(t, cfg)
-	code, body := get(t, s.URL()+"/api/services/billing")
-	require.Equal(t, http.StatusOK, code, body)
-	require.Contains(t, body, `"status":"warning"`)
-}
-
 func TestServer_startsWhileItsMongoDBIsAway(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: a Manager waits 5 seconds for its storage")
+	}
 	t.Parallel()
-	s := run(t, inMongoDB("mongodb://ada:hunter2@127.0.0.1:1/", "watch"))
+	s := run(t, inMongoDB("mongodb://ada:hunter2@127.0.0.1:1/", "watch"), server.WithQuickStop())
 	code := 0
 	require.Eventually(t, func() bool {
 		code, _ = get(t, s.URL()+"/api/services/billing")

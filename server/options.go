@@ -16,6 +16,7 @@ type options struct {
 	log     *slog.Logger
 	output  io.Writer
 	manager []laneswap.Option
+	limits  stopLimits
 }
 
 // WithLogger sets the logger; level and format of the settings then do not

@@ -23,13 +23,14 @@ import (
 	"github.com/laneswap/laneswap/config"
 )
 
-// How long stopping takes at most: requests that are being answered, then the
-// Manager, then, by closeTimeout, the storage. Together they stay below the 10
-// seconds that Run promises.
-const (
-	drainTimeout = 3 * time.Second
-	stopTimeout  = 4 * time.Second
-)
+// stopLimits bounds the parts of a stop. With closeTimeout, for the storage, they stay
+// below the 10 seconds that Run promises.
+type stopLimits struct {
+	requests time.Duration // that are being answered
+	manager  time.Duration
+}
+
+var defaultStopLimits = stopLimits{requests: 3 * time.Second, manager: 4 * time.Second}
 
 // Server is a Manager that listens. It is made by Open; its methods may be
 // called concurrently.
@@ -41,6 +42,7 @@ type Server struct {
 	http     *http.Server
 	listener net.Listener
 	debug    *debugServer // nil without Debug
+	limits   stopLimits
 
 	ran  sync.Once
 	quit context.Context // ends with Close
@@ -54,11 +56,11 @@ type Server struct {
 // address is known and taken, and starts nothing. A server that is not Run must
 // be closed.
 func Open(cfg config.Config, opts ...Option) (*Server, error) {
-	o := options{}
+	o := options{limits: defaultStopLimits}
 	for _, opt := range opts {
 		opt(&o)
 	}
-	s := &Server{cfg: cfg, log: o.logger(cfg), done: make(chan struct{})}
+	s := &Server{cfg: cfg, log: o.logger(cfg), limits: o.limits, done: make(chan struct{})}
 	s.quit, s.end = context.WithCancel(context.Background())
 	notifiers, err := openNotifiers(cfg)
 	if err != nil {
@@ -191,7 +193,7 @@ func (s *Server) run(ctx context.Context) error {
 // stop ends everything, each part within its time: the last words have a context
 // of their own.
 func (s *Server) stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.limits.requests)
 	defer cancel()
 	if err := s.http.Shutdown(ctx); err != nil {
 		// A request that stands still is no failure of ours.
@@ -199,7 +201,7 @@ func (s *Server) stop() error {
 		_ = s.http.Close()
 	}
 	_ = s.debug.close()
-	ctx, cancel = context.WithTimeout(context.Background(), stopTimeout)
+	ctx, cancel = context.WithTimeout(context.Background(), s.limits.manager)
 	defer cancel()
 	err := s.manager.Stop(ctx)
 	if s.storage.closeFn != nil && errors.Is(err, laneswap.ErrNotifier) && !errors.Is(err, laneswap.ErrDegraded) {

@@ -222,11 +222,15 @@ func TestCheckData_saysWhatToDo(t *testing.T) {
 
 	s, err := server.Open(inFile(path))
 	require.NoError(t, err)
-	defer s.Close()
-	const busy = ": the file is open in another process; stop that process first"
-	_, err = server.CheckData(path)
-	require.EqualError(t, err, "server: cannot check the data file "+path+busy)
-	_, _, err = server.CompactData(path)
-	require.EqualError(t, err, "server: cannot compact the data file "+path+busy)
-	require.EqualError(t, server.ExportData(path, new(strings.Builder)), "server: cannot export the data file "+path+busy)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	for verb, use := range map[string]func() error{
+		"check":   func() error { _, err := server.CheckData(path); return err },
+		"compact": func() error { _, _, err := server.CompactData(path); return err },
+		"export":  func() error { return server.ExportData(path, new(strings.Builder)) },
+	} {
+		t.Run(verb, func(t *testing.T) { // each waits a second for the file
+			t.Parallel()
+			require.EqualError(t, use(), "server: cannot "+verb+" the data file "+path+": the file is open in another process; stop that process first")
+		})
+	}
 }

@@ -45,10 +45,10 @@ func discord(t *testing.T) (*fakediscord.Server, []string) {
 func TestLaneswapd_tellsDiscordWhenTheDocumentedVariableIsSet(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("waits for real silence, and for company")
+		t.Skip("-short: this test waits for real silence and a real group wait")
 	}
 	fake, environ := discord(t)
-	d := alerting(t, environ)
+	d := alerting(t, append(environ, "LANESWAP_GROUP_WAIT=1"))
 	require.Contains(t, d.stderr.String(), " notifiers=discord,slog\n")
 
 	code, body := d.do(t, http.MethodPost, "/api/services", nil, `{"service_id":"backup","service_name":"Backup","interval":0.2,"stale_after":0.5}`)

@@ -37,7 +37,7 @@ func of(ev laneswap.Event) transition { return transition{ev.Kind, ev.Service, e
 // started again, one fails, and one ends well.
 func TestMonitor_seesRealProgramsLiveAndDie(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts real programs and waits for real silence")
+		t.Skip("-short: this test starts real programs and waits for real silence")
 	}
 	best := time.Hour
 	for attempt := 1; attempt <= 3 && best > prompt; attempt++ {
@@ -102,7 +102,7 @@ func lifeAndDeath(t *testing.T) (lateness time.Duration) {
 	require.Equal(t, 0, fine.ended(t))
 	require.Equal(t, "done\n", fine.stdout.String())
 	require.Equal(t, laneswap.StatusShutdown, d.service(t, "fine").Status)
-	none(t, events, 3*window)
+	none(t, events, window+window/4)
 	require.Equal(t, laneswap.StatusShutdown, d.service(t, "fine").Status)
 	require.Equal(t, laneswap.StatusError, d.service(t, "failing").Status)
 	require.Equal(t, laneswap.StatusHealthy, d.service(t, "killed").Status)
@@ -150,7 +150,7 @@ func lifeAndDeath(t *testing.T) (lateness time.Duration) {
 
 func TestAgents_surviveTheServer(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts real programs")
+		t.Skip("-short: this test starts real programs")
 	}
 	t.Parallel()
 	d := startDaemon(t, "0")
@@ -182,7 +182,7 @@ func TestAgents_surviveTheServer(t *testing.T) {
 	var sum laneswap.Summary
 	require.NoError(t, json.Unmarshal([]byte(body), &sum))
 	require.Equal(t, len(ids), sum.Total, "under the same ids")
-	none(t, events, 2*window)
+	none(t, events, window+window/4)
 	for i, p := range wrapped {
 		p.say(t, fmt.Sprint(i))
 		require.Equal(t, i, p.ended(t))

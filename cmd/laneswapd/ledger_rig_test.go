@@ -19,8 +19,8 @@ import (
 )
 
 var (
-	kills      = flag.Int("kills", 30, "how often laneswapd is killed over a data file")
-	mongoKills = flag.Int("mongo-kills", 6, "how often laneswapd, its MongoDB or both are killed")
+	kills      = flag.Int("kills", 10, "how often laneswapd is killed over a data file")
+	mongoKills = flag.Int("mongo-kills", 2, "how often laneswapd, its MongoDB or both are killed")
 	seed       = flag.Uint64("seed", 0, "of the moments of the kills and of the operations; 0 takes one of the clock")
 )
 

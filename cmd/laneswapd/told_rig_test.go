@@ -19,7 +19,7 @@ import (
 	"github.com/laneswap/laneswap/internal/fakediscord"
 )
 
-var toldKills = flag.Int("told-kills", 30, "how often laneswapd is killed while it tells people")
+var toldKills = flag.Int("told-kills", 9, "how often laneswapd is killed while it tells people")
 
 // newsroom is a laneswapd that is killed while it tells a channel of what its
 // reporters say.

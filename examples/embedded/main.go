@@ -43,7 +43,7 @@ func run(ctx context.Context, out io.Writer, addr string, patience time.Duration
 		_, err := fmt.Fprintln(out, n.Text)
 		return err
 	})
-	m := laneswap.NewManager(laneswap.WithNotifier(printer))
+	m := laneswap.NewManager(laneswap.WithNotifier(laneswap.Immediately(printer)))
 	if err := m.Start(ctx); err != nil {
 		return err
 	}

@@ -3,8 +3,11 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"net/http"
 	"os"
+	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -23,6 +26,9 @@ func TestMain(m *testing.M) {
 		p.Args = os.Args[2:]
 		os.Exit(cli.Laneswap(p))
 	}
+	flag.Parse()
+	// More tests at a time than there are processors, since they mostly wait.
+	_ = flag.Set("test.parallel", strconv.Itoa(max(8, runtime.GOMAXPROCS(0))))
 	dir, err := os.MkdirTemp("", "laneswap-cli-")
 	if err == nil {
 		err = os.Chdir(dir)

@@ -206,13 +206,19 @@ func TestStore_refusesWhileAServerHasTheFile(t *testing.T) {
 	path := newData(t)
 	d := startDaemon(cli.Laneswapd, nil, "--host", "127.0.0.1", "--port", "0", "--storage", "file", "--data", path)
 	d.url(t)
-	for _, verb := range []string{"check", "compact", "export"} {
-		r := laneswap("", "store", verb, path)
-		require.Equal(t, cli.CodeFailure, r.code)
-		require.Equal(t, "laneswap: cannot "+verb+" the data file "+path+": the file is open in another process; stop that process first\n", r.stderr)
-		require.Empty(t, r.stdout)
-	}
 	second := startDaemon(cli.Laneswapd, nil, "--host", "127.0.0.1", "--port", "0", "--storage", "file", "--data", path)
+	results := map[string]chan result{}
+	for _, verb := range []string{"check", "compact", "export"} { // each waits a second for the file
+		done := make(chan result, 1)
+		results[verb] = done
+		go func() { done <- laneswap("", "store", verb, path) }()
+	}
+	for verb, done := range results {
+		require.Equal(t, result{
+			code:   cli.CodeFailure,
+			stderr: "laneswap: cannot " + verb + " the data file " + path + ": the file is open in another process; stop that process first\n",
+		}, <-done)
+	}
 	require.Equal(t, cli.CodeFailure, <-second.done)
 	require.Equal(t, "laneswapd: cannot open the data file "+path+": the file is open in another process; stop that process first (--data or LANESWAP_DATA chooses the file; --storage memory needs none)\n", second.log.String())
 	d.stop <- syscall.SIGTERM
