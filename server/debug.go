@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// maxProfile is the longest that a profile or trace may run.
+// maxProfile is the longest duration of a profile or trace.
 const maxProfile = 5 * time.Minute
 
-// debugServer serves pprof on a loopback port of its own: profiles tell more of
-// a program than its users may know. A nil one does nothing.
+// debugServer serves pprof on a separate loopback port, because profiles reveal more
+// than users of the API may know. A nil debugServer does nothing.
 //
-// It is written with runtime/pprof, because importing net/http/pprof adds its
-// routes to the default mux of every program that imports this package.
+// It uses runtime/pprof: net/http/pprof would add its routes to the default mux of
+// every program that imports this package.
 type debugServer struct {
 	log      *slog.Logger
 	http     *http.Server
@@ -40,18 +40,18 @@ func openDebug(log *slog.Logger) (*debugServer, error) {
 	mux.HandleFunc("GET /debug/pprof/trace", func(w http.ResponseWriter, r *http.Request) {
 		record(w, r, 1, trace.Start, trace.Stop)
 	})
-	// No timeout for writing: a profile is written for as long as was asked for.
+	// No write timeout: a profile takes as long as the request asks for.
 	srv := &http.Server{Handler: onlyLoopback(mux), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	return &debugServer{log: log, http: srv, listener: l}, nil
 }
 
-// start serves until close.
+// start serves in the background until close.
 func (d *debugServer) start() {
 	if d == nil {
 		return
 	}
 	d.log.Info("serving pprof", "url", "http://"+d.listener.Addr().String()+"/debug/pprof/")
-	go func() { _ = d.http.Serve(d.listener) }() // ended by close; its error says only that
+	go func() { _ = d.http.Serve(d.listener) }() // ended by close, which is its only error
 }
 
 func (d *debugServer) close() error {
@@ -62,8 +62,8 @@ func (d *debugServer) close() error {
 	return d.listener.Close()
 }
 
-// onlyLoopback refuses requests that were meant for another host: a web page can
-// make its own name point here.
+// onlyLoopback refuses requests for another host: the DNS name of a web page may point
+// to this machine.
 func onlyLoopback(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
@@ -94,10 +94,10 @@ func writeProfile(w http.ResponseWriter, r *http.Request) {
 	if level > 0 {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	}
-	_ = p.WriteTo(w, level) // the reader has gone
+	_ = p.WriteTo(w, level) // an error means that the client is gone
 }
 
-// record writes what runs between start and stop, for ?seconds= or fallback.
+// record writes a recording of ?seconds= or fallback seconds.
 func record(w http.ResponseWriter, r *http.Request, fallback int, start func(io.Writer) error, stop func()) {
 	seconds, err := strconv.Atoi(r.FormValue("seconds"))
 	if err != nil || seconds < 1 {

@@ -16,9 +16,8 @@ import (
 	"github.com/laneswap/laneswap/config"
 )
 
-// openNotifiers makes the notifiers that the settings name, each behind what it is
-// told of. They connect to nothing yet. The error names the setting, and holds no
-// secret.
+// openNotifiers returns the notifiers of the settings, each with its filters. They do
+// not connect yet. The error names the setting and holds no secret.
 func openNotifiers(cfg config.Config) ([]laneswap.Option, error) {
 	var options []laneswap.Option
 	for _, n := range cfg.AllNotifiers() {
@@ -34,23 +33,23 @@ func openNotifiers(cfg config.Config) ([]laneswap.Option, error) {
 	return options, nil
 }
 
-// warnOfUnused says which settings change nothing, because the one that they belong
-// to is missing: most often that one is misspelled, and nobody would be told.
-func warnOfUnused(cfg config.Config, log *slog.Logger) {
+// warnUnused warns about settings that have no effect because the setting that they
+// belong to is missing. Most often that one is misspelled, and no alerts would be sent.
+func warnUnused(cfg config.Config, log *slog.Logger) {
 	plain := config.Default()
-	told := slices.ContainsFunc(cfg.AllNotifiers(), func(n config.Notifier) bool { return n.Discord.Webhook != "" })
+	hasDiscord := slices.ContainsFunc(cfg.AllNotifiers(), func(n config.Notifier) bool { return n.Discord.Webhook != "" })
 	for _, s := range []struct {
 		unused       bool
 		name, needed string
 	}{
-		{!told && cfg.DiscordUsername != plain.DiscordUsername, "LANESWAP_DISCORD_USERNAME", "LANESWAP_DISCORD_WEBHOOK"},
-		{!told && cfg.DiscordAvatarURL != plain.DiscordAvatarURL, "LANESWAP_DISCORD_AVATAR_URL", "LANESWAP_DISCORD_WEBHOOK"},
-		{!told && cfg.DiscordAPIBase != plain.DiscordAPIBase, "LANESWAP_DISCORD_API_BASE", "LANESWAP_DISCORD_WEBHOOK"},
+		{!hasDiscord && cfg.DiscordUsername != plain.DiscordUsername, "LANESWAP_DISCORD_USERNAME", "LANESWAP_DISCORD_WEBHOOK"},
+		{!hasDiscord && cfg.DiscordAvatarURL != plain.DiscordAvatarURL, "LANESWAP_DISCORD_AVATAR_URL", "LANESWAP_DISCORD_WEBHOOK"},
+		{!hasDiscord && cfg.DiscordAPIBase != plain.DiscordAPIBase, "LANESWAP_DISCORD_API_BASE", "LANESWAP_DISCORD_WEBHOOK"},
 		{cfg.WebhookURL == "" && cfg.WebhookSecret != "", "LANESWAP_WEBHOOK_SECRET", "LANESWAP_WEBHOOK_URL"},
 		{cfg.WebhookURL == "" && cfg.WebhookPrivate, "LANESWAP_WEBHOOK_PRIVATE", "LANESWAP_WEBHOOK_URL"},
 	} {
 		if s.unused {
-			log.Warn(s.name + " changes nothing: " + s.needed + " is not set")
+			log.Warn(s.name + " has no effect: " + s.needed + " is not set")
 		}
 	}
 }
@@ -69,7 +68,7 @@ func openNotifier(cfg config.Config, n config.Notifier) (laneswap.Notifier, erro
 
 func openDiscord(cfg config.Config, n config.Notifier) (laneswap.Notifier, error) {
 	base := discord.WithAPIBase(cfg.DiscordAPIBase)
-	// Tried with a webhook that is right: both are looked at together.
+	// Checked with a valid webhook, because discord.New checks both together.
 	if _, err := discord.New(anyWebhook, base); err != nil {
 		return nil, unusable("LANESWAP_DISCORD_API_BASE", "discord", err)
 	}
@@ -81,13 +80,13 @@ func openDiscord(cfg config.Config, n config.Notifier) (laneswap.Notifier, error
 		part[discord.Option]{"discord.avatar_url", discord.WithAvatarURL(n.Discord.AvatarURL)})
 }
 
-// anyWebhook is nobody's.
+// anyWebhook has the form of a webhook and belongs to no one.
 const anyWebhook = discord.DefaultAPIBase + "/api/webhooks/1/x"
 
 func openWebhook(n config.Notifier) (laneswap.Notifier, error) {
 	w := n.Webhook
 	var parts []part[webhook.Option]
-	if w.Private { // before the address is looked at
+	if w.Private { // before the address is checked
 		parts = append(parts, part[webhook.Option]{"webhook.url", webhook.WithPrivateNetworks()})
 	}
 	parts = append(parts, part[webhook.Option]{"webhook.url", webhook.WithName(n.Name)})
@@ -99,19 +98,19 @@ func openWebhook(n config.Notifier) (laneswap.Notifier, error) {
 	}
 	made, err := build(n, func(opts ...webhook.Option) (*webhook.Notifier, error) { return webhook.New(w.URL.Reveal(), opts...) }, parts...)
 	if errors.Is(err, webhook.ErrPrivateNetwork) {
-		err = fmt.Errorf("%w (%s opens private networks)", err, n.Called("webhook.private"))
+		err = fmt.Errorf("%w (%s allows private networks)", err, n.Called("webhook.private"))
 	}
 	return made, err
 }
 
-// part is an option of an adapter, and the setting that it is made of.
+// part is an option of an adapter and the key of its setting.
 type part[O any] struct {
 	key    string
 	option O
 }
 
-// build makes a notifier with one part more each time, so that the part that is
-// refused can be named. Making one does nothing.
+// build creates the notifier again with each further part, so that it can name the part
+// that the adapter refuses. Creating a notifier has no side effects.
 func build[N laneswap.Notifier, O any](n config.Notifier, open func(...O) (N, error), parts ...part[O]) (laneswap.Notifier, error) {
 	var made N
 	var options []O
@@ -126,13 +125,13 @@ func build[N laneswap.Notifier, O any](n config.Notifier, open func(...O) (N, er
 	return made, nil
 }
 
-// unusable says which setting an adapter refused. Adapters show no secret.
+// unusable names the setting that an adapter refused. Errors of adapters hold no secret.
 func unusable(setting, adapter string, err error) error {
 	return fmt.Errorf("server: cannot use %s: %w", setting, refusal{without{adapter + ": ", err}, setting})
 }
 
-// refusal is an error that matches laneswap.ErrInvalidOption, and is a
-// *laneswap.ValidationError, whoever made it.
+// refusal turns any error into one that matches laneswap.ErrInvalidOption and has a
+// *laneswap.ValidationError.
 type refusal struct {
 	without
 	setting string
@@ -142,14 +141,14 @@ func (r refusal) Unwrap() []error {
 	return []error{&laneswap.ValidationError{Field: r.setting, Problem: r.Error(), Err: laneswap.ErrInvalidOption}, r.err}
 }
 
-// notifierNames are the names of those who are told, by commas.
+// notifierNames returns the names of all notifiers, separated by commas.
 func (s *Server) notifierNames(ctx context.Context) string {
-	told, err := s.manager.Notifiers(ctx)
+	notifiers, err := s.manager.Notifiers(ctx)
 	if err != nil {
 		return ""
 	}
-	names := make([]string, len(told))
-	for i, n := range told {
+	names := make([]string, len(notifiers))
+	for i, n := range notifiers {
 		names[i] = n.Name
 	}
 	return strings.Join(names, ",")

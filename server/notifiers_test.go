@@ -53,8 +53,8 @@ func TestOpen_saysWhichSettingOfANotifierCannotBeUsed(t *testing.T) {
 		{`LANESWAP_DISCORD_AVATAR_URL: `, "LANESWAP_DISCORD_AVATAR_URL=file:///hunter2 LANESWAP_DISCORD_WEBHOOK=" + discordURL},
 		{`LANESWAP_WEBHOOK_URL: `, "LANESWAP_WEBHOOK_URL=ftp://hunter2.example.org/"},
 		{`LANESWAP_WEBHOOK_URL: `, "LANESWAP_WEBHOOK_URL=https://%zzhunter2"},
-		{`LANESWAP_WEBHOOK_URL: .* (LANESWAP_WEBHOOK_PRIVATE opens private networks)`, "LANESWAP_WEBHOOK_URL=http://10.0.0.1/hunter2"},
-		{`webhook.url of entry 1 (hook) in .* (webhook.private of entry 1 (hook) in \S+/notifiers.json opens private networks)`, notifiersFile(t,
+		{`LANESWAP_WEBHOOK_URL: .* (LANESWAP_WEBHOOK_PRIVATE allows private networks)`, "LANESWAP_WEBHOOK_URL=http://10.0.0.1/hunter2"},
+		{`webhook.url of entry 1 (hook) in .* (webhook.private of entry 1 (hook) in \S+/notifiers.json allows private networks)`, notifiersFile(t,
 			`{"name":"hook","webhook":{"url":"http://127.0.0.1/hunter2"}}`)},
 		{`LANESWAP_COMMAND: `, `LANESWAP_COMMAND=["/none/page","hunter2"]`},
 		{`discord.webhook of entry 2 (ops) in \S+/notifiers.json: invalid webhook URL: `, notifiersFile(t,
@@ -227,7 +227,7 @@ func TestServer_saysWhichSettingsOfNotifiersChangeNothing(t *testing.T) {
 			require.NoError(t, s.Close())
 			require.Equal(t, len(tc.unused), strings.Count(log.String(), "changes nothing"), log.String())
 			for _, variable := range tc.unused {
-				require.Contains(t, log.String(), variable+" changes nothing: ")
+				require.Contains(t, log.String(), variable+" has no effect: ")
 			}
 			require.NotContains(t, log.String(), "hunter2")
 		})

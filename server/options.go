@@ -9,7 +9,7 @@ import (
 	"github.com/laneswap/laneswap/config"
 )
 
-// Option changes a Server while it is opened.
+// Option is an option of Open.
 type Option func(*options)
 
 type options struct {
@@ -19,26 +19,25 @@ type options struct {
 	limits  stopLimits
 }
 
-// WithLogger sets the logger; level and format of the settings then do not
-// count. nil means the default.
+// WithLogger sets the logger. It then ignores LogLevel, LogFormat and WithLogOutput. nil
+// means the default.
 func WithLogger(l *slog.Logger) Option {
 	return func(o *options) { o.log = l }
 }
 
-// WithLogOutput sets where the log is written; standard error unless set.
+// WithLogOutput sets the destination of the log. The default is standard error.
 func WithLogOutput(w io.Writer) Option {
 	return func(o *options) { o.output = w }
 }
 
-// WithManagerOptions adds options of the Manager, such as notifiers of the
-// embedding program. They come after those of the settings and win over them.
-// Who brings a storage sets Config.Storage to config.StorageMemory, so that none
-// is opened for nothing; who opens it closes it, after Run.
+// WithManagerOptions adds options of the Manager, such as notifiers of the embedding
+// program. They override those of the settings. If you add a storage, set
+// Config.Storage to config.StorageMemory, and close your storage after Run.
 func WithManagerOptions(opts ...laneswap.Option) Option {
 	return func(o *options) { o.manager = append(o.manager, opts...) }
 }
 
-// logger makes the logger of the settings unless one was given.
+// logger returns the logger of WithLogger, or one as the settings say.
 func (o options) logger(cfg config.Config) *slog.Logger {
 	if o.log != nil {
 		return o.log

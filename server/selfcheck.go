@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// selfCheckTimeout is how long our own answer may take.
+// selfCheckTimeout limits how long the answer may take.
 const selfCheckTimeout = 3 * time.Second
 
-// selfCheck says whether this server can be reached from its own machine: when
-// many services fall silent at once, it may be that nobody gets through to us.
+// selfCheck reports whether this server can be reached from its own machine. When many
+// services fall silent at once, the cause may be this server.
 func (s *Server) selfCheck(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, selfCheckTimeout)
 	defer cancel()
-	// A connection of its own, past every proxy: a kept one says nothing of new ones.
+	// A new connection without a proxy: an open one proves nothing about new ones.
 	transport := &http.Transport{DisableKeepAlives: true}
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL()+"/healthz", nil)
 	if err != nil {
-		return "LaneSwap's own address cannot be asked"
+		return "LaneSwap's own address cannot be checked"
 	}
 	res, err := transport.RoundTrip(req)
 	switch {

@@ -1,6 +1,6 @@
-// Package server makes a running LaneSwap server of settings: a Manager, its
-// storage and notifiers, and the HTTP API in front of it. laneswapd and
-// "laneswap server" are this package behind flags.
+// Package server runs a LaneSwap server from settings: a Manager with its storage and
+// notifiers, and the HTTP API. laneswapd and "laneswap server" are this package with
+// flags.
 //
 //	s, err := server.Open(cfg) // opens the storage and listens
 //	err = s.Run(ctx)           // serves until ctx ends
@@ -32,8 +32,8 @@ type stopLimits struct {
 
 var defaultStopLimits = stopLimits{requests: 3 * time.Second, manager: 4 * time.Second}
 
-// Server is a Manager that listens. It is made by Open; its methods may be
-// called concurrently.
+// Server is a Manager with an HTTP API. Open creates it. All methods may be called
+// concurrently.
 type Server struct {
 	cfg      config.Config
 	log      *slog.Logger
@@ -51,10 +51,9 @@ type Server struct {
 	err  error         // set before done is closed
 }
 
-// Open checks nothing twice: cfg is what config.Load or config.Default
-// returned, perhaps changed. It opens the storage, and the listener, so that the
-// address is known and taken, and starts nothing. A server that is not Run must
-// be closed.
+// Open opens the storage and listens, so that the address is known; it starts nothing.
+// cfg comes from config.Load or config.Default, perhaps changed; Open does not repeat
+// the checks of config.Load. Call Close on a server that you do not Run.
 func Open(cfg config.Config, opts ...Option) (*Server, error) {
 	o := options{limits: defaultStopLimits}
 	for _, opt := range opts {
@@ -66,7 +65,7 @@ func Open(cfg config.Config, opts ...Option) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	warnOfUnused(cfg, s.log)
+	warnUnused(cfg, s.log)
 	if s.storage, err = openStorage(cfg, s.log); err != nil {
 		return nil, err
 	}
@@ -86,7 +85,7 @@ func Open(cfg config.Config, opts ...Option) (*Server, error) {
 	return s, nil
 }
 
-// listen opens the listeners. It leaves none open when it fails.
+// listen opens the listeners. If it fails, it leaves none open.
 func (s *Server) listen() error {
 	cfg := s.cfg
 	l, err := net.Listen("tcp", cfg.Address())
@@ -104,8 +103,7 @@ func (s *Server) listen() error {
 	return nil
 }
 
-// reason is what is left of a network error when the address, said already, is
-// taken off.
+// reason returns a network error without the address.
 func reason(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Err != nil {
@@ -114,11 +112,10 @@ func reason(err error) error {
 	return err
 }
 
-// Addr returns the address that the server listens on, with the port that was
-// picked.
+// Addr returns the address that the server listens on, with the actual port.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// URL returns where the API is reached from this machine.
+// URL returns the address of the API for clients on this machine.
 func (s *Server) URL() string {
 	addr, ok := s.Addr().(*net.TCPAddr)
 	if !ok {
@@ -126,7 +123,7 @@ func (s *Server) URL() string {
 	}
 	at := *addr
 	if at.IP.IsUnspecified() {
-		// What was asked for: 0.0.0.0 listens on IPv6 as well, under that name.
+		// By the setting, because 0.0.0.0 listens as [::].
 		at.IP = net.IPv6loopback
 		if ip := net.ParseIP(string(s.cfg.Host)); ip == nil || ip.To4() != nil {
 			at.IP = net.IPv4(127, 0, 0, 1)
@@ -138,11 +135,10 @@ func (s *Server) URL() string {
 // Manager returns the Manager behind the API.
 func (s *Server) Manager() *laneswap.Manager { return s.manager }
 
-// Run serves until ctx ends or Close is called, then stops within 10 seconds:
-// event streams end, requests that are being answered are finished, then the
-// Manager delivers what it owes; what it cannot deliver waits in the storage for the
-// next start. It returns nil when all went well. Run again it waits for the first
-// call and returns the same.
+// Run serves until ctx ends or Close is called, then stops within 10 seconds. It ends
+// event streams, finishes open requests, and delivers pending notices; notices that
+// cannot be delivered stay in the storage for the next start. Run returns nil after a
+// clean stop. A second call waits for the first and returns the same.
 func (s *Server) Run(ctx context.Context) error {
 	s.ran.Do(func() {
 		s.err = s.run(ctx)
@@ -152,8 +148,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return s.err
 }
 
-// Close ends Run and waits for it; without Run it gives the address back. It may
-// be called twice. The error is Run's.
+// Close ends Run, waits for it and returns its error. Without Run it closes the listener
+// and the storage. It may be called twice.
 func (s *Server) Close() error {
 	s.end()
 	return s.Run(context.Background())
@@ -190,14 +186,13 @@ func (s *Server) run(ctx context.Context) error {
 	return errors.Join(failure, err)
 }
 
-// stop ends everything, each part within its time: the last words have a context
-// of their own.
+// stop ends everything, each part within its limit and with its own context.
 func (s *Server) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.limits.requests)
 	defer cancel()
 	if err := s.http.Shutdown(ctx); err != nil {
-		// A request that stands still is no failure of ours.
-		s.log.Warn("requests were cut off", "err", err)
+		// A request that hangs is not a failure of this server.
+		s.log.Warn("closed connections with open requests", "err", err)
 		_ = s.http.Close()
 	}
 	_ = s.debug.close()
@@ -205,16 +200,15 @@ func (s *Server) stop() error {
 	defer cancel()
 	err := s.manager.Stop(ctx)
 	if s.storage.closeFn != nil && errors.Is(err, laneswap.ErrNotifier) && !errors.Is(err, laneswap.ErrDegraded) {
-		// The storage has them: a receiver that is away is no failure of this server.
-		s.log.Warn("some notices are not delivered yet; they are kept, and sent after the next start", "err", err)
+		// The storage has them: an unreachable receiver is not a failure of this server.
+		s.log.Warn("some notices are not delivered yet; they are stored and sent after the next start", "err", err)
 		err = nil
 	}
 	return errors.Join(err, s.storage.close())
 }
 
-// announce says in one line where the server listens, what it stores and whom it
-// tells, by name. It is said at every log level: with port 0 nobody could know the
-// address otherwise.
+// announce logs the address, the storage and the notifiers in one line, at every log
+// level: with port 0 the address would be unknown otherwise.
 func (s *Server) announce(ctx context.Context) {
 	r := slog.NewRecord(time.Now(), slog.LevelInfo, "listening", 0)
 	r.AddAttrs(slog.String("url", s.URL()), slog.String("address", s.Addr().String()))
