@@ -12,32 +12,29 @@ import (
 )
 
 const (
-	// DefaultInterval is how often an agent beats whose registration sets no
-	// interval.
+	// DefaultInterval is the interval of an agent whose registration sets none.
 	DefaultInterval = 10 * time.Second
 
-	closeTimeout = 2 * time.Second // for the last words
+	closeTimeout = 2 * time.Second // of Close, for the final heartbeat
 )
 
-// Agent keeps one service of this program beating, whatever happens to the
-// server. It is made by Client.Agent and ended by Close; its methods never wait
-// for the network, except for Flush, Close and CloseWith, which are bounded, and
-// may be called concurrently.
+// Agent sends the heartbeats of one service in the background, also while the server
+// cannot be reached. Client.Agent creates it, Close ends it. Its methods never wait for
+// the network, except Flush, Close and CloseWith, which are bounded. All methods may be
+// called concurrently.
 //
-// It tells the latest state with every beat: what Report said last is repeated
-// until it says something else. Changes of status are delivered in their order,
-// the latest 64 of them after an outage; everything else is latest-wins, so that
-// its memory does not grow while the server is away.
+// Every heartbeat repeats the state of the latest Report. Changes of status are delivered
+// in order, at most the latest 64 after an outage. Of everything else only the latest
+// value counts, so the memory of an agent does not grow during an outage.
 //
-// A beat that fails is tried again up to four times within the interval, and
-// then at its end; an agent never gives up. It registers again when the server
-// does not know the service any more, or was restarted, always under the same
-// id. A heartbeat that the server finds invalid is sent again without its
-// message and metadata.
+// An agent repeats a failed heartbeat up to four times within the interval, then at its
+// end, and never stops trying. It registers again, under the same id, when the server no
+// longer knows the service or was restarted. It repeats a heartbeat that the server finds
+// invalid without message and metadata.
 type Agent struct {
 	c       *Client
 	id      laneswap.ServiceID
-	reg     []byte // the registration as it is sent
+	reg     []byte // the encoded registration
 	timeout time.Duration
 
 	watchdog bool
@@ -48,13 +45,13 @@ type Agent struct {
 	plan     *plan  // the loop's
 	known    bool   // the loop's: the server knows the service
 	boot     string // the loop's: the run of the server that does
-	bare     uint64 // the loop's: the report that the server took without its content only
+	bare     uint64 // the loop's: the report that the server accepted only without content
 	voice    *voice // the loop's
 
 	mu   sync.Mutex // guards what follows
 	err  error      // of the latest attempt
-	left error      // what was left out of the latest report
-	told bool       // OnError knows of left
+	left error      // describes what the latest report left out
+	told bool       // left was passed to OnError
 
 	once    sync.Once
 	quit    context.Context // ends with Close
@@ -63,33 +60,31 @@ type Agent struct {
 	goodbye error         // set before done is closed
 }
 
-// AgentOption changes an Agent while it is made.
+// AgentOption is an option of Client.Agent.
 type AgentOption func(*Agent)
 
-// WithOnError sets a function that is told why heartbeats are not delivered, or
-// not as they were reported: the first time at once, then for each kind of
-// failure at most once a minute. It is called from the agent's goroutine: beats
-// wait while it runs. A panic in it is caught.
+// WithOnError sets a function that receives the errors of heartbeats that are not
+// delivered, or not as reported: at first at once, then for each kind of failure at most
+// once a minute. The agent's goroutine calls it, so heartbeats wait while it runs. The
+// agent recovers its panics.
 func WithOnError(f func(error)) AgentOption {
 	return func(a *Agent) { a.voice.onError = f }
 }
 
-// WithWatchdog ties the beats to real work: a beat is left out unless Tick was
-// called since the one before, so that a program whose loop hangs goes stale
-// although its process lives. The first beat waits for the first Tick. A change
-// of status is told without one.
+// WithWatchdog sends a heartbeat only if Tick was called since the one before, so that a
+// program with a hanging loop goes stale although its process lives. The first heartbeat
+// waits for the first Tick. A change of status is sent without one.
 func WithWatchdog() AgentOption {
 	return func(a *Agent) { a.watchdog = true }
 }
 
-// Agent makes an agent for a service and starts it. It returns at once and does
-// not need the server: the registration is delivered in the background, and
-// what the server says to it is told by Err and WithOnError.
+// Agent creates and starts an agent for a service. It returns at once and does not need
+// the server: the agent registers in the background. Err and WithOnError report the
+// server's errors.
 //
-// Without an ID the service's is DefaultID(reg.Name), without an Interval it is
-// DefaultInterval. An error is returned for a registration without a name and an
-// id, with an invalid id, or with an interval or metadata that nobody could
-// send.
+// The ID defaults to DefaultID(reg.Name), the Interval to DefaultInterval. Agent returns
+// an error for a registration with neither name nor id, with an invalid id, or with an
+// interval or metadata that cannot be sent.
 func (c *Client) Agent(reg laneswap.Registration, opts ...AgentOption) (*Agent, error) {
 	fail := func(field, format string, args ...any) (*Agent, error) {
 		return nil, failed("agent", laneswap.ServiceID(reg.Name), &laneswap.ValidationError{
@@ -133,14 +128,13 @@ func (c *Client) Agent(reg laneswap.Registration, opts ...AgentOption) (*Agent, 
 // ID returns the id of the service.
 func (a *Agent) ID() laneswap.ServiceID { return a.id }
 
-// Report says how the service is from now on; every beat repeats it until the
-// next Report. It never waits. A change of status is sent at once, anything else
-// at most once a second. Metadata is merged; a nil value removes its key.
+// Report sets the state of the service. Every heartbeat repeats it until the next Report.
+// It never waits. The agent sends a change of status at once, anything else at most once
+// a second. Metadata is merged; a nil value removes its key.
 //
-// What cannot be sent is left out and told by Err and WithOnError: a status that
-// is none leaves everything as it was, a message is cut to 4 KiB, and metadata
-// is kept up to 64 keys and 8 KiB. Final is left out, too: an agent beats on, and
-// is final with CloseWith. After Close it does nothing.
+// Report drops what cannot be sent, and Err and WithOnError report that: an invalid
+// status changes nothing, a message is cut to 4 KiB, and metadata is kept up to 64 keys
+// and 8 KiB. Report ignores Final; use CloseWith. After Close it does nothing.
 func (a *Agent) Report(hb laneswap.Heartbeat) {
 	a.take(hb, false)
 	a.wake()
@@ -153,12 +147,12 @@ func (a *Agent) take(hb laneswap.Heartbeat, last bool) {
 	a.left, a.told = failed("report", a.id, err), false
 }
 
-// Tick says that the program's work goes on; see WithWatchdog. It costs one
-// atomic store.
+// Tick reports progress of the program's work; see WithWatchdog. It costs one atomic
+// store.
 func (a *Agent) Tick() { a.ticked.Store(true) }
 
-// Err returns why the latest attempt to deliver failed, or what had to be left
-// out of the latest Report; nil when neither is the case.
+// Err returns the error of the latest delivery, or else what the latest Report had to
+// drop; nil for neither.
 func (a *Agent) Err() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -168,9 +162,9 @@ func (a *Agent) Err() error {
 	return a.left
 }
 
-// Do runs fn under a heartbeat, as laneswap.Wrap does: busy, then healthy; or
-// error, when fn returns one or panics. The panic goes on when it was delivered,
-// or two seconds later. Beats go on while fn runs.
+// Do runs fn and reports busy before it and healthy after it, or error if fn returns one
+// or panics; see laneswap.Wrap. Do lets a panic continue after its report was delivered,
+// or after two seconds. Heartbeats continue while fn runs.
 func (a *Agent) Do(ctx context.Context, fn func(context.Context) error) error {
 	returned := false
 	defer func() {
@@ -202,10 +196,9 @@ func (b agentBeater) Service(context.Context, laneswap.ServiceID) (laneswap.Serv
 	return laneswap.ServiceStatus{ID: b.a.id, ReportedStatus: latest.status, Message: latest.message}, nil
 }
 
-// Flush tries at once and waits until the server knows the service and
-// everything that was reported before. It returns the context's error, joined
-// with Err, when ctx ends first, and laneswap.ErrStopped when the agent is
-// closed meanwhile.
+// Flush sends at once and waits until the server has the registration and all earlier
+// reports. If ctx ends first, it returns the context's error joined with Err. If the
+// agent is closed meanwhile, it returns laneswap.ErrStopped.
 func (a *Agent) Flush(ctx context.Context) error {
 	mark := a.reports.mark()
 	a.hurried.Store(true)
@@ -228,17 +221,16 @@ func (a *Agent) Flush(ctx context.Context) error {
 	}
 }
 
-// Close says goodbye with StatusShutdown and ends the agent, within two seconds.
-// The error says why the goodbye was not delivered. Calling it again waits for
-// the first call and returns the same.
+// Close sends a final heartbeat with StatusShutdown and ends the agent, within two
+// seconds. The error tells why that heartbeat was not delivered. A second call waits for
+// the first and returns the same.
 func (a *Agent) Close() error {
 	return a.CloseWith(laneswap.Heartbeat{Status: laneswap.StatusShutdown})
 }
 
-// CloseWith is Close with other last words, such as the error that ends the
-// program. They are sent as final: the service keeps saying them and does not go
-// stale, unless somebody beats for it again. What was reported before is
-// delivered first, within half of the two seconds.
+// CloseWith is Close with another final heartbeat, such as the error that ends the
+// program. The service keeps its status and does not go stale, until another heartbeat
+// comes. Earlier reports are delivered first, within half of the two seconds.
 func (a *Agent) CloseWith(hb laneswap.Heartbeat) error {
 	a.once.Do(func() {
 		a.take(hb, true)

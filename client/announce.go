@@ -10,12 +10,11 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// Announce sends the heartbeat of a service that may not be registered yet: an
-// unknown id is registered first, a known one keeps its registration. The server
-// does both or nothing; see laneswap.Manager.Announce. Of the registration it
-// takes ID, Name, Interval, StaleAfter, AlertAfter and RecoverAfter; one that sets
-// anything else is refused with laneswap.ErrInvalidRegistration, rather than
-// registered as something less.
+// Announce sends the heartbeat of a service that may not be registered yet. The server
+// registers an unknown id first; a known one keeps its registration. It does both or
+// nothing; see laneswap.Manager.Announce. The registration may set ID, Name, Interval,
+// StaleAfter, AlertAfter and RecoverAfter. Any other field is an error that matches
+// laneswap.ErrInvalidRegistration.
 func (c *Client) Announce(ctx context.Context, reg laneswap.Registration, hb laneswap.Heartbeat) (laneswap.ServiceStatus, error) {
 	st, err := c.announce(ctx, reg, hb)
 	if err != nil {
@@ -49,7 +48,7 @@ func (c *Client) announce(ctx context.Context, reg laneswap.Registration, hb lan
 	return st, c.decode(a, &st)
 }
 
-// announcement is a registration as a query.
+// announcement encodes a registration as a query.
 func announcement(reg laneswap.Registration) (url.Values, error) {
 	extra := ""
 	switch {
@@ -73,7 +72,7 @@ func announcement(reg laneswap.Registration) (url.Values, error) {
 		return nil, err
 	}
 	name := valid(reg.Name)
-	if len(name) > 4*maxIDBytes { // beyond every limit, and nothing for an address
+	if len(name) > 4*maxIDBytes { // beyond every limit, and too long for a URL
 		return nil, oversize(laneswap.ErrInvalidRegistration, "name", len(name))
 	}
 	query := url.Values{"create": {"1"}}

@@ -17,39 +17,39 @@ import (
 
 const (
 	maxIDBytes      = 128
-	maxBodyBytes    = 64 << 10  // of a request: the server's limit
-	maxErrorBytes   = 256 << 10 // of a reported error: the same
+	maxBodyBytes    = 64 << 10  // of a request: the limit of the server
+	maxErrorBytes   = 256 << 10 // of a reported error: the limit of the server
 	maxAnswerBytes  = 4 << 20   // of an answer about one service
 	maxListingBytes = 64 << 20  // of one page
 	maxProblemBytes = 64 << 10
-	drainBytes      = 64 << 10 // read off so that the connection can be used again
+	drainBytes      = 64 << 10 // read and dropped, so that the connection can be reused
 )
 
 // request is one call.
 type request struct {
 	method string
-	path   []string // its segments behind /api
+	path   []string // the segments after /api
 	query  url.Values
 	body   []byte
 	prefer string
-	// repeat says that sending it twice does no harm, so that net/http may do
-	// it when it finds a kept connection closed.
+	// repeat allows net/http to send the request again when an idle connection turns
+	// out to be closed: sending it twice does no harm.
 	repeat bool
-	stream bool  // the answer is read as it comes
+	stream bool  // the answer is a stream
 	limit  int64 // of the answer
-	kind   error // the sentinel of what is sent
-	// patience is how much longer than other calls it may take.
+	kind   error // the sentinel for invalid content
+	// patience is added to the timeout.
 	patience time.Duration
 }
 
-// answer is a 2xx.
+// answer is a successful answer.
 type answer struct {
 	boot string // the id of the server's run
 	body []byte
 }
 
-// call sends a request and reads the whole answer. A status that is not 2xx
-// becomes a *ResponseError; the boot id is returned even then.
+// call sends a request and reads the whole answer. A status other than 2xx becomes a
+// *ResponseError; the answer has the boot id even then.
 func (c *Client) call(ctx context.Context, r request) (answer, error) {
 	if err := ctx.Err(); err != nil {
 		return answer{}, err
@@ -76,9 +76,7 @@ func (c *Client) call(ctx context.Context, r request) (answer, error) {
 	return answer{}, c.unanswered(err)
 }
 
-const ()
-
-// send sends a request and returns the answer's head.
+// send sends a request and returns when the header of the answer has come.
 func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	var body io.Reader
 	if r.body != nil {
@@ -93,7 +91,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	req.Header.Set("Accept", "application/json")
 	if r.stream {
 		req.Header.Set("Accept", "text/event-stream")
-		req.Header.Set("Accept-Encoding", "identity") // what compresses holds events back
+		req.Header.Set("Accept-Encoding", "identity") // compression would delay events
 	}
 	if r.body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -106,16 +104,16 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	}
 	res, err := c.http.Do(req)
 	if err == nil && res.StatusCode < http.StatusOK {
-		// A 101 that nobody asked for: the body is the bare connection, which would be
-		// read for ever, whatever the context says.
+		// An unexpected 101: its body is the bare connection, and reading it would ignore
+		// the context.
 		_ = res.Body.Close()
-		return nil, fmt.Errorf("the answer is %d, which nobody asked for", res.StatusCode)
+		return nil, fmt.Errorf("unexpected status %d", res.StatusCode)
 	}
 	return res, err
 }
 
-// url builds the address. Segments are escaped one by one: an id may hold what
-// has a meaning in a URL.
+// url returns the address. It escapes each segment, since an id may hold characters with
+// a meaning in a URL.
 func (c *Client) url(r request) *url.URL {
 	u := *c.base
 	raw := c.base.EscapedPath() + "/api"
@@ -146,7 +144,7 @@ func readAnswer(res *http.Response, r request, a *answer) error {
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
 	if !ok {
-		if int64(len(body)) > limit { // no problem details of ours
+		if int64(len(body)) > limit { // not problem details of LaneSwap
 			_, _ = io.CopyN(io.Discard, res.Body, drainBytes)
 			body = nil
 		}
@@ -162,10 +160,10 @@ func readAnswer(res *http.Response, r request, a *answer) error {
 	return nil
 }
 
-// decode reads an answer.
+// decode decodes an answer.
 func (c *Client) decode(a answer, into any) error {
 	if err := json.Unmarshal(a.body, into); err != nil {
-		return &ResponseError{StatusCode: http.StatusOK, Detail: "but not what a LaneSwap server answers", Err: laneswap.ErrLaneSwap}
+		return &ResponseError{StatusCode: http.StatusOK, Detail: "but not with an answer of LaneSwap", Err: laneswap.ErrLaneSwap}
 	}
 	return nil
 }

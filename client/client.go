@@ -1,13 +1,13 @@
-// Package client is LaneSwap over a network: the verbs of a *laneswap.Manager,
-// with the same signatures and the same errors, against a laneswapd or any
-// program that serves the handler of adapters/httpapi.
+// Package client talks to a laneswapd, or to any program that serves the handler of
+// adapters/httpapi. Its methods have the signatures and the errors of those of
+// *laneswap.Manager.
 //
 //	c, err := client.New("http://localhost:8000")
 //	st, err := c.Register(ctx, laneswap.Registration{Name: "billing", Interval: 30 * time.Second})
 //	err = c.Beat(ctx, st.ID, laneswap.Heartbeat{})
 //
-// A program that only wants to be watched needs no more than an Agent, which
-// keeps its service beating whatever happens to the server.
+// A program that only sends heartbeats uses an Agent, which sends them in the background
+// and copes with outages of the server.
 //
 //	a, err := c.Agent(laneswap.Registration{Name: "billing"})
 //	defer a.Close()
@@ -25,17 +25,16 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// Client talks to one server. It is made by New; the zero value is not usable.
-// It starts no goroutine of its own and its methods may be called concurrently.
+// Client talks to one server. New creates it; the zero value is not usable. It starts no
+// goroutine of its own. All methods may be called concurrently.
 //
-// The errors are those of the Manager: errors.Is finds the same sentinels, and
-// errors.As the same *laneswap.ValidationError. Besides them there is
-// ErrUnreachable, when no answer came, and *ResponseError, which every answer
-// that refuses something can be taken for. No error holds the user, password or
-// query of the server's URL. Redirects are not followed.
+// Errors match the sentinels of the Manager by errors.Is, and *laneswap.ValidationError
+// by errors.As. ErrUnreachable means that no answer came. Every answer that refuses a
+// request is a *ResponseError. No error holds the user, password or query of the server's
+// URL. A Client does not follow redirects.
 type Client struct {
 	base    *url.URL
-	secrets []string // what must not get into an error
+	secrets []string // must not appear in errors
 	http    *http.Client
 	owned   *http.Transport // ours to close; nil when the caller brought a client
 	timeout time.Duration
@@ -43,10 +42,9 @@ type Client struct {
 	log     *slog.Logger
 }
 
-// New makes a client for the server at baseURL, for example
-// "http://localhost:8000"; a path is put before "/api", a user and password
-// become basic authentication, and a query is sent along with every request.
-// It does not connect: the server may be away.
+// New returns a client for the server at baseURL, for example "http://localhost:8000". A
+// path goes before "/api", user and password become basic authentication, and a query is
+// sent with every request. New does not connect.
 func New(baseURL string, opts ...Option) (*Client, error) {
 	o := options{timeout: DefaultTimeout, userAgent: "laneswap-go/" + laneswap.Version}
 	for _, opt := range opts {
@@ -72,18 +70,17 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 		*c.http = *o.http
 	} else if shared, ok := http.DefaultTransport.(*http.Transport); ok {
 		c.owned = shared.Clone()
-		c.owned.MaxIdleConnsPerHost = 32 // agents beat side by side
+		c.owned.MaxIdleConnsPerHost = 32 // many agents may share the client
 		c.http.Transport = c.owned
 	}
 	// A redirect would take a heartbeat, and the credentials, somewhere else.
 	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	c.http.Timeout = 0 // it would cut streams; calls are bounded by their context
+	c.http.Timeout = 0 // it would cut streams; a context bounds each call
 	return c, nil
 }
 
-// Close closes connections that nobody uses. It ends no agent and no watch, and
-// the client stays usable. It does nothing to an *http.Client that was given by
-// WithHTTPClient. It always returns nil.
+// Close closes idle connections, except those of WithHTTPClient. It ends no agent and no
+// watch, and the client stays usable. It always returns nil.
 func (c *Client) Close() error {
 	if c.owned != nil {
 		c.owned.CloseIdleConnections()
@@ -91,8 +88,7 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// secretsOf lists the parts of a URL that must not be shown, as they are and as
-// they are written in a URL.
+// secretsOf lists the secret parts of a URL, plain and escaped.
 func secretsOf(u *url.URL) []string {
 	var out []string
 	add := func(s string) {

@@ -11,11 +11,11 @@ import (
 	"github.com/laneswap/laneswap/internal/wirejson"
 )
 
-// maxDepth is how deep metadata is followed; the server's limit is below it.
+// maxDepth limits the nesting of metadata; the limit of the server is lower.
 const maxDepth = 30
 
-// encodeRegistration makes the body of a registration. What JSON cannot hold is
-// refused as the Manager does, with the field named.
+// encodeRegistration encodes a registration. For content that JSON cannot represent it
+// returns the error of the Manager, which names the field.
 func encodeRegistration(reg laneswap.Registration) ([]byte, error) {
 	var err error
 	if reg.ID != "" && strings.ToValidUTF8(string(reg.ID), "") != string(reg.ID) {
@@ -43,8 +43,8 @@ func encodeRegistration(reg laneswap.Registration) ([]byte, error) {
 	return body, nil
 }
 
-// checkThresholds refuses those that hold more than can travel, as the Manager
-// does. What is out of its range is the server's to refuse.
+// checkThresholds refuses thresholds that cannot be encoded, with the error of the
+// Manager. The server checks their range.
 func checkThresholds(reg laneswap.Registration) error {
 	for _, c := range []struct {
 		field string
@@ -59,7 +59,7 @@ func checkThresholds(reg laneswap.Registration) error {
 	return nil
 }
 
-// encodeHeartbeat makes the body of a heartbeat; nil for one that says nothing.
+// encodeHeartbeat encodes a heartbeat; nil for an empty one.
 func encodeHeartbeat(hb laneswap.Heartbeat) ([]byte, error) {
 	var err error
 	hb.Status = laneswap.Status(valid(string(hb.Status)))
@@ -83,7 +83,7 @@ func encodeHeartbeat(hb laneswap.Heartbeat) ([]byte, error) {
 // valid drops invalid UTF-8, as the Manager does; encoding/json would replace it.
 func valid(s string) string { return strings.ToValidUTF8(s, "") }
 
-// cleanMetadata copies metadata into what JSON can hold.
+// cleanMetadata copies metadata into values that JSON can represent.
 func cleanMetadata(kind error, in map[string]any) (map[string]any, error) {
 	if len(in) == 0 {
 		return nil, nil

@@ -13,11 +13,10 @@ import (
 	"github.com/laneswap/laneswap/internal/wirejson"
 )
 
-// pageErrors is how many errors a page holds: each may be 45 KiB long.
+// pageErrors is the number of errors per page; each may be 45 KiB long.
 const pageErrors = 100
 
-// ReportError keeps an error that a service reports; see
-// laneswap.Manager.ReportError.
+// ReportError stores an error of a service; see laneswap.Manager.ReportError.
 func (c *Client) ReportError(ctx context.Context, id laneswap.ServiceID, rep laneswap.ErrorReport) (laneswap.ErrorRecord, error) {
 	rec, err := c.reportError(ctx, id, rep)
 	if err != nil {
@@ -34,7 +33,7 @@ func (c *Client) reportError(ctx context.Context, id laneswap.ServiceID, rep lan
 	if err != nil {
 		return rec, err
 	}
-	// Not repeated: the same error twice would be two.
+	// Not repeated: the server would store two errors.
 	a, err := c.call(ctx, request{
 		method: http.MethodPost, path: []string{"services", string(id), "errors"}, body: body, kind: laneswap.ErrInvalidErrorReport,
 	})
@@ -53,7 +52,7 @@ func (c *Client) reportError(ctx context.Context, id laneswap.ServiceID, rep lan
 	return rec, err
 }
 
-// encodeErrorReport makes the body of a reported error.
+// encodeErrorReport encodes a reported error.
 func encodeErrorReport(rep laneswap.ErrorReport) ([]byte, error) {
 	var err error
 	rep.Type, rep.Message, rep.Stack = valid(rep.Type), valid(rep.Message), valid(rep.Stack)
@@ -70,8 +69,7 @@ func encodeErrorReport(rep laneswap.ErrorReport) ([]byte, error) {
 	return body, nil
 }
 
-// tooLargeErrorReport names the largest field of one that the server does not
-// take as a whole.
+// tooLargeErrorReport returns an error that names the largest field.
 func tooLargeErrorReport(rep laneswap.ErrorReport) error {
 	field, size := "metadata", sizeOf(rep.Metadata)
 	for _, text := range []struct{ field, value string }{{"type", rep.Type}, {"message", rep.Message}, {"stack", rep.Stack}} {
@@ -119,7 +117,7 @@ func (c *Client) errorsPage(ctx context.Context, id laneswap.ServiceID, q lanesw
 		return nil, "", err
 	}
 	size := pageErrors
-	if q.Limit != 0 { // a negative one is the server's to refuse
+	if q.Limit != 0 { // the server refuses a negative one
 		size = min(size, q.Limit)
 	}
 	query := url.Values{"limit": {strconv.Itoa(size)}}
@@ -141,7 +139,7 @@ func (c *Client) errorsPage(ctx context.Context, id laneswap.ServiceID, q lanesw
 		return nil, "", err
 	}
 	if list.Next != "" && (list.Next == q.Before || len(list.Errors) == 0) {
-		// Asking on would never end.
+		// The listing would never end.
 		return nil, "", fmt.Errorf("%w: the listing goes back from %q", laneswap.ErrLaneSwap, text.Cut(q.Before, maxIDBytes))
 	}
 	return list.Errors, list.Next, nil

@@ -14,9 +14,8 @@ import (
 	"github.com/laneswap/laneswap/internal/text"
 )
 
-// ErrUnreachable is matched by errors that say that no complete answer came:
-// the server is away, the network broke, or the time was up. It also matches
-// laneswap.ErrLaneSwap.
+// ErrUnreachable is returned when no complete answer came: the server or the network is
+// down, or the time was up. It also matches laneswap.ErrLaneSwap.
 var ErrUnreachable error = unreachable{}
 
 type unreachable struct{}
@@ -25,33 +24,31 @@ func (unreachable) Error() string { return "server not reachable" }
 
 func (unreachable) Is(target error) bool { return target == laneswap.ErrLaneSwap }
 
-// ResponseError is an answer that says no. It wraps what the Manager would have
-// returned, so that errors.Is and errors.As find the sentinel and the
-// *laneswap.ValidationError; where the answer stands for neither, it matches
-// laneswap.ErrLaneSwap.
+// ResponseError is an answer that refuses a request. It wraps the error of the Manager, so
+// that errors.Is and errors.As find the sentinel and the *laneswap.ValidationError. Other
+// answers match laneswap.ErrLaneSwap.
 type ResponseError struct {
-	// StatusCode is that of the HTTP answer.
+	// StatusCode is the status of the HTTP answer.
 	StatusCode int
 	// Code is the short code of the problem, for example "service-not-found";
 	// empty when the answer did not come from a LaneSwap server.
 	Code string
 	// Detail is the server's explanation, cleaned of control characters.
 	Detail string
-	// RetryAfter is how long the server asked to be left alone; zero when it did
-	// not.
+	// RetryAfter is the pause that the server asked for; zero for none.
 	RetryAfter time.Duration
 	// Err is the sentinel, the *laneswap.ValidationError, or laneswap.ErrLaneSwap.
 	Err error
 }
 
-// Error says what the Manager would have said, or what was answered instead.
+// Error returns the text of the Manager's error, or the status and detail of the answer.
 func (e *ResponseError) Error() string {
 	var invalid *laneswap.ValidationError
 	switch {
 	case errors.As(e.Err, &invalid):
 		return invalid.Error()
 	case e.Err != nil && e.Err != laneswap.ErrLaneSwap:
-		// The detail may lead with the verb and the id, which the caller adds.
+		// The detail may begin with the verb and the id, which the caller adds.
 		text := e.Err.Error()
 		if at := strings.Index(e.Detail, text); at >= 0 {
 			return e.Detail[at:]
@@ -109,8 +106,8 @@ func problemError(status int, header http.Header, body []byte, kind error) *Resp
 	return e
 }
 
-// retryAfter reads the header in both its forms. An hour is the most that a
-// server can ask for: a typing error there must not silence a service for good.
+// retryAfter parses the header in both its forms. It returns at most an hour, so that a
+// mistake of a server does not silence a service for good.
 func retryAfter(header http.Header) time.Duration {
 	text := header.Get("Retry-After")
 	if text == "" {
@@ -135,9 +132,9 @@ func (e *transportError) Error() string { return e.text }
 
 func (e *transportError) Unwrap() []error { return []error{ErrUnreachable, e.cause} }
 
-// unanswered makes the error of a request that failed. http.Client puts the
-// whole URL into its errors: only what is inside is kept, and what a transport
-// of the caller's may have put there is blotted out.
+// unanswered returns the error of a request without an answer. http.Client puts the
+// whole URL into its errors, so unanswered unwraps them and hides secrets that a
+// transport of the caller may have added.
 func (c *Client) unanswered(cause error) error {
 	for {
 		var wrapped *url.Error

@@ -10,7 +10,8 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// History tells how a service fared in a period; see laneswap.Manager.History.
+// History returns the uptime, spans and incidents of a service in a period; see
+// laneswap.Manager.History.
 func (c *Client) History(ctx context.Context, id laneswap.ServiceID, q laneswap.HistoryQuery) (laneswap.History, error) {
 	past, err := c.history(ctx, id, q)
 	if err != nil {

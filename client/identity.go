@@ -12,14 +12,14 @@ import (
 
 const (
 	maxHostBytes = 63
-	hashBytes    = 4 // of what is appended to an id that lost something
+	hashBytes    = 4 // of the hash after an id that lost letters
 )
 
-// DefaultID makes the id of a service from its name and the name of this host:
-// "billing@web-1". What an id cannot hold becomes "-", and the whole is cut to
-// 128 bytes; where letters were lost by that, a short hash keeps two names
-// apart. The same name on the same host always gives the same id: two programs
-// that run side by side need names, or ids, of their own.
+// DefaultID returns an id made of a name and the name of this host, such as
+// "billing@web-1". Characters that an id cannot hold become "-", and the id is cut to 128
+// bytes; if letters were lost, a short hash keeps different names apart. The same name on
+// the same host always gives the same id, so two programs on a host need different names
+// or ids.
 func DefaultID(name string) laneswap.ServiceID {
 	host, err := os.Hostname()
 	if err != nil || host == "" {
@@ -53,8 +53,8 @@ func makeID(name, host string) laneswap.ServiceID {
 	return laneswap.ServiceID(left + "@" + right)
 }
 
-// slug turns s into what an id can hold, beginning and ending with a letter or
-// digit, and reports whether letters were lost.
+// slug replaces the characters of s that an id cannot hold, and reports whether letters
+// were lost. The result begins and ends with a letter or digit.
 func slug(s string) (out string, lost bool) {
 	var b strings.Builder
 	for _, r := range s {

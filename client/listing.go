@@ -14,7 +14,7 @@ import (
 	"github.com/laneswap/laneswap/internal/text"
 )
 
-// How many entries a page holds, so that an answer stays far below its limit.
+// The number of entries per page, so that an answer stays far below its limit.
 const (
 	pageServices = 500
 	pageDetailed = 50 // services with events
@@ -22,7 +22,7 @@ const (
 )
 
 // Services yields the services selected, ordered by id, page by page; see
-// laneswap.Manager.Services. Each stands as it did when its page was read.
+// laneswap.Manager.Services. Each status is as of the time when its page was read.
 func (c *Client) Services(ctx context.Context, q laneswap.ServiceQuery) iter.Seq2[laneswap.ServiceStatus, error] {
 	return func(yield func(laneswap.ServiceStatus, error) bool) {
 		q := q // the sequence may be used again
@@ -58,7 +58,7 @@ func (c *Client) servicesPage(ctx context.Context, q laneswap.ServiceQuery) (pag
 	if q.Events != 0 {
 		size = pageDetailed
 	}
-	if q.Limit != 0 { // a negative one is the server's to refuse
+	if q.Limit != 0 { // the server refuses a negative one
 		size = min(size, q.Limit)
 	}
 	query := url.Values{"limit": {strconv.Itoa(size)}}
@@ -89,7 +89,7 @@ func (c *Client) servicesPage(ctx context.Context, q laneswap.ServiceQuery) (pag
 		return nil, "", err
 	}
 	if list.Next != "" && list.Next <= q.After {
-		// Asking on would never end.
+		// The listing would never end.
 		return nil, "", fmt.Errorf("%w: the listing goes back from %q", laneswap.ErrLaneSwap, text.Cut(string(q.After), maxIDBytes))
 	}
 	for _, id := range slices.Sorted(maps.Keys(list.Services)) {
@@ -98,7 +98,7 @@ func (c *Client) servicesPage(ctx context.Context, q laneswap.ServiceQuery) (pag
 	return page, list.Next, nil
 }
 
-// Events yields the events that are kept and selected, oldest first, page by
+// Events yields the selected events that the server still has, oldest first, page by
 // page; see laneswap.Manager.Events.
 func (c *Client) Events(ctx context.Context, q laneswap.EventQuery) iter.Seq2[laneswap.Event, error] {
 	return func(yield func(laneswap.Event, error) bool) {
@@ -142,8 +142,7 @@ func (c *Client) Events(ctx context.Context, q laneswap.EventQuery) iter.Seq2[la
 	}
 }
 
-// eventsPage returns one page, and the sequence number behind which the next
-// begins.
+// eventsPage returns one page, and the sequence number after which the next begins.
 func (c *Client) eventsPage(ctx context.Context, q laneswap.EventQuery, size int) ([]laneswap.Event, uint64, error) {
 	query := url.Values{"limit": {strconv.Itoa(size)}, "after": {strconv.FormatUint(q.After, 10)}}
 	if q.Service != "" {
@@ -166,8 +165,8 @@ func (c *Client) eventsPage(ctx context.Context, q laneswap.EventQuery, size int
 	return list.Events, list.Sequence, nil
 }
 
-// Heartbeats yields the heartbeats of a service that said something, oldest
-// first; see laneswap.Manager.Heartbeats.
+// Heartbeats yields the latest heartbeats of a service that had content, oldest first;
+// see laneswap.Manager.Heartbeats.
 func (c *Client) Heartbeats(ctx context.Context, id laneswap.ServiceID) iter.Seq2[laneswap.HeartbeatRecord, error] {
 	return func(yield func(laneswap.HeartbeatRecord, error) bool) {
 		var list struct {

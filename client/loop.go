@@ -10,19 +10,18 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// run is the agent's goroutine: it sends what is due until Close, then the last
-// words.
+// run is the goroutine of the agent. It sends until Close, then the final heartbeat.
 func (a *Agent) run() {
 	defer close(a.done)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	owed := false // a beat is due and not delivered
+	owed := false // a heartbeat is due and not delivered
 	for a.quit.Err() == nil {
 		now := time.Now()
 		if a.plan.ticks(now) {
 			owed = !a.watchdog || a.ticked.Swap(false)
 		}
-		a.tellLeft()
+		a.reportDropped()
 		urgent, update := a.pending(owed)
 		if a.hurried.Swap(false) {
 			a.plan.hurry()
@@ -42,11 +41,11 @@ func (a *Agent) run() {
 		case <-a.quit.Done():
 		}
 	}
-	a.goodbye = failed("close", a.id, a.farewell())
+	a.goodbye = failed("close", a.id, a.sendFinal())
 }
 
-// pending reports what there is to send: something urgent, or an update that
-// can wait a moment.
+// pending reports whether something urgent waits to be sent, or an update that can wait a
+// moment.
 func (a *Agent) pending(owed bool) (urgent, update bool) {
 	changes, dirty := a.reports.waiting()
 	if a.watchdog && !a.ticked.Load() {
@@ -55,7 +54,7 @@ func (a *Agent) pending(owed bool) (urgent, update bool) {
 	return owed || changes > 0 || !a.known, dirty
 }
 
-// settle draws the conclusions from an attempt.
+// settle plans the next attempt after one with this result.
 func (a *Agent) settle(err error) {
 	a.mu.Lock()
 	a.err = err
@@ -66,10 +65,10 @@ func (a *Agent) settle(err error) {
 		a.voice.well()
 		return
 	}
-	kind, asked := judge(err)
+	kind, asked := classify(err)
 	switch kind {
 	case kindDenied, kindRegistration:
-		a.plan.refused(now, max(slowest, asked))
+		a.plan.refused(now, max(refusedPause, asked))
 	case kindHeartbeat:
 		a.plan.refused(now, asked)
 	default:
@@ -78,8 +77,8 @@ func (a *Agent) settle(err error) {
 	a.voice.complain(kind, err, now)
 }
 
-// tellLeft tells OnError what Report left out.
-func (a *Agent) tellLeft() {
+// reportDropped calls OnError with what Report dropped.
+func (a *Agent) reportDropped() {
 	a.mu.Lock()
 	left, told := a.left, a.told
 	a.told = true
@@ -89,8 +88,8 @@ func (a *Agent) tellLeft() {
 	}
 }
 
-// deliver sends everything that waits, and the latest state if a beat is owed.
-// It registers where that is needed.
+// deliver sends everything that waits, and the latest state if a heartbeat is owed. It
+// registers first if the server may not know the service.
 func (a *Agent) deliver(ctx context.Context, owed *bool) (err error) {
 	defer func() {
 		if p := recover(); p != nil { // a transport of the host's, say
@@ -121,15 +120,14 @@ func (a *Agent) deliver(ctx context.Context, owed *bool) (err error) {
 			*owed = false
 		}
 		if boot != "" && a.boot != "" && boot != a.boot && !renewed {
-			// Another run of the server knows us only if it kept what the one
-			// before was told.
+			// After a restart the server knows the service only if it has stored it.
 			renewed = true
 			a.forgotten()
 		}
 	}
 }
 
-// forgotten notes that everything has to be told anew.
+// forgotten makes the agent register and send everything again.
 func (a *Agent) forgotten() {
 	a.known = false
 	a.reports.renew()
@@ -147,8 +145,8 @@ func (a *Agent) register(ctx context.Context) error {
 	return nil
 }
 
-// send sends one report; what the server finds invalid, once more with the
-// status alone. A change that it refuses even so is not tried again.
+// send sends one report. If the server finds it invalid, send repeats it with the status
+// alone. It drops a change that is refused even then.
 func (a *Agent) send(ctx context.Context, r report) (boot string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
@@ -156,10 +154,10 @@ func (a *Agent) send(ctx context.Context, r report) (boot string, err error) {
 	if a.bare > 0 && a.bare == r.number {
 		body = r.bare()
 	}
-	ans, err := a.c.strike(ctx, a.id, body, "return=minimal")
+	ans, err := a.c.beatEncoded(ctx, a.id, body, "return=minimal")
 	if err != nil && invalid(err) {
 		a.refused(r, err)
-		ans, err = a.c.strike(ctx, a.id, r.bare(), "return=minimal")
+		ans, err = a.c.beatEncoded(ctx, a.id, r.bare(), "return=minimal")
 		if err != nil && invalid(err) && r.change {
 			return ans.boot, nil
 		}
@@ -167,7 +165,7 @@ func (a *Agent) send(ctx context.Context, r report) (boot string, err error) {
 	return ans.boot, a.late(ctx, err)
 }
 
-// refused notes that the server found a report invalid.
+// refused records that the server found a report invalid.
 func (a *Agent) refused(r report, err error) {
 	a.bare = r.number
 	err = failed("heartbeat", a.id, err)
@@ -179,7 +177,7 @@ func (a *Agent) refused(r report, err error) {
 	a.voice.complain(kindHeartbeat, err, time.Now())
 }
 
-// late makes the end of an attempt's own time what it is: no answer.
+// late turns the timeout of an attempt into ErrUnreachable.
 func (a *Agent) late(ctx context.Context, err error) error {
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && !errors.Is(err, ErrUnreachable) {
 		return &transportError{text: ErrUnreachable.Error() + ": no answer in time", cause: err}
@@ -187,8 +185,8 @@ func (a *Agent) late(ctx context.Context, err error) error {
 	return err
 }
 
-// farewell delivers the last words, and before them what waits.
-func (a *Agent) farewell() error {
+// sendFinal delivers the final heartbeat, and before it the reports that wait.
+func (a *Agent) sendFinal() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	changes, dirty := a.reports.waiting()
@@ -209,13 +207,13 @@ func (a *Agent) farewell() error {
 	return err
 }
 
-// registrationError marks what the server said to a registration.
+// registrationError marks the error of a registration.
 type registrationError struct{ error }
 
 func (e *registrationError) Unwrap() error { return e.error }
 
-// judge sorts a failure, and returns how long the server asked to be left alone.
-func judge(err error) (kind string, asked time.Duration) {
+// classify returns the kind of a failure, and the pause that the server asked for.
+func classify(err error) (kind string, asked time.Duration) {
 	var refused *ResponseError
 	if !errors.As(err, &refused) {
 		return kindUnreachable, 0
@@ -231,7 +229,7 @@ func judge(err error) (kind string, asked time.Duration) {
 	return kindServer, refused.RetryAfter
 }
 
-// invalid reports whether the server will never take what was sent.
+// invalid reports whether the server will never accept the request.
 func invalid(err error) bool {
 	var refused *ResponseError
 	if !errors.As(err, &refused) {

@@ -9,11 +9,11 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// testPatience is how long the server may take for a test of a notifier, besides
-// the time of a call: as long as the handler of adapters/httpapi gives it.
+// testPatience is added to the timeout of a test of a notifier: the limit of the handler
+// of adapters/httpapi.
 const testPatience = 90 * time.Second
 
-// Explain says what was decided about the notices of an event; see
+// Explain returns what happened to the notices of an event; see
 // laneswap.Manager.Explain.
 func (c *Client) Explain(ctx context.Context, eventID string) (laneswap.Explanation, error) {
 	var explained laneswap.Explanation
@@ -26,7 +26,7 @@ func (c *Client) Explain(ctx context.Context, eventID string) (laneswap.Explanat
 	return explained, nil
 }
 
-// Notifiers says how the server's notifiers stand; see laneswap.Manager.Notifiers.
+// Notifiers returns the states of the server's notifiers; see laneswap.Manager.Notifiers.
 func (c *Client) Notifiers(ctx context.Context) ([]laneswap.NotifierStatus, error) {
 	var list struct {
 		Notifiers []laneswap.NotifierStatus `json:"notifiers"`
@@ -41,12 +41,12 @@ func (c *Client) Notifiers(ctx context.Context) ([]laneswap.NotifierStatus, erro
 	return list.Notifiers, nil
 }
 
-// TestNotifier has the server send a test message through a notifier; see
-// laneswap.Manager.TestNotifier. It may wait a minute and a half longer than other
-// calls. The test is given up when ctx ends.
+// TestNotifier makes the server send a test message through a notifier; see
+// laneswap.Manager.TestNotifier. It may take 90 seconds longer than other calls. When ctx
+// ends, the server aborts the test.
 func (c *Client) TestNotifier(ctx context.Context, name string) (laneswap.NotifierTest, error) {
 	var test laneswap.NotifierTest
-	// Not repeated: it would be two messages.
+	// Not repeated: the server would send two messages.
 	err := c.ask(ctx, name, laneswap.ErrNotifierNotFound, request{
 		method: http.MethodPost, path: []string{"notifiers", name, "test"}, patience: testPatience,
 	}, &test)
@@ -56,13 +56,13 @@ func (c *Client) TestNotifier(ctx context.Context, name string) (laneswap.Notifi
 	return test, nil
 }
 
-// mostSegment bounds what is put into a path besides the ids of services.
-const mostSegment = 4 << 10
+// maxSegment limits the length of a name in a path.
+const maxSegment = 4 << 10
 
-// ask sends a request about something whose name is a segment of the path. What
-// cannot travel in one, and so is the name of nothing that is there, is not found.
+// ask sends a request with a name as a segment of the path. A name that a path cannot
+// hold is not found.
 func (c *Client) ask(ctx context.Context, name string, notFound error, r request, into any) error {
-	if name == "" || name == "." || name == ".." || len(name) > mostSegment || !utf8.ValidString(name) {
+	if name == "" || name == "." || name == ".." || len(name) > maxSegment || !utf8.ValidString(name) {
 		return notFound
 	}
 	a, err := c.call(ctx, r)

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// DefaultTimeout bounds a call unless WithTimeout says otherwise.
+// DefaultTimeout is the timeout of a call without WithTimeout.
 const DefaultTimeout = 10 * time.Second
 
-// Option changes a Client while it is made.
+// Option is an option of New.
 type Option func(*options)
 
 type options struct {
@@ -19,27 +19,26 @@ type options struct {
 	logger    *slog.Logger
 }
 
-// WithHTTPClient sets what sends the requests, for certificates, proxies or
-// credentials. It is copied: its Timeout and CheckRedirect are not used. nil
-// means the default.
+// WithHTTPClient sets the HTTP client, for certificates, proxies or credentials. New
+// copies it and ignores its Timeout and CheckRedirect. nil means the default.
 func WithHTTPClient(h *http.Client) Option {
 	return func(o *options) { o.http = h }
 }
 
-// WithTimeout bounds every call, and each page of a listing; 10 seconds unless
-// set. Of a watch it bounds the connecting only, and TestNotifier may take a minute
-// and a half longer.
+// WithTimeout sets the timeout of a call, and of each page of a listing. The default is
+// DefaultTimeout. For a watch it only limits connecting. TestNotifier may take 90 seconds
+// longer.
 func WithTimeout(d time.Duration) Option {
 	return func(o *options) { o.timeout = d }
 }
 
-// WithUserAgent sets the User-Agent header; "laneswap-go/VERSION" unless set.
+// WithUserAgent sets the User-Agent header. The default is "laneswap-go/VERSION".
 func WithUserAgent(name string) Option {
 	return func(o *options) { o.userAgent = name }
 }
 
-// WithLogger sets where agents and watches log that the server is away and that
-// it is back: not more than once an hour each. Without it nothing is logged.
+// WithLogger sets the logger for outages and recoveries that agents and watches see, at
+// most once an hour each. By default nothing is logged.
 func WithLogger(l *slog.Logger) Option {
 	return func(o *options) { o.logger = l }
 }

@@ -1,9 +1,9 @@
 package client
 
-// What the sending side of an agent asks of its reports.
+// The methods of reports that the sending side of an agent uses.
 
-// next returns what to send first: the oldest change, else the latest state when
-// it says something new or a beat is wanted.
+// next returns the report to send first: the oldest change, else the latest state if it
+// is new or a heartbeat is wanted.
 func (s *reports) next(wanted bool) (report, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -14,17 +14,17 @@ func (s *reports) next(wanted bool) (report, bool) {
 		return report{}, false
 	}
 	r := s.latest
-	r.metadata = s.untold()
+	r.metadata = s.unsentFacts()
 	return r, true
 }
 
-// sent takes a report off that was delivered, or that the server will never
-// take. It returns whether that was the latest state.
+// sent removes a report that was delivered, or that the server will never accept. It
+// reports whether that was the latest state.
 func (s *reports) sent(r report) (latest bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r.change {
-		// The ring may have overflowed meanwhile.
+		// The list of changes may have overflowed meanwhile.
 		if len(s.changes) > 0 && s.changes[0].number == r.number {
 			s.changes = append(s.changes[:0:0], s.changes[1:]...)
 		}
@@ -35,7 +35,7 @@ func (s *reports) sent(r report) (latest bool) {
 	for key := range r.metadata {
 		f, ok := s.facts[key]
 		if !ok || f.number > r.number {
-			continue // said anew meanwhile
+			continue // reported again meanwhile
 		}
 		delete(s.unsent, key)
 		if string(f.data) == "null" && !s.declared[key] {
@@ -47,8 +47,8 @@ func (s *reports) sent(r report) (latest bool) {
 	return latest
 }
 
-// renew makes everything that is still true be told again, to a server that has
-// forgotten it. The changes that wait carry their own metadata.
+// renew marks the current state as unsent, for a server that has lost it. The changes that
+// wait carry their own metadata.
 func (s *reports) renew() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,7 +58,7 @@ func (s *reports) renew() {
 	}
 }
 
-// known notes that the server knows the service.
+// known records that the server knows the service.
 func (s *reports) known() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,7 +66,7 @@ func (s *reports) known() {
 	s.wake()
 }
 
-// wake tells who waits for progress; mu is held.
+// wake wakes those who wait for progress; mu is held.
 func (s *reports) wake() {
 	close(s.progress)
 	s.progress = make(chan struct{})
@@ -79,8 +79,7 @@ func (s *reports) waiting() (changes int, dirty bool) {
 	return len(s.changes), s.dirty
 }
 
-// drop gives up the changes that wait for the sake of the latest state, which
-// takes over what they had to tell.
+// drop drops the changes that wait. The latest state takes over their metadata.
 func (s *reports) drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,8 +101,8 @@ func (s *reports) mark() uint64 {
 	return s.number
 }
 
-// reached reports whether the server knows the service and that report, or one
-// after it, and returns a channel that closes when it knows more.
+// reached reports whether the server has the service and that report, or a later one. The
+// channel closes after more was delivered.
 func (s *reports) reached(number uint64) (bool, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

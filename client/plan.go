@@ -6,31 +6,30 @@ import (
 )
 
 const (
-	firstBeat    = 5 * time.Second // the latest first beat
-	retryFirst   = 500 * time.Millisecond
-	retryMost    = 8 * time.Second
+	maxFirstBeat = 5 * time.Second // the first heartbeat comes before
+	minRetry     = 500 * time.Millisecond
+	maxRetry     = 8 * time.Second
 	retries      = 4           // within an interval
-	slowest      = time.Minute // between attempts that the server refuses
+	refusedPause = time.Minute // between attempts that the server refuses
 	updateSpread = time.Second // between reports that change no status
 )
 
-// plan says when an agent may send, and when it has to. It has no clock: it is
-// given now.
+// plan decides when an agent sends. It has no clock: its methods get the time.
 type plan struct {
 	interval time.Duration
-	tick     time.Time // the next beat is due
+	tick     time.Time // when the next heartbeat is due
 	after    time.Time // nothing is sent before
-	held     bool      // the server asked for that: nobody hurries it
-	spread   time.Time // no mere update before
+	held     bool      // the server asked for that, and Flush does not override it
+	spread   time.Time // no update without a change of status is sent before
 	tries    int       // retries since the last tick
 }
 
 func newPlan(interval time.Duration, now time.Time) *plan {
-	// Programs that start together do not beat together.
-	return &plan{interval: interval, tick: now.Add(rand.N(min(interval, firstBeat) + 1))}
+	// Programs that start together spread their heartbeats.
+	return &plan{interval: interval, tick: now.Add(rand.N(min(interval, maxFirstBeat) + 1))}
 }
 
-// ticks reports whether a beat is due, and plans the next one.
+// ticks reports whether a heartbeat is due, and plans the next one.
 func (p *plan) ticks(now time.Time) bool {
 	if now.Before(p.tick) || now.Before(p.after) {
 		return false
@@ -43,7 +42,7 @@ func (p *plan) ticks(now time.Time) bool {
 	return true
 }
 
-// jitter is the interval +-5 %.
+// jitter returns the interval +-5 %.
 func jitter(interval time.Duration) time.Duration {
 	return interval - interval/20 + rand.N(interval/10+1)
 }
@@ -54,14 +53,14 @@ func (p *plan) free(now time.Time) bool { return !now.Before(p.after) }
 // calm reports whether it is time for an update that changes no status.
 func (p *plan) calm(now time.Time) bool { return !now.Before(p.spread) }
 
-// worked notes that all was delivered.
+// worked records a delivery.
 func (p *plan) worked(now time.Time) {
 	p.after, p.held, p.tries = time.Time{}, false, 0
 	p.spread = now.Add(updateSpread)
 }
 
-// failed plans the next attempt: within the interval while there are retries
-// left, then at its end.
+// failed plans the next attempt: within the interval while retries are left, then at its
+// end.
 func (p *plan) failed(now time.Time, asked time.Duration) {
 	p.held = asked > 0
 	wait := max(asked, retryWait(p.tries))
@@ -76,15 +75,15 @@ func (p *plan) failed(now time.Time, asked time.Duration) {
 	}
 }
 
-// retryWait is how long to wait before a retry: from half a second to one, two,
-// four, eight seconds.
+// retryWait returns a random pause before a retry: from half a second to one, two, four or
+// eight seconds.
 func retryWait(tries int) time.Duration {
-	most := min(2*retryFirst<<tries, retryMost)
-	return retryFirst + rand.N(most-retryFirst+1)
+	limit := min(2*minRetry<<tries, maxRetry)
+	return minRetry + rand.N(limit-minRetry+1)
 }
 
-// refused plans the next attempt after an answer that will not soon be another:
-// no retries, and nothing before the pause is over.
+// refused plans the next attempt after a lasting refusal: without retries, and not before
+// the pause is over.
 func (p *plan) refused(now time.Time, pause time.Duration) {
 	p.held = true
 	p.after = now.Add(pause)
@@ -93,7 +92,7 @@ func (p *plan) refused(now time.Time, pause time.Duration) {
 	}
 }
 
-// hurry lets a retry come at once, unless the server asked to be left alone.
+// hurry allows a retry at once, unless the server asked for a pause.
 func (p *plan) hurry() {
 	if !p.held {
 		p.after = time.Time{}
@@ -101,8 +100,7 @@ func (p *plan) hurry() {
 	p.spread = time.Time{}
 }
 
-// wake returns when to look again: urgent says that something waits to be sent,
-// update that something less important does.
+// wake returns when to continue, with something urgent to send, an update, or neither.
 func (p *plan) wake(urgent, update bool) time.Time {
 	at := p.tick
 	switch {

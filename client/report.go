@@ -11,27 +11,26 @@ import (
 	"github.com/laneswap/laneswap/internal/wirejson"
 )
 
-// The bounds of what an agent keeps for a server that is away.
+// The limits of what an agent keeps for the server.
 const (
-	keptChanges   = 64
+	maxChanges    = 64
 	maxMessage    = 4 << 10 // bytes of a message; the rest is cut off
 	maxKeys       = 64      // of metadata
 	maxMetadata   = 8 << 10 // bytes of metadata as JSON
 	maxValueBytes = 4 << 10 // bytes of one value, and of a key
 )
 
-// report is a heartbeat as an agent keeps it: checked, copied and bounded, so
-// that nothing of the host's is touched again.
+// report is a heartbeat that an agent keeps: a checked and bounded copy.
 type report struct {
 	number   uint64 // in the order of reporting; 0 before the first
 	status   laneswap.Status
 	message  string
 	metadata map[string]json.RawMessage
-	final    bool // no beat follows it
-	change   bool // it stands in the ring of changes
+	final    bool // no heartbeat follows
+	change   bool // it is one of the changes
 }
 
-// body is what is sent; nil for the empty beat.
+// body returns the encoded report; nil for the empty heartbeat.
 func (r report) body() []byte {
 	hb := struct {
 		Status   laneswap.Status            `json:"status,omitempty"`
@@ -52,7 +51,7 @@ func (r report) body() []byte {
 	return body
 }
 
-// bare is the body with the status alone, and that it is final.
+// bare returns the body with only status and final.
 func (r report) bare() []byte {
 	return report{status: r.status, final: r.final}.body()
 }
@@ -60,23 +59,23 @@ func (r report) bare() []byte {
 // fact is one key of the service's metadata; data is null for a removed one.
 type fact struct {
 	data   json.RawMessage
-	number uint64 // of the report that said it
+	number uint64 // of the report that set it
 }
 
-// reports is what an agent was told and has to tell: the latest state, and the
-// changes of status that led to it. Its size is bounded.
+// reports holds the latest state of an agent, and the changes of status that the server
+// does not have yet. Its size is bounded.
 type reports struct {
 	mu        sync.Mutex // guards what follows
 	latest    report
-	dirty     bool // latest says something that the server has not heard
+	dirty     bool // the server does not have latest
 	changes   []report
-	facts     map[string]fact // all metadata reported, for a server that forgot
-	unsent    map[string]bool // keys of facts that neither a change holds nor the server knows
-	declared  map[string]bool // keys that every registration brings back; not changed
+	facts     map[string]fact // all reported metadata, for a server that lost it
+	unsent    map[string]bool // keys of facts that neither a change nor the server has
+	declared  map[string]bool // keys that every registration sets again; constant
 	number    uint64          // of the latest report
 	delivered uint64          // the highest number that was delivered
 
-	sealed     bool          // the last words were taken
+	sealed     bool          // the final report was added
 	registered bool          // the server knew the service once
 	progress   chan struct{} // closed and replaced when something was delivered
 }
@@ -92,8 +91,8 @@ func newReports(declared map[string]any) *reports {
 	return s
 }
 
-// add takes a heartbeat in, the last one when last is set, which is final. The
-// error says what of it was left out.
+// add adds a heartbeat, the final one if last is set. The error describes what was
+// dropped.
 func (s *reports) add(hb laneswap.Heartbeat, last bool) error {
 	status := hb.Status
 	if status == "" {
@@ -108,7 +107,7 @@ func (s *reports) add(hb laneswap.Heartbeat, last bool) error {
 			Field: "status", Problem: `"stale" is derived from silence and cannot be reported`, Err: laneswap.ErrInvalidHeartbeat,
 		}
 	}
-	metadata, err := facts(hb.Metadata) // outside the lock: it calls the host's marshalers
+	metadata, err := facts(hb.Metadata) // outside the lock: it calls marshalers of the program
 	next := report{status: status, message: text.Cut(strings.ToValidUTF8(hb.Message, ""), maxMessage), final: last}
 
 	s.mu.Lock()
@@ -128,12 +127,12 @@ func (s *reports) add(hb laneswap.Heartbeat, last bool) error {
 		s.dirty = true
 		return err
 	}
-	// The change carries all metadata not yet told, so that the order holds.
+	// The change carries all unsent metadata, which keeps the order.
 	next.change = true
 	next.metadata = s.take()
 	s.changes = append(s.changes, next)
 	s.dirty = false
-	if len(s.changes) > keptChanges {
+	if len(s.changes) > maxChanges {
 		lost := s.changes[0]
 		s.changes = append(s.changes[:0:0], s.changes[1:]...)
 		s.changes[0].metadata = inherit(s.changes[0].metadata, lost.metadata)
@@ -155,7 +154,7 @@ func (s *reports) learn(metadata map[string]json.RawMessage) error {
 		if !known && len(s.facts) >= maxKeys || size+len(key) > maxMetadata && len(data) > len(old.data) {
 			err = &laneswap.ValidationError{
 				Field: "metadata." + text.Cut(key, 40), Err: laneswap.ErrInvalidHeartbeat,
-				Problem: fmt.Sprintf("was left out: an agent keeps %d keys and %d bytes", maxKeys, maxMetadata),
+				Problem: fmt.Sprintf("was dropped: an agent keeps %d keys and %d bytes", maxKeys, maxMetadata),
 			}
 			continue
 		}
@@ -165,14 +164,14 @@ func (s *reports) learn(metadata map[string]json.RawMessage) error {
 	return err
 }
 
-// take returns the metadata not yet told; mu is held.
+// take returns the unsent metadata and marks it as sent; mu is held.
 func (s *reports) take() map[string]json.RawMessage {
-	out := s.untold()
+	out := s.unsentFacts()
 	clear(s.unsent)
 	return out
 }
 
-func (s *reports) untold() map[string]json.RawMessage {
+func (s *reports) unsentFacts() map[string]json.RawMessage {
 	if len(s.unsent) == 0 {
 		return nil
 	}
@@ -183,8 +182,8 @@ func (s *reports) untold() map[string]json.RawMessage {
 	return out
 }
 
-// significant reports whether a change of status has to reach the server even
-// when it is over by then. From good to good nothing happens.
+// significant reports whether a change of status must reach the server even when another
+// one follows. A change from good to good is not significant.
 func significant(from, to laneswap.Status) bool {
 	if from == to {
 		return false
@@ -207,8 +206,8 @@ func inherit(newer, older map[string]json.RawMessage) map[string]json.RawMessage
 	return out
 }
 
-// facts encodes metadata key by key. What cannot be encoded is left out, and the
-// error names it. A marshaler of the host's that panics is its error, too.
+// facts encodes metadata key by key. It drops what cannot be encoded, and the error names
+// it. The panic of a marshaler is an error too.
 func facts(metadata map[string]any) (out map[string]json.RawMessage, err error) {
 	if len(metadata) == 0 {
 		return nil, nil
@@ -219,7 +218,7 @@ func facts(metadata map[string]any) (out map[string]json.RawMessage, err error) 
 		if bad == nil && len(key)+len(data) > maxValueBytes {
 			bad = &laneswap.ValidationError{
 				Field: "metadata." + text.Cut(key, 40), Err: laneswap.ErrInvalidHeartbeat,
-				Problem: fmt.Sprintf("is %d bytes long and was left out, the limit is %d", len(data), maxValueBytes),
+				Problem: fmt.Sprintf("is %d bytes long and was dropped, the limit is %d", len(data), maxValueBytes),
 			}
 		}
 		if bad != nil {

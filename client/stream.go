@@ -15,23 +15,23 @@ import (
 )
 
 const (
-	// streamIdle is the silence after which a stream is taken for dead: three of
-	// the server's comments.
+	// streamIdle is the silence after which a stream counts as dead: three keep-alive
+	// comments of the server.
 	streamIdle = 45 * time.Second
 	// maxFrameBytes bounds one event of a stream.
 	maxFrameBytes = 4 << 20
 )
 
-// errFrameTooLong ends a watch: asking again would bring the same.
+// errFrameTooLong ends a watch, since a retry would get the same event.
 var errFrameTooLong = fmt.Errorf("an event of the stream is longer than %d bytes", maxFrameBytes)
 
-// stream is one connection of server-sent events. One goroutine reads it.
+// stream is one connection of server-sent events. It must not be used concurrently.
 type stream struct {
 	journal string
 	body    io.ReadCloser
 	lines   *bufio.Reader
-	cancel  context.CancelFunc // ends the connection, also while it is read
-	heard   bool               // something came
+	cancel  context.CancelFunc // ends the connection, also during a read
+	alive   bool               // something was received
 }
 
 // frame is one event of a stream.
@@ -40,8 +40,8 @@ type frame struct {
 	data []byte
 }
 
-// openStream connects. The connection ends with ctx and by close; the time until
-// the answer's head is bounded like a call.
+// openStream connects, with the timeout of a call. The connection ends with ctx or by
+// close.
 func (c *Client) openStream(ctx context.Context, r request) (*stream, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -72,15 +72,15 @@ func (c *Client) openStream(ctx context.Context, r request) (*stream, error) {
 		}
 	}
 	defer s.close()
-	// A refusal may trickle in as slowly as anything else.
+	// The body of a refusal may be slow too.
 	late.Reset(c.timeout)
 	defer late.Stop()
 	body, _ := io.ReadAll(io.LimitReader(res.Body, maxProblemBytes))
 	return nil, problemError(res.StatusCode, res.Header, body, r.kind)
 }
 
-// next waits for the next event. Comments are swallowed. Any error means that
-// the connection is over; an event that was cut off is not returned.
+// next waits for the next event and skips comments. After an error the connection is over.
+// It does not return an incomplete event.
 func (s *stream) next() (frame, error) {
 	var f frame
 	idle := time.AfterFunc(streamIdle, s.cancel)
@@ -91,7 +91,7 @@ func (s *stream) next() (frame, error) {
 		if err != nil {
 			return frame{}, err
 		}
-		s.heard = true
+		s.alive = true
 		idle.Reset(streamIdle)
 		size += len(line)
 		if len(line) == 0 {

@@ -11,7 +11,7 @@ import (
 	"github.com/laneswap/laneswap/internal/wirejson"
 )
 
-// Register makes a service known, or updates it; see laneswap.Manager.Register.
+// Register registers or updates a service; see laneswap.Manager.Register.
 func (c *Client) Register(ctx context.Context, reg laneswap.Registration) (laneswap.ServiceStatus, error) {
 	st, err := c.register(ctx, reg)
 	if err != nil {
@@ -45,7 +45,7 @@ func (c *Client) register(ctx context.Context, reg laneswap.Registration) (lanes
 	if err := c.decode(a, &made); err != nil {
 		return none, err
 	}
-	if made.ID == "" { // a server that answers the id alone
+	if made.ID == "" { // the server returned only the id
 		st, err := c.service(ctx, made.ServiceID)
 		st.NotDurable = made.Missing()
 		return st, err
@@ -54,7 +54,7 @@ func (c *Client) register(ctx context.Context, reg laneswap.Registration) (lanes
 	return st, c.decode(a, &st)
 }
 
-// post registers with a body that is made already.
+// post registers with an encoded body.
 func (c *Client) post(ctx context.Context, body []byte, repeat bool, prefer string) (answer, error) {
 	return c.call(ctx, request{
 		method: http.MethodPost, path: []string{"services"}, body: body, repeat: repeat, prefer: prefer,
@@ -62,14 +62,14 @@ func (c *Client) post(ctx context.Context, body []byte, repeat bool, prefer stri
 	})
 }
 
-// Beat sends a heartbeat; see laneswap.Manager.Beat. Unlike there it waits for
-// the server's answer: an Agent does not.
+// Beat sends a heartbeat and waits for the answer, which an Agent does not; see
+// laneswap.Manager.Beat.
 func (c *Client) Beat(ctx context.Context, id laneswap.ServiceID, hb laneswap.Heartbeat) error {
 	_, err := c.heartbeat(ctx, id, hb, "return=minimal")
 	return failed("beat", id, err)
 }
 
-// Report sends a heartbeat and returns how the service stands with it; see
+// Report sends a heartbeat and returns the status of the service after it; see
 // laneswap.Manager.Report.
 func (c *Client) Report(ctx context.Context, id laneswap.ServiceID, hb laneswap.Heartbeat) (laneswap.ServiceStatus, error) {
 	var st laneswap.ServiceStatus
@@ -91,22 +91,22 @@ func (c *Client) heartbeat(ctx context.Context, id laneswap.ServiceID, hb lanesw
 	if err != nil {
 		return answer{}, err
 	}
-	a, err := c.strike(ctx, id, body, prefer)
+	a, err := c.beatEncoded(ctx, id, body, prefer)
 	if err != nil && is413(err) {
 		err = tooLargeHeartbeat(hb)
 	}
 	return a, err
 }
 
-// strike sends a heartbeat whose body is made already; nil is the empty one.
-func (c *Client) strike(ctx context.Context, id laneswap.ServiceID, body []byte, prefer string) (answer, error) {
+// beatEncoded sends a heartbeat with an encoded body; nil is the empty one.
+func (c *Client) beatEncoded(ctx context.Context, id laneswap.ServiceID, body []byte, prefer string) (answer, error) {
 	return c.call(ctx, request{
 		method: http.MethodPost, path: []string{"services", string(id), "heartbeat"}, body: body, prefer: prefer,
 		repeat: true, kind: laneswap.ErrInvalidHeartbeat,
 	})
 }
 
-// Service returns how a service stands now; see laneswap.Manager.Service.
+// Service returns the status of a service; see laneswap.Manager.Service.
 func (c *Client) Service(ctx context.Context, id laneswap.ServiceID) (laneswap.ServiceStatus, error) {
 	st, err := c.service(ctx, id)
 	if err != nil {
@@ -126,7 +126,7 @@ func (c *Client) service(ctx context.Context, id laneswap.ServiceID) (st laneswa
 	return st, c.decode(a, &st)
 }
 
-// Remove takes a service out; see laneswap.Manager.Remove.
+// Remove removes a service; see laneswap.Manager.Remove.
 func (c *Client) Remove(ctx context.Context, id laneswap.ServiceID) error {
 	return failed("remove", id, c.remove(ctx, id))
 }
@@ -165,9 +165,8 @@ func (c *Client) Summary(ctx context.Context) (laneswap.Summary, error) {
 	return sum, nil
 }
 
-// checkSegment refuses the ids that cannot travel in a path: nothing, what means
-// a directory, and what is far beyond every limit. All others are the server's
-// to judge.
+// checkSegment refuses ids that a path cannot hold: empty ones, directories, and those far
+// beyond every limit. The server checks all others.
 func checkSegment(id laneswap.ServiceID) error {
 	if id == "" || id == "." || id == ".." || len(id) > 4*maxIDBytes || !utf8.ValidString(string(id)) {
 		if err := laneswap.ValidateServiceID(id); err != nil {
@@ -177,14 +176,13 @@ func checkSegment(id laneswap.ServiceID) error {
 	return nil
 }
 
-// is413 reports whether the server found a body too large.
+// is413 reports whether the server refused a body as too large.
 func is413(err error) bool {
 	var e *ResponseError
 	return errors.As(err, &e) && e.StatusCode == http.StatusRequestEntityTooLarge
 }
 
-// tooLargeRegistration is what the Manager would say of one that is larger than
-// the server takes: it names the largest field.
+// tooLargeRegistration returns an error that names the largest field, like the Manager.
 func tooLargeRegistration(reg laneswap.Registration) error {
 	field, size := "metadata", sizeOf(reg.Metadata)
 	if len(reg.Name) > size {
@@ -223,7 +221,7 @@ func tooLargeHeartbeat(hb laneswap.Heartbeat) error {
 func oversize(kind error, field string, size int) error {
 	return &laneswap.ValidationError{
 		Field: field, Err: kind,
-		Problem: fmt.Sprintf("is %d bytes long and makes the request larger than the server takes", size),
+		Problem: fmt.Sprintf("is %d bytes long and makes the request larger than the server accepts", size),
 	}
 }
 

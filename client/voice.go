@@ -7,8 +7,7 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// The kinds of failures of an agent. There are few, so that telling each one now
-// and then floods nobody.
+// The kinds of failures of an agent. Each is reported and logged at its own pace.
 const (
 	kindUnreachable  = "unreachable"
 	kindServer       = "server"
@@ -19,37 +18,37 @@ const (
 )
 
 const (
-	tellPause = time.Minute // between two calls of OnError for one kind
+	callPause = time.Minute // between two calls of OnError for one kind
 	logPause  = time.Hour   // between two log lines of one kind
 )
 
-// voice tells the host of failures, without flooding it. It belongs to the
-// agent's loop.
+// voice reports failures to the program, at a limited rate. It belongs to the loop of the
+// agent.
 type voice struct {
 	log     *slog.Logger
 	id      laneswap.ServiceID
-	onError func(error) // may be nil
-	told    map[string]time.Time
-	logged  map[string]time.Time
-	failing bool // the log knows of it
+	onError func(error)          // may be nil
+	called  map[string]time.Time // by kind
+	logged  map[string]time.Time // by kind
+	failing bool                 // an outage was logged
 }
 
 func newVoice(log *slog.Logger, id laneswap.ServiceID) *voice {
-	return &voice{log: log, id: id, told: map[string]time.Time{}, logged: map[string]time.Time{}}
+	return &voice{log: log, id: id, called: map[string]time.Time{}, logged: map[string]time.Time{}}
 }
 
-// complain tells of a failure.
+// complain reports a failure.
 func (v *voice) complain(kind string, err error, now time.Time) {
 	if pass(v.logged, kind, now, logPause) {
 		v.failing = v.failing || kind != kindReport && kind != kindHeartbeat
 		v.log.Warn("heartbeats are not delivered as reported", "service", v.id, "err", err)
 	}
-	if v.onError != nil && pass(v.told, kind, now, tellPause) {
+	if v.onError != nil && pass(v.called, kind, now, callPause) {
 		v.call(err)
 	}
 }
 
-// well tells the log that an outage it knows of is over.
+// well logs the end of an outage that was logged.
 func (v *voice) well() {
 	if v.failing {
 		v.failing = false
@@ -57,7 +56,7 @@ func (v *voice) well() {
 	}
 }
 
-// call calls the host's function; it must not take the program down.
+// call calls OnError and recovers its panics.
 func (v *voice) call(err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -67,7 +66,7 @@ func (v *voice) call(err error) {
 	v.onError(err)
 }
 
-// pass reports whether a kind may pass at now, and notes it.
+// pass reports whether a kind may pass at now, and records it.
 func pass(times map[string]time.Time, kind string, now time.Time, pause time.Duration) bool {
 	if at, ok := times[kind]; ok && now.Sub(at) < pause {
 		return false

@@ -14,12 +14,11 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// Watch begins a watch; see laneswap.Manager.Watch. It survives the loss of the
-// connection: it goes on behind the last event, without a gap or a duplicate,
-// and tries for ever while the server is away, also across restarts of a server
-// that has a storage. When the server comes back with an empty memory, or no
-// longer has the events that follow, the watch ends with laneswap.ErrGone: what
-// happened in between is not known, and a new watch begins anew.
+// Watch starts a watch; see laneswap.Manager.Watch. When the connection breaks, the watch
+// reconnects and continues after the last event, without a gap or a duplicate. It tries
+// without limit, also across restarts of a server with a storage. It ends with
+// laneswap.ErrGone if the server lost its state or no longer has the next event: then
+// events are missing, and the caller may start a new watch.
 func (c *Client) Watch(ctx context.Context, q laneswap.WatchQuery) (*laneswap.Watcher, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, failed("watch", q.Service, err)
@@ -38,8 +37,8 @@ func (c *Client) Watch(ctx context.Context, q laneswap.WatchQuery) (*laneswap.Wa
 	return laneswap.NewWatcher(w.events(), w.close), nil
 }
 
-// watch is a running watch. It has no goroutine: whoever reads the events reads
-// the connection. Everything but closed and end belongs to that reader.
+// watch is a running watch. It has no goroutine: the reader of the events reads the
+// connection. All fields except closed and end belong to that reader.
 type watch struct {
 	c   *Client
 	q   laneswap.WatchQuery
@@ -52,7 +51,7 @@ type watch struct {
 	conn    *stream // nil while there is no connection
 	journal string  // the numbering of the events; known after the first connection
 	last    uint64  // the sequence number of the latest event
-	misses  int     // connections lost since something was heard
+	misses  int     // connections lost since something was received
 	logged  time.Time
 	err     error // how the watch ended
 }
@@ -104,18 +103,18 @@ func (w *watch) next() (laneswap.Event, error) {
 		}
 		var ev laneswap.Event
 		if json.Unmarshal(f.data, &ev) != nil {
-			w.fail(&ResponseError{StatusCode: http.StatusOK, Detail: "but not what a LaneSwap server streams", Err: laneswap.ErrLaneSwap})
+			w.fail(&ResponseError{StatusCode: http.StatusOK, Detail: "but not with a stream of LaneSwap", Err: laneswap.ErrLaneSwap})
 			continue
 		}
 		if ev.Sequence <= w.last {
-			continue // told before
+			continue // a duplicate
 		}
 		w.last = ev.Sequence
 		return ev, nil
 	}
 }
 
-// over returns why no more events come, if so.
+// over returns the reason why the watch is over, or nil.
 func (w *watch) over() error {
 	select {
 	case <-w.closed:
@@ -129,7 +128,7 @@ func (w *watch) over() error {
 	return w.err
 }
 
-// fail ends the watch for good; the first reason stays.
+// fail ends the watch; the first reason counts.
 func (w *watch) fail(err error) {
 	w.drop()
 	w.end()
@@ -145,19 +144,19 @@ func (w *watch) drop() {
 	}
 }
 
-// lose gives up a connection that broke.
+// lose closes a broken connection.
 func (w *watch) lose(err error) {
 	if errors.Is(err, errFrameTooLong) {
 		w.fail(&ResponseError{StatusCode: http.StatusOK, Detail: "but " + err.Error(), Err: laneswap.ErrLaneSwap})
 		return
 	}
-	if w.conn.heard {
+	if w.conn.alive {
 		w.misses = 0
 	}
 	w.drop()
 }
 
-// reconnect tries until it has a connection or the watch is over.
+// reconnect tries to connect until it succeeds or the watch is over.
 func (w *watch) reconnect() {
 	var asked time.Duration
 	for {
@@ -174,7 +173,7 @@ func (w *watch) reconnect() {
 			w.fail(err)
 			return
 		}
-		w.say(err)
+		w.logOutage(err)
 		asked = 0
 		var refused *ResponseError
 		if errors.As(err, &refused) {
@@ -183,7 +182,7 @@ func (w *watch) reconnect() {
 	}
 }
 
-// final reports whether asking again would bring the same answer.
+// final reports whether a retry would get the same answer.
 func final(err error) bool {
 	var refused *ResponseError
 	if !errors.As(err, &refused) {
@@ -196,15 +195,15 @@ func final(err error) bool {
 	return refused.StatusCode < 500
 }
 
-// say logs that the server is away, once an hour.
-func (w *watch) say(err error) {
+// logOutage logs once an hour that the server cannot be reached.
+func (w *watch) logOutage(err error) {
 	if time.Since(w.logged) >= time.Hour {
 		w.logged = time.Now()
-		w.c.log.Warn("watch lost its server, trying on", "err", err)
+		w.c.log.Warn("watch cannot reach the server, trying again", "err", err)
 	}
 }
 
-// sleep waits; false when the watch ended meanwhile.
+// sleep waits. It returns false when the watch ends.
 func (w *watch) sleep(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -216,8 +215,8 @@ func (w *watch) sleep(d time.Duration) bool {
 	}
 }
 
-// connect opens the stream behind the last event. Another journal is ErrGone: its
-// sequence numbers mean other events.
+// connect opens the stream after the last event. It returns ErrGone for another journal,
+// whose sequence numbers belong to other events.
 func (w *watch) connect() error {
 	query := url.Values{"after": {strconv.FormatUint(w.last, 10)}}
 	if w.q.Service != "" {

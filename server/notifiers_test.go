@@ -225,7 +225,7 @@ func TestServer_saysWhichSettingsOfNotifiersChangeNothing(t *testing.T) {
 			s, err := server.Open(loaded(t, tc.environ...), server.WithLogOutput(log))
 			require.NoError(t, err)
 			require.NoError(t, s.Close())
-			require.Equal(t, len(tc.unused), strings.Count(log.String(), "changes nothing"), log.String())
+			require.Equal(t, len(tc.unused), strings.Count(log.String(), "has no effect"), log.String())
 			for _, variable := range tc.unused {
 				require.Contains(t, log.String(), variable+" has no effect: ")
 			}
