@@ -9,40 +9,40 @@ import (
 	"github.com/laneswap/laneswap/internal/text"
 )
 
-// Outcome is how a program ended.
+// Outcome describes how a program ended.
 type Outcome struct {
-	// Code is what we exit with: the program's own code, 128 and the number of
-	// the signal that killed it, or 126 or 127 when it could not be run.
+	// Code is the exit code for the wrapper: the program's own code, 128 plus the
+	// number of the signal that killed it, or 126 or 127 if it could not be started.
 	Code int
-	// Signal is the signal that killed it, "" when none did.
+	// Signal is the signal that killed the program, or "".
 	Signal string
-	// Tail is the last 4 KiB of the output that was captured.
+	// Tail is the last 4 KiB of the captured output.
 	Tail []byte
-	// Err says why it could not be run or waited for; else nil.
+	// Err is the error of starting the program or waiting for it.
 	Err error
-	// OutputErr says why not all of its output could be passed on; else nil.
+	// OutputErr is the error of passing on the output.
 	OutputErr error
 }
 
-// Good reports whether the program ran and ended with 0.
+// Good reports whether the program ended with exit code 0.
 func (o Outcome) Good() bool { return o.Code == 0 && o.Err == nil }
 
-// Text says in a few words how the program ended.
+// Text describes in a few words how the program ended.
 func (o Outcome) Text() string {
 	switch {
 	case o.Err != nil:
-		return "could not run: " + o.Err.Error()
+		return "cannot run: " + o.Err.Error()
 	case o.Signal != "":
 		return fmt.Sprintf("killed by signal %d (%s)", o.Code-128, o.Signal)
 	}
 	return fmt.Sprintf("exit status %d", o.Code)
 }
 
-// escapes are terminal sequences: colours and the like say nothing in a message.
+// escapes matches terminal sequences such as colours.
 var escapes = regexp.MustCompile(`\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])`)
 
-// Message is Text and, on lines of its own, as much of the end of the output as
-// fits into limit bytes. It is valid UTF-8.
+// Message returns Text and, on further lines, as much of Tail as fits into limit bytes. It
+// is valid UTF-8.
 func (o Outcome) Message(limit int) string {
 	first := text.Cut(strings.ToValidUTF8(o.Text(), "?"), limit)
 	tail := strings.ToValidUTF8(string(o.Tail), "?")
@@ -54,7 +54,7 @@ func (o Outcome) Message(limit int) string {
 	return first + "\n" + text.CutStart(tail, room)
 }
 
-// outcomeOf reads what waiting for the program gave.
+// outcomeOf returns the outcome after waiting for the program.
 func outcomeOf(st *os.ProcessState, err error) Outcome {
 	if st == nil {
 		return Outcome{Code: 1, Err: err}

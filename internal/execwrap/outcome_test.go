@@ -19,7 +19,7 @@ func TestOutcome_messageHoldsTheEndOfTheOutput(t *testing.T) {
 	require.Equal(t, "exit status 3", o.Message(14))
 	require.Equal(t, "exit", o.Message(4))
 	require.Equal(t, "exit status 3", execwrap.Outcome{Code: 3, Tail: []byte(" \n")}.Message(4096))
-	require.Equal(t, "could not run: nothing there", execwrap.Outcome{Code: 127, Err: errors.New("nothing there")}.Message(4096))
+	require.Equal(t, "cannot run: nothing there", execwrap.Outcome{Code: 127, Err: errors.New("nothing there")}.Message(4096))
 }
 
 func TestOutcome_messageIsCutBetweenRunes(t *testing.T) {

@@ -9,18 +9,18 @@ import (
 	"golang.org/x/term"
 )
 
-// Capture says which outputs pass through a pipe of ours, so that the last of
-// them can be told. The zero value is CaptureAuto.
+// Capture selects the outputs that pass through a pipe of the wrapper, which keeps their
+// end. The zero value is CaptureAuto.
 type Capture int
 
 // The ways to capture.
 const (
-	// CaptureAuto captures what is not a terminal: on a terminal programs behave
-	// otherwise than on a pipe.
+	// CaptureAuto captures outputs that are not a terminal: programs behave differently
+	// on a pipe than on a terminal.
 	CaptureAuto Capture = iota
 	// CaptureAlways captures on a terminal too.
 	CaptureAlways
-	// CaptureNever leaves both outputs to the program alone.
+	// CaptureNever captures nothing.
 	CaptureNever
 )
 
@@ -34,13 +34,13 @@ func (c Capture) wants(f *os.File) bool {
 	return !term.IsTerminal(int(f.Fd()))
 }
 
-// output is what the program gets as its two outputs, and the copying behind it.
+// output holds the two outputs of the program, and copies what it captures.
 type output struct {
-	stdout, stderr *os.File // what the program is given
+	stdout, stderr *os.File // those of the program
 	tail           *tail
-	done           chan struct{} // closed when nothing is copied any more
+	done           chan struct{} // closed when all copying has ended
 
-	writers []*os.File // our copies of the ends that the program is given
+	writers []*os.File // the wrapper's copies of the pipes that the program writes to
 	copying sync.WaitGroup
 
 	mu   sync.Mutex // guards errs
@@ -79,7 +79,7 @@ func (o *output) pipe(dst *os.File) (*os.File, error) {
 		return nil, err
 	}
 	o.writers = append(o.writers, w)
-	o.copying.Go(func() { // ends when nobody holds the pipe, or nobody reads dst
+	o.copying.Go(func() { // ends when the pipe is closed everywhere, or dst has no reader
 		defer r.Close()
 		if err := o.copy(dst, r); err != nil {
 			o.mu.Lock()
@@ -90,10 +90,9 @@ func (o *output) pipe(dst *os.File) (*os.File, error) {
 	return w, nil
 }
 
-// copy waits for dst exactly as the program would have. When the reader behind
-// dst has gone, closing our end tells the program in the usual way. Any other
-// failure, such as a full disk, must not stop the program: the rest is read and
-// what can be written is written.
+// copy blocks on dst exactly as the program would. When the reader of dst is gone, it
+// returns, and closing the pipe gives the program the usual error. Any other failure,
+// such as a full disk, must not stop the program: copy reads on and writes what it can.
 func (o *output) copy(dst, src *os.File) (failure error) {
 	buf := make([]byte, 64<<10)
 	for {
@@ -118,15 +117,15 @@ func (o *output) copy(dst, src *os.File) (failure error) {
 	}
 }
 
-// started gives up our copies of the ends that the program has: the pipes end
-// when it and its children have ended.
+// started closes the wrapper's copies of the pipes, so that they end together with the
+// program and its children.
 func (o *output) started() {
 	for _, w := range o.writers {
 		w.Close()
 	}
 }
 
-// err returns what went wrong with the copying; call it after done.
+// err returns the errors of copying; call it after done.
 func (o *output) err() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()

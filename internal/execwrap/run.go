@@ -1,6 +1,5 @@
-// Package execwrap runs a real program as if nothing stood between it and its
-// caller: signals, standard input, output and exit code pass through. What it
-// keeps is how the program ended and the last of its output.
+// Package execwrap runs a program transparently: signals, standard input, output and exit
+// code pass through. It records how the program ended and the end of its output.
 package execwrap
 
 import (
@@ -11,42 +10,39 @@ import (
 	"time"
 )
 
-// The exit codes of a program that could not be run, as shells have them.
+// The exit codes for a program that could not be started, like those of shells.
 const (
 	CodeNotExecutable = 126
 	CodeNotFound      = 127
 )
 
-// lastWords is how long after the program's end its output is waited for before
-// the end is told. What a pipe still holds arrives in far less; only a reader
-// that stands still, or a grandchild that keeps the pipe, takes longer.
-const lastWords = 200 * time.Millisecond
+// outputWait limits how long Run waits for remaining output before it calls Ended. Output
+// in a pipe arrives much sooner, unless its reader hangs or a grandchild keeps the pipe.
+const outputWait = 200 * time.Millisecond
 
 // Command is a program to run.
 type Command struct {
 	// Args are the program, looked up in PATH, and its arguments.
 	Args []string
-	// The streams. A nil Stdin reads as empty.
+	// The streams of the program. A nil Stdin is empty.
 	Stdin, Stdout, Stderr *os.File
-	// Capture says which of the two outputs pass through a pipe of ours.
+	// Capture selects the outputs that are captured.
 	Capture Capture
-	// Ended is told of the end, once, as soon as it is known; output that
-	// grandchildren write meanwhile is still copied. Run waits for it.
+	// Ended is called once when the program has ended, while output of grandchildren
+	// may still be copied. Run waits for it.
 	Ended func(Outcome)
 }
 
-// Run starts the program and waits until it has ended, and until nobody holds
-// its captured output any more, not even a grandchild: they would lose it
-// otherwise. A signal that asks us to end, when it comes after the program's own
-// end, ends that wait.
+// Run starts the program and waits for its end, and until all processes, also
+// grandchildren, have closed its captured output. A terminating signal after the end of
+// the program ends that wait.
 //
-// Signals that we are sent are sent on, except those that a terminal sends to
-// the whole foreground group, which the program has got already; in a terminal's
-// foreground an INT or QUIT sent to us alone is taken for one of those. One who signals
-// a whole group himself (systemd does, unless KillMode=mixed) signals the
-// program twice.
+// Run forwards signals, except those that a terminal sends to its whole foreground group,
+// because the program gets them itself. In the foreground it treats every INT and QUIT
+// like that, also one that was sent to the wrapper alone. If a sender signals the whole
+// group, as systemd does without KillMode=mixed, the program gets the signal twice.
 func Run(c Command) Outcome {
-	sigs := newRelay() // before the start, so that no signal kills us in between
+	sigs := newRelay() // before the start, so that no signal kills the wrapper in between
 	defer sigs.stop()
 	out, err := newOutput(c)
 	if err != nil {
@@ -71,18 +67,18 @@ func Run(c Command) Outcome {
 	return finish(c, out, sigs, outcomeOf(cmd.ProcessState, err))
 }
 
-// finish tells of the end while the rest of the output is copied.
+// finish calls Ended and waits until the rest of the output is copied.
 func finish(c Command, out *output, sigs *relay, o Outcome) Outcome {
-	patience := time.NewTimer(lastWords)
+	patience := time.NewTimer(outputWait)
 	defer patience.Stop()
 	select {
 	case <-out.done:
 	case <-patience.C:
 	}
 	o.Tail = out.tail.bytes()
-	told := make(chan struct{})
+	reported := make(chan struct{})
 	go func(o Outcome) { // ends when Ended returns
-		defer close(told)
+		defer close(reported)
 		c.tell(o)
 	}(o)
 	for copying := true; copying; {
@@ -94,7 +90,7 @@ func finish(c Command, out *output, sigs *relay, o Outcome) Outcome {
 			copying = !ends(s)
 		}
 	}
-	<-told
+	<-reported
 	return o
 }
 
@@ -105,8 +101,8 @@ func (c Command) tell(o Outcome) Outcome {
 	return o
 }
 
-// start starts the program. What has no format that the system knows is a shell
-// script without its first line, as for shells.
+// start starts the program. Like a shell, it runs a file without a known format as a shell
+// script.
 func start(c Command, out *output) (*exec.Cmd, error) {
 	cmd := command(c, out, c.Args)
 	err := cmd.Start()
@@ -120,7 +116,7 @@ func start(c Command, out *output) (*exec.Cmd, error) {
 func command(c Command, out *output, args []string) *exec.Cmd {
 	cmd := exec.Command(args[0], args[1:]...)
 	if errors.Is(cmd.Err, exec.ErrDot) {
-		cmd.Err = nil // the user's PATH says so, and shells obey it
+		cmd.Err = nil // allowed by PATH, as in shells
 	}
 	if c.Stdin != nil { // a nil *os.File in an interface is not nil
 		cmd.Stdin = c.Stdin

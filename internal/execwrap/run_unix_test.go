@@ -140,7 +140,7 @@ func TestRun_saysWhyItCannotRun(t *testing.T) {
 		})
 		require.Equal(t, tc.code, o.Code, tc.path)
 		require.Error(t, o.Err)
-		require.Contains(t, told.Message(4096), "could not run: ")
+		require.Contains(t, told.Message(4096), "cannot run: ")
 		require.False(t, o.Good())
 	}
 }

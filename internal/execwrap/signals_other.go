@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// relay keeps Ctrl-C from ending us before the program: the console sends it to
-// every process that is attached to it, so that there is nothing to send on.
+// relay keeps Ctrl-C from ending the wrapper before the program. The console sends it to
+// every attached process, so there is nothing to forward.
 type relay struct{ c chan os.Signal }
 
 func newRelay() *relay {

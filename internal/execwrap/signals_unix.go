@@ -11,10 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// relayed are the signals that are sent on. SIGCHLD, SIGURG and SIGPIPE are our
-// own affairs. SIGTSTP stops us as it stops anybody, and from a terminal the
-// program as well: Go cannot give a signal's default action back once it was
-// asked for the signal, and a shell waits for us to stop.
+// relayed are the signals that are forwarded. SIGCHLD, SIGURG and SIGPIPE belong to the
+// wrapper. SIGTSTP keeps its default action, since a shell waits for the wrapper to stop
+// and Go cannot restore that action; from a terminal it stops the program too.
 var relayed = []os.Signal{
 	unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2,
 	unix.SIGALRM, unix.SIGWINCH, unix.SIGCONT,
@@ -29,14 +28,14 @@ type relay struct {
 func newRelay() *relay {
 	r := &relay{c: make(chan os.Signal, 64), pipe: make(chan os.Signal, 1)}
 	for _, s := range relayed {
-		// What was ignored when we were started, as nohup does, is ignored by the
-		// program too, unless we touch it.
+		// A signal that was ignored at the start, as by nohup, stays ignored, also in
+		// the program.
 		if !signal.Ignored(s) {
 			signal.Notify(r.c, s)
 		}
 	}
-	// Else a write to an output whose reader has gone would kill us. To ignore it
-	// instead would be inherited by the program.
+	// Otherwise a write to an output without a reader would kill the wrapper. The program
+	// would inherit an ignored SIGPIPE.
 	if !signal.Ignored(unix.SIGPIPE) {
 		signal.Notify(r.pipe, unix.SIGPIPE)
 	}
@@ -48,12 +47,11 @@ func (r *relay) stop() {
 	signal.Stop(r.pipe)
 }
 
-// forward sends s on to p, unless p has it from the terminal. Whether a terminal
-// or a process sent s is not known: Go does not hand on si_code. In the
-// foreground it is taken to be the terminal, so that an INT or QUIT sent to us
-// alone is lost there. To send it on late, when p still runs, would give it twice
-// to every program that handles Ctrl-C and lives on, such as a shell or an
-// editor: the lost signal can be sent again, the second one cannot be taken back.
+// forward sends s to p, unless p got it from the terminal. Go does not reveal whether a
+// terminal or a process sent s (si_code). In the foreground forward assumes the terminal,
+// so an INT or QUIT that was sent to the wrapper alone is lost. The alternative is worse:
+// programs that survive Ctrl-C, such as a shell or an editor, would get it twice. A lost
+// signal can be sent again; a second one cannot be undone.
 func (r *relay) forward(p *os.Process, s os.Signal) {
 	switch s {
 	case unix.SIGINT, unix.SIGQUIT, unix.SIGWINCH:
@@ -61,13 +59,13 @@ func (r *relay) forward(p *os.Process, s os.Signal) {
 			_ = p.Signal(s)
 		}
 	default:
-		// An error means that p has ended, of which we hear in a moment.
+		// An error means that p has ended, which Run is about to see.
 		_ = p.Signal(s)
 	}
 }
 
-// foreground reports whether we are in the foreground group of our terminal,
-// whose signals then reach the program without us.
+// foreground reports whether this process is in the foreground group of its terminal. The
+// terminal then signals the program itself.
 func foreground() bool {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDONLY|unix.O_NOCTTY, 0)
 	if err != nil {

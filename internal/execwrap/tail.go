@@ -2,15 +2,15 @@ package execwrap
 
 import "sync"
 
-// tailSize is how much of the output is kept.
+// tailSize is the number of bytes that are kept.
 const tailSize = 4 << 10
 
-// tail keeps the last of what is added. The zero value is empty. Its methods may
-// be called concurrently.
+// tail keeps the last bytes that are added. The zero value is empty. Its methods may be
+// called concurrently.
 type tail struct {
 	mu   sync.Mutex // guards ring and n
 	ring [tailSize]byte
-	n    int // bytes added, ever
+	n    int // bytes added in total
 }
 
 func (t *tail) add(p []byte) {
@@ -27,7 +27,7 @@ func (t *tail) add(p []byte) {
 	}
 }
 
-// bytes returns a copy of what is kept, oldest first.
+// bytes returns a copy of the kept bytes, oldest first.
 func (t *tail) bytes() []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// Notifiers writes one row for each notifier. Where the errors do not fit into the
-// rows they come below, whole: they are what one looks for.
+// Notifiers writes one row per notifier. If the errors do not fit into the rows, it writes
+// them in full below.
 func Notifiers(w io.Writer, list []laneswap.NotifierStatus, opts Options) error {
 	g := newGrid(opts, 0)
 	errs := make([]string, len(list))
@@ -40,7 +40,7 @@ func Notifiers(w io.Writer, list []laneswap.NotifierStatus, opts Options) error 
 	return nil
 }
 
-// ahead says in a few letters how far off t is; "" for the zero time.
+// ahead formats the time until t; "" for the zero time.
 func (o Options) ahead(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -48,7 +48,7 @@ func (o Options) ahead(t time.Time) string {
 	return span(t.Sub(o.Now))
 }
 
-// NotifierTest writes what came back for a test as a line.
+// NotifierTest writes the result of a test as a line.
 func NotifierTest(w io.Writer, test laneswap.NotifierTest, opts Options) error {
 	line := test.Notifier + ": not delivered: " + test.Error
 	if test.Delivered {
@@ -57,7 +57,7 @@ func NotifierTest(w io.Writer, test laneswap.NotifierTest, opts Options) error {
 	return writeLine(w, line, opts, hanging)
 }
 
-// named is what the receiver calls a message.
+// named returns the receiver's id of a message as text.
 func named(messageID string) string {
 	if messageID == "" {
 		return ""
@@ -65,8 +65,7 @@ func named(messageID string) string {
 	return " as message " + messageID
 }
 
-// Explanation writes an event and what became of each notice of it, with the steps
-// below it.
+// Explanation writes an event and each of its notices with their steps.
 func Explanation(w io.Writer, explained laneswap.Explanation, opts Options) error {
 	ev := explained.Event
 	g := newGrid(opts)
@@ -83,7 +82,7 @@ func Explanation(w io.Writer, explained laneswap.Explanation, opts Options) erro
 		g.row("Cause:", ev.Cause)
 	}
 	if len(explained.Notices) == 0 {
-		g.row("Notices:", "none, nobody is told of it")
+		g.row("Notices:", "none, no notifier gets this event")
 	}
 	if err := g.flush(w); err != nil {
 		return err
@@ -103,7 +102,7 @@ func whose(ev laneswap.Event) string {
 	return fmt.Sprintf("%s (%s)", ev.Service, ev.Name)
 }
 
-// what is the kind of an event, and its statuses if it has them.
+// what returns the kind of an event, with its statuses if it has any.
 func what(ev laneswap.Event) string {
 	text := string(ev.Kind)
 	if ev.Service != "" {
@@ -135,8 +134,7 @@ func notice(w io.Writer, n laneswap.NoticeTrace, opts Options) error {
 	return nil
 }
 
-// writeLine writes one clean line, as several where it is too long: they begin with
-// so many spaces.
+// writeLine cleans and writes a line, wrapped with an indent if it is too long.
 func writeLine(w io.Writer, line string, opts Options, indent int) error {
 	_, err := fmt.Fprintln(w, wrap(laneswap.Sanitize(line), opts.Width, indent))
 	return err

@@ -116,7 +116,7 @@ webhook: waiting, 4 attempts
 Time:     2025-03-04T12:00:00.000Z
 What:     storage_back after 1m00s
 Message:  12 rows waited
-Notices:  none, nobody is told of it
+Notices:  none, no notifier gets this event
 `, write(t, func(b *strings.Builder) error {
 		return table.Explanation(b, laneswap.Explanation{Event: own}, table.Options{})
 	}))
@@ -127,7 +127,7 @@ func TestService_showsItsThresholds(t *testing.T) {
 	st := services()[2]
 	st.AlertAfter, st.RecoverAfter = laneswap.Threshold{Beats: 3}, laneswap.Threshold{For: 90 * time.Second}
 	require.Contains(t, write(t, func(b *strings.Builder) error { return table.Service(b, st, table.Options{Now: now}) }), `
-Window:         none: its silence means nothing
+Window:         none, it never becomes stale
 Alert after:    3 heartbeats
 Recover after:  1m30s
 `)

@@ -17,12 +17,12 @@ func Events(w io.Writer, events []laneswap.Event, opts Options) error {
 	return g.flush(w)
 }
 
-// Event writes one event as a line, in columns that stay where they are from
-// one event to the next. One of LaneSwap itself has no service and no statuses.
+// Event writes one event as a line with fixed columns. An event of LaneSwap itself has no
+// service and no statuses.
 func Event(w io.Writer, ev laneswap.Event, opts Options) error {
 	service := laneswap.Sanitize(string(ev.Service))
 	if opts.Width > 0 {
-		service = cut(service, mostFree)
+		service = cut(service, maxFree)
 	}
 	line := fmt.Sprintf("%6d  %s  %-9s", ev.Sequence, stamp(ev.At), ev.Kind)
 	if ev.Service != "" {
@@ -38,7 +38,7 @@ func Event(w io.Writer, ev laneswap.Event, opts Options) error {
 	return err
 }
 
-// lasted is how long that was which ev ended; "" when it ended nothing.
+// lasted formats the duration of what ev ended; "" if it ended nothing.
 func lasted(ev laneswap.Event) string {
 	switch ev.Kind {
 	case laneswap.EventRecovered, laneswap.EventRemoved, laneswap.EventStorageBack:

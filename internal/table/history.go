@@ -9,8 +9,8 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// History writes how a service fared in a period: the figures, then its spans and
-// its incidents.
+// History writes the history of a service in a period: the figures, then spans, incidents
+// and absences.
 func History(w io.Writer, past laneswap.History, opts Options) error {
 	g := newGrid(opts)
 	g.row("ID:", string(past.Service))
@@ -30,7 +30,7 @@ func History(w io.Writer, past laneswap.History, opts Options) error {
 		g.row("Unknown:", lasting(past.Unknown))
 	}
 	if past.Absent > 0 {
-		g.row("Absent:", lasting(past.Absent)+", in which LaneSwap itself could not hear")
+		g.row("Absent:", lasting(past.Absent)+", in which LaneSwap itself could not receive heartbeats")
 	}
 	if past.Truncated {
 		g.row("Listed:", "the newest only; --limit lists more")
@@ -87,7 +87,7 @@ func absences(past laneswap.History, opts Options) *grid {
 	return g
 }
 
-// until is when something ended, or the end of the period while it lasts.
+// until returns the end of something, or the end of the period while it lasts.
 func until(end, period time.Time) time.Time {
 	if end.IsZero() {
 		return period
@@ -95,7 +95,7 @@ func until(end, period time.Time) time.Time {
 	return end
 }
 
-// uptime is in percent; what was not perfect is not rounded to look so.
+// uptime formats the uptime in percent. It never rounds to 0 or 100.
 func uptime(past laneswap.History) string {
 	percent, ok := past.Uptime()
 	if !ok {
@@ -122,7 +122,7 @@ func incidents(past laneswap.History) string {
 	return fmt.Sprintf(" in %d %s, %d recovered", past.IncidentCount, noun, past.Recovered)
 }
 
-// lasting is a duration of which less than a second counts, too.
+// lasting formats a duration, below a second in milliseconds.
 func lasting(d time.Duration) string {
 	if ms := d.Milliseconds(); 0 < ms && ms < 1000 {
 		return fmt.Sprintf("%dms", ms)
@@ -130,7 +130,7 @@ func lasting(d time.Duration) string {
 	return span(d)
 }
 
-// Errors writes one row for each reported error.
+// Errors writes one row per reported error.
 func Errors(w io.Writer, records []laneswap.ErrorRecord, opts Options) error {
 	g := newGrid(opts, 1)
 	g.row("TIME", "TYPE", "MESSAGE")
@@ -144,7 +144,7 @@ func Errors(w io.Writer, records []laneswap.ErrorRecord, opts Options) error {
 	return g.flush(w)
 }
 
-// second is a time to the second, where a table has no room for more.
+// second formats a time to the second.
 func second(t time.Time) string {
 	if t.IsZero() {
 		return ""

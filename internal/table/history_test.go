@@ -42,7 +42,7 @@ Up:       19h15m
 Down:     35m00s in 2 incidents, 1 recovered
 MTTR:     25m00s, the mean time to recovery
 Unknown:  4h00m
-Absent:   10m00s, in which LaneSwap itself could not hear
+Absent:   10m00s, in which LaneSwap itself could not receive heartbeats
 Listed:   the newest only; --limit lists more
 
 STATUS    FROM                  FOR     BEATS  GAP  MESSAGE

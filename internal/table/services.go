@@ -9,7 +9,7 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// Services writes one row for each service.
+// Services writes one row per service.
 func Services(w io.Writer, services []laneswap.ServiceStatus, opts Options) error {
 	g := newGrid(opts, 1, 2)
 	g.row("STATUS", "ID", "NAME", "SINCE", "LAST BEAT", "MESSAGE")
@@ -26,7 +26,7 @@ func status(st laneswap.ServiceStatus) string {
 	return string(st.Status)
 }
 
-// Service writes everything about one service, and its latest events.
+// Service writes the details of one service and its latest events.
 func Service(w io.Writer, st laneswap.ServiceStatus, opts Options) error {
 	g := newGrid(opts)
 	g.row("ID:", string(st.ID))
@@ -46,7 +46,7 @@ func Service(w io.Writer, st laneswap.ServiceStatus, opts Options) error {
 	if st.Window > 0 {
 		g.row("Window:", st.Window.String())
 	} else {
-		g.row("Window:", "none: its silence means nothing")
+		g.row("Window:", "none, it never becomes stale")
 	}
 	if t := st.AlertAfter; t != (laneswap.Threshold{}) {
 		g.row("Alert after:", threshold(t))
@@ -99,7 +99,7 @@ func since(at, age string) string {
 	return at + " (" + age + ")"
 }
 
-// message writes a message line by line: it may hold the end of a log.
+// message writes a message line by line, since it may hold the end of a log.
 func message(w io.Writer, text string, opts Options) error {
 	if text == "" {
 		return nil

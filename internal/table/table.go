@@ -1,5 +1,5 @@
-// Package table writes services and events for people. Text that came from
-// services is cleaned, so that none of it can act on a terminal.
+// Package table writes services, events and notifiers as text for people. It removes
+// control characters, so that text of services cannot act on a terminal.
 package table
 
 import (
@@ -11,32 +11,31 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// Options say how tables are written. The zero value does not cut lines and
-// counts ages from the year 1: set Now.
+// Options controls how tables are written. Now must be set. Width may be zero.
 type Options struct {
-	// Now is what ages are counted from.
+	// Now is the time that ages refer to.
 	Now time.Time
-	// Width is where lines are cut, in cells of a terminal; 0 means nowhere.
+	// Width limits lines, in cells of a terminal; 0 means no limit.
 	Width int
 }
 
 const (
-	gap         = 2  // cells between two columns
-	mostFree    = 32 // cells of an id or a name, where lines are cut
-	leastFree   = 8  // that a narrow terminal leaves of them
-	leastOfLast = 20 // cells of the last column before others give way to it
+	gap     = 2  // cells between two columns
+	maxFree = 32 // cells of an id or a name, if Width is set
+	minFree = 8  // the same in a narrow terminal
+	minLast = 20 // cells of the last column for which others shrink
 )
 
-// grid gathers rows and writes them aligned.
+// grid collects rows and writes them aligned.
 type grid struct {
 	opts Options
-	free []int // the columns of free text that may be cut, by number
+	free []int // the numbers of the columns that may be cut
 	rows [][]string
 }
 
 func newGrid(opts Options, free ...int) *grid { return &grid{opts: opts, free: free} }
 
-// row adds a row; each cell is cleaned here, once.
+// row adds a row and cleans its cells.
 func (g *grid) row(texts ...string) {
 	row := make([]string, len(texts))
 	for i, text := range texts {
@@ -47,22 +46,27 @@ func (g *grid) row(texts ...string) {
 	g.rows = append(g.rows, row)
 }
 
-// fits reports whether all rows fit without anything being cut.
+// fits reports whether all rows fit without cutting.
 func (g *grid) fits() bool {
 	if g.opts.Width <= 0 || len(g.rows) == 0 {
 		return true
 	}
-	whole := make([]int, len(g.rows[0]))
-	for _, row := range g.rows {
-		for i, cell := range row {
-			whole[i] = max(whole[i], cells(cell))
-		}
-	}
-	need := gap * (len(whole) - 1)
-	for _, width := range whole {
+	need := gap * (len(g.rows[0]) - 1)
+	for _, width := range g.natural() {
 		need += width
 	}
 	return need <= g.opts.Width
+}
+
+// natural returns the width that each column needs.
+func (g *grid) natural() []int {
+	widths := make([]int, len(g.rows[0]))
+	for _, row := range g.rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], cells(cell))
+		}
+	}
+	return widths
 }
 
 // flush writes all rows to w.
@@ -84,33 +88,28 @@ func (g *grid) flush(w io.Writer) error {
 	return nil
 }
 
-// widths returns the width of each column. Where lines are cut, free text gives
-// way, the widest first, until something of the last column is seen.
+// widths returns the width of each column. If Width is set, it shrinks the free columns,
+// the widest first, until minLast cells of the last column fit.
 func (g *grid) widths() []int {
 	if len(g.rows) == 0 {
 		return nil
 	}
-	widths := make([]int, len(g.rows[0]))
-	for _, row := range g.rows {
-		for i, cell := range row {
-			widths[i] = max(widths[i], cells(cell))
-		}
-	}
+	widths := g.natural()
 	if g.opts.Width <= 0 {
 		return widths
 	}
 	for _, i := range g.free {
-		widths[i] = min(widths[i], mostFree)
+		widths[i] = min(widths[i], maxFree)
 	}
 	last := len(widths) - 1
-	need := min(widths[last], leastOfLast) + gap*last - g.opts.Width
+	need := min(widths[last], minLast) + gap*last - g.opts.Width
 	for _, width := range widths[:last] {
 		need += width
 	}
 	for ; need > 0; need-- {
 		widest := -1
 		for _, i := range g.free {
-			if widths[i] > leastFree && (widest < 0 || widths[i] > widths[widest]) {
+			if widths[i] > minFree && (widest < 0 || widths[i] > widths[widest]) {
 				widest = i
 			}
 		}
@@ -122,7 +121,7 @@ func (g *grid) widths() []int {
 	return widths
 }
 
-// age says in a few letters how long ago t was; "" for the zero time.
+// age formats the time since t; "" for the zero time.
 func (o Options) age(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -130,7 +129,7 @@ func (o Options) age(t time.Time) string {
 	return span(o.Now.Sub(t))
 }
 
-// span is a duration with the two units that matter.
+// span formats a duration with its two largest units.
 func span(d time.Duration) string {
 	d = max(d, 0)
 	switch s := int(d.Seconds()); {
@@ -145,7 +144,7 @@ func span(d time.Duration) string {
 	}
 }
 
-// stamp is a time as people read it; "" for the zero time.
+// stamp formats a time; "" for the zero time.
 func stamp(t time.Time) string {
 	if t.IsZero() {
 		return ""

@@ -168,7 +168,7 @@ Since:       2025-02-02T12:00:00.000Z (30d00h)
 Last beat:   -
 Beats:       0
 Registered:  -
-Window:      none: its silence means nothing
+Window:      none, it never becomes stale
 `, write(t, func(b *strings.Builder) error { return table.Service(b, services()[2], table.Options{Now: now}) }))
 }
 

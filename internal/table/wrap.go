@@ -6,18 +6,18 @@ import (
 )
 
 const (
-	leastWrapped = 24 // cells of a wrapped line behind its indent
-	hanging      = 4  // cells of the indent where that would leave less
+	minWrapped = 24 // cells of a wrapped line after its indent
+	hanging    = 4  // cells of the indent if there would be fewer
 )
 
-// wrap breaks a line at spaces, into lines of at most so many cells; those behind
-// the first begin with indent spaces, or fewer where that leaves hardly any room. A
-// word that is longer than a line is broken. A width of 0 means no limit.
+// wrap breaks a line at spaces into lines of at most width cells. All but the first begin
+// with indent spaces, or fewer if that leaves little room. It breaks words that are longer
+// than a line. A width of 0 means no limit.
 func wrap(line string, width, indent int) string {
 	if width <= 0 || cells(line) <= width {
 		return line
 	}
-	if width-indent < leastWrapped {
+	if width-indent < minWrapped {
 		indent = min(hanging, width/2)
 	}
 	margin := strings.Repeat(" ", indent)
@@ -35,7 +35,7 @@ func wrap(line string, width, indent int) string {
 		}
 		text := line[:end]
 		if line[end] != ' ' {
-			// Not within the indent of the first line, which is nothing but spaces.
+			// Not within the indent of the first line, which has only spaces.
 			if i := strings.LastIndexByte(text, ' '); strings.TrimSpace(text[:max(i, 0)]) != "" {
 				text = text[:i]
 			}

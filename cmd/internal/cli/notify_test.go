@@ -234,7 +234,7 @@ func TestExplain_saysWhatIsNotThere(t *testing.T) {
 	t.Parallel()
 	f, url, _ := fallen(t, 1)
 	f.explained["odd one"] = core.Explanation{Event: core.Event{ID: "odd one"}}
-	require.Contains(t, laneswap(url, "explain", "odd one").stdout, "Notices:  none, nobody is told of it\n", "what is the id of no service may be one")
+	require.Contains(t, laneswap(url, "explain", "odd one").stdout, "Notices:  none, no notifier gets this event\n", "what is the id of no service may be one")
 	for _, id := range []string{"nobody", "billing/x-1/1", "../x", "a b"} {
 		require.Equal(t, result{code: cli.CodeNotFound, stderr: fmt.Sprintf("laneswap: there is no service and no stored event with the id %q\n", id)},
 			laneswap(url, "explain", id))
