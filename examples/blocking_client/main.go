@@ -1,6 +1,6 @@
-// Command blocking_client is a plain loop that does a job every minute, adding
-// up the files of a folder, and tells a laneswapd how each run went: busy while
-// it runs, then healthy with the time that it took, or error with the message.
+// Command blocking_client runs a job every minute, which adds up the files of a folder, and
+// reports each run to a laneswapd: busy while it runs, then healthy with its duration, or
+// error with the message.
 //
 //	go run ./cmd/laneswapd                           # in one terminal
 //	go run ./examples/blocking_client --folder /tmp  # in another
@@ -48,15 +48,15 @@ func run(ctx context.Context, out io.Writer, server string, folder fs.FS, every 
 		return err
 	}, complain)
 	for {
-		// Each time: to register again changes nothing, unless the server forgot.
+		// Each time, in case the server lost the registration.
 		if _, err := c.Register(ctx, reg); err != nil {
 			fmt.Fprintln(out, err)
 		}
-		_ = job(ctx) // told above
+		_ = job(ctx) // printed above
 		select {
 		case <-time.After(every):
 		case <-ctx.Done():
-			// Bounded by the client's timeout; who cannot hear it will call us stale.
+			// Bounded by the timeout of the client.
 			_ = c.Beat(context.WithoutCancel(ctx), reg.ID, laneswap.Heartbeat{Status: laneswap.StatusShutdown})
 			return nil
 		}

@@ -1,12 +1,11 @@
-// Command discord alerts a Discord channel. A worker of this program falls silent: a
-// message says so, and a second one says that it has recovered and how long it was down.
+// Command discord sends alerts to a Discord channel: one when a worker of this program
+// falls silent, and one when it recovers.
 //
 //	export LANESWAP_DISCORD_WEBHOOK=https://discord.com/api/webhooks/ID/TOKEN
 //	go run ./examples/discord
 //
-// Create the webhook in Discord under Server Settings, Integrations. Its URL is a secret:
-// with it anybody can post. So the program reads it from the environment, where no list
-// of processes shows it.
+// Create a webhook in Discord under Server Settings, Integrations. Its URL is a secret: it
+// comes from the environment, which a list of processes does not show.
 package main
 
 import (
@@ -39,12 +38,12 @@ func run(ctx context.Context, out io.Writer, webhook, apiBase string, patience t
 	}
 	m := laneswap.NewManager(
 		laneswap.WithNotifier(alerts),
-		laneswap.WithGroupWait(0), // there is only one worker: no notices to group
+		laneswap.WithGroupWait(0), // one worker: there is nothing to group
 	)
 	if err := m.Start(ctx); err != nil {
 		return err
 	}
-	defer m.Stop(context.WithoutCancel(ctx)) // delivers the pending notices
+	defer m.Stop(context.WithoutCancel(ctx)) // which delivers pending notices
 	if _, err := m.Register(ctx, laneswap.Registration{ID: "worker", StaleAfter: patience, Tags: []string{"example"}}); err != nil {
 		return err
 	}
@@ -77,8 +76,8 @@ func run(ctx context.Context, out io.Writer, webhook, apiBase string, patience t
 	return nil
 }
 
-// report waits until the notice of an event is delivered, and prints the result. A real
-// program need not wait: the Manager delivers by itself.
+// report waits until the notice of an event is delivered, and prints the result. Programs
+// need not wait: the Manager delivers in the background.
 func report(ctx context.Context, out io.Writer, m *laneswap.Manager, ev laneswap.Event) error {
 	look := time.NewTicker(50 * time.Millisecond)
 	defer look.Stop()

@@ -1,5 +1,5 @@
-// Command embedded watches its own worker: when a job hangs, the worker falls
-// silent, a notice is printed, and /healthz turns red until the worker goes on.
+// Command embedded watches its own worker. When a job hangs, the worker falls silent, the
+// program prints a notice, and /healthz fails until the worker continues.
 package main
 
 import (

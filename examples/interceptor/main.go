@@ -1,6 +1,5 @@
-// Command interceptor shows custom processing of heartbeats: a CPU above 90 %
-// makes a service critical, whatever it says of itself, and a reading that is
-// no percentage is refused.
+// Command interceptor shows custom processing of heartbeats: a CPU above 90 % makes a
+// service critical, whatever status it reports, and an invalid percentage is refused.
 //
 //	go run ./examples/interceptor 20 95 40
 package main

@@ -1,6 +1,6 @@
-// Command simple_service is an HTTP service that a laneswapd watches: an agent
-// beats for it every ten seconds, and a request that fails turns it to error
-// until the next good answer. The laneswapd may be away: no request waits for it.
+// Command simple_service is an HTTP service that reports to a laneswapd. An agent sends a
+// heartbeat every ten seconds. A failed request sets the status error until the next
+// successful one. No request waits for the laneswapd.
 //
 //	go run ./cmd/laneswapd                   # in one terminal
 //	go run ./examples/simple_service         # in another
@@ -38,7 +38,7 @@ func main() {
 	}
 }
 
-// routes is the service itself: it knows nothing of LaneSwap.
+// routes returns the service itself, which does not use LaneSwap.
 func routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /hello/{name}", func(w http.ResponseWriter, r *http.Request) {
@@ -61,7 +61,7 @@ func run(ctx context.Context, out io.Writer, server, addr string) error {
 	if err != nil {
 		return err
 	}
-	defer agent.Close() // says goodbye
+	defer agent.Close() // reports shutdown
 
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
