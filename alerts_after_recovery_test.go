@@ -14,7 +14,7 @@ import (
 )
 
 // staleAndAlerted registers a service that recovers slowly, and has turned bad, which the
-// desk was told.
+// notifier was alerted about.
 func staleAndAlerted(t *testing.T, m *laneswap.Manager, d *fakeNotifier, after laneswap.Threshold) *laneswap.Handle {
 	t.Helper()
 	h := register(t, m, laneswap.Registration{ID: "svc", NoDeadline: true, RecoverAfter: after})
@@ -207,7 +207,7 @@ func TestRecoverAfter_registeredWithoutItSendsAtOnce(t *testing.T) {
 	})
 }
 
-// restarted has a service be held at a restart, and returns what was told after it.
+// restarted restarts while a notice is delayed, and returns what is sent after it.
 func restarted(t *testing.T, crash bool, threshold laneswap.Registration, before, after func(h *laneswap.Handle)) *fakeNotifier {
 	t.Helper()
 	disk, d := memorystore.New(), newFakeNotifier()

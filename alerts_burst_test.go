@@ -18,8 +18,8 @@ import (
 
 const burstSize = 1000
 
-// registerAndFallSilent registers a crowd that beat once each, spread over a time, and returns
-// their handles when all have fallen silent and that was told.
+// registerAndFallSilent registers services that beat once each, spread over a time, and returns
+// their handles when all are stale and the notices are sent.
 func registerAndFallSilent(t *testing.T, m *laneswap.Manager, spread time.Duration) []*laneswap.Handle {
 	t.Helper()
 	handles := make([]*laneswap.Handle, burstSize)
@@ -31,7 +31,7 @@ func registerAndFallSilent(t *testing.T, m *laneswap.Manager, spread time.Durati
 	return handles
 }
 
-// beatSpread has a crowd beat once each, spread over a time.
+// beatSpread beats once for each handle, spread over a time.
 func beatSpread(handles []*laneswap.Handle, spread time.Duration) {
 	for _, h := range handles {
 		h.Beat()
@@ -90,7 +90,7 @@ func TestBurst_silenceAndReturnAreFewMessages(t *testing.T) {
 	}
 }
 
-// The receiver is away when it happens, as it is when it is our own network.
+// The receiver cannot be reached meanwhile, as when our own network fails.
 func TestBurst_isFewMessagesAfterAReceiverOutage(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{"error": errAway, "delay": laneswap.RetryAfter(errAway, 20*time.Second)} {
@@ -208,7 +208,7 @@ func TestBurst_ofTransitionsLosesNone(t *testing.T) {
 	}
 }
 
-// What waits for one that takes nothing is bounded: the oldest are given up, and
+// The queue of a notifier that accepts nothing is bounded: the oldest are dropped, and
 // that is seen.
 func TestBurst_queueIsBounded(t *testing.T) {
 	skipHeavy(t)

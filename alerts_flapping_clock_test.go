@@ -64,7 +64,7 @@ func TestFlapping_isToldThoughTheClockWasSetBack(t *testing.T) {
 	})
 }
 
-// What is owed is delivered though the clock was set forward or back by years.
+// Pending notices are delivered although the clock was set forward or back by years.
 func TestNotices_surviveAWrongClock(t *testing.T) {
 	t.Parallel()
 	for _, from := range []time.Duration{0, 200 * time.Hour, 20000 * time.Hour} {
@@ -93,7 +93,7 @@ func TestNotices_surviveAWrongClock(t *testing.T) {
 	}
 }
 
-// What nobody fetches is given up after a day, also by a LaneSwap that runs for a year.
+// Notices of a notifier that is not configured expire after a day, also without a restart.
 func TestNotices_ofAMissingNotifierExpireWhileRunning(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
@@ -194,7 +194,7 @@ func (s *tornStore) Commit(ctx context.Context, b laneswap.Batch) error {
 	return s.Storage.Commit(ctx, b)
 }
 
-// Rows that say nonsense cost neither the start nor what is owed besides.
+// Invalid rows prevent neither the start nor the delivery of other notices.
 func TestNotices_invalidRowsDoNoHarm(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(row map[string]any){

@@ -23,7 +23,7 @@ func swing(t *testing.T, h *laneswap.Handle, times int, pause time.Duration) {
 	}
 }
 
-// sort of messages: events told one by one, and those that say that it flaps.
+// sort of messages: single events, and reports of flapping.
 func sorts(calls []delivery) (single, flaps []delivery) {
 	for _, c := range calls {
 		if c.note.Kind == laneswap.NoticeFlapping {
@@ -91,7 +91,7 @@ func TestFlapping_endsWhenThereAreFewChangesAgain(t *testing.T) {
 	})
 }
 
-// While it flaps no change is told in between, whatever the notifier does.
+// While a service flaps no single change is sent, however the notifier behaves.
 func TestFlapping_isReportedOnceToASlowNotifier(t *testing.T) {
 	t.Parallel()
 	for _, slow := range []time.Duration{0, 2 * time.Second, 20 * time.Second} {
@@ -189,7 +189,7 @@ func TestFlapping_isPerService(t *testing.T) {
 	})
 }
 
-// A restart in the middle knows that it was said.
+// A restart remembers that flapping was reported.
 func TestFlapping_isNotRepeatedAfterARestart(t *testing.T) {
 	t.Parallel()
 	for _, crash := range []bool{true, false} {
@@ -225,7 +225,7 @@ func TestFlapping_isNotRepeatedAfterARestart(t *testing.T) {
 	}
 }
 
-// It was said, and nothing waits: also that a restart knows.
+// The same when nothing is pending at the restart.
 func TestFlapping_isNotRepeatedAfterAnIdleRestart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

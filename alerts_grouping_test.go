@@ -136,7 +136,7 @@ func TestGrouping_digestsFollowEachOtherInABurst(t *testing.T) {
 	})
 }
 
-// Two in the shade of a storm are a digest: it is not over.
+// Two notices shortly after a burst are a digest: the burst is not over.
 func TestGrouping_fewAfterADigestAreTogetherToo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

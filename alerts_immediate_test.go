@@ -10,7 +10,7 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// A log is not to wait for company, and wants to see all of it.
+// A log notifier gets each notice at once, and in full.
 func TestImmediately_sendsEachServiceByItself(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

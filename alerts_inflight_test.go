@@ -115,7 +115,7 @@ func TestRoutes_recoveryIsSentAfterAnUnknown(t *testing.T) {
 	})
 }
 
-// A job that fails each night is told of, though LaneSwap is restarted each day.
+// A job that fails each night is alerted although LaneSwap restarts each day.
 func TestThreshold_restartsDoNotHideWhatStaysBad(t *testing.T) {
 	skipShort(t)
 	t.Parallel()
@@ -211,7 +211,7 @@ func TestBurst_oldFailureDoesNotSplitDigests(t *testing.T) {
 	})
 }
 
-// A typed nil is what many a program returns by mistake.
+// Programs return typed nils by mistake.
 func TestNotifier_typedNilErrorDoesNotPanic(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

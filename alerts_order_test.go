@@ -245,7 +245,7 @@ func TestFailingMessage_inADigestDoesNotBlockTheOthers(t *testing.T) {
 	})
 }
 
-// A receiver that is away for everybody is not asked once for each service.
+// In an outage the receiver is not tried once for each service.
 func TestFailingMessage_isNotAssumedInAnOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -263,7 +263,7 @@ func TestFailingMessage_isNotAssumedInAnOutage(t *testing.T) {
 	})
 }
 
-// A notifier that hangs or panics delays nobody else.
+// A notifier that hangs or panics delays no other.
 func TestOrder_hangingOneDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -61,7 +61,7 @@ func TestAddNotifier_delayedRecoveryOfAServiceBadAgain(t *testing.T) {
 	})
 }
 
-// However much happened while the notifier was not there, it is told that it is over.
+// The recovery is sent however much happened while the notifier was missing.
 func TestAddNotifier_getsTheRecoveryAfterManyChanges(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -128,7 +128,7 @@ func TestNotifier_verdictOnTypedNilDoesNotPanic(t *testing.T) {
 	}
 }
 
-// A logger that blocks does not end the watching, whatever is given up.
+// A blocking logger does not stop the watching.
 func TestNotices_blockingLoggerStopsNothing(t *testing.T) {
 	skipShort(t)
 	t.Parallel()

@@ -13,7 +13,7 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-// loud is a desk that is told of errors only.
+// loud is a notifier behind a filter for errors.
 func loud(d *fakeNotifier) laneswap.Notifier {
 	return laneswap.Only(d, laneswap.MinLevel(laneswap.LevelError))
 }

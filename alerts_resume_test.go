@@ -111,7 +111,7 @@ func TestAddNotifier_afterStartGetsNoReminderOfTheEnded(t *testing.T) {
 	}
 }
 
-// The same where the last thing that was said is that it flaps.
+// The same where the last message reported flapping.
 func TestReminders_endAfterFlappingDuringAnOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -135,7 +135,7 @@ func TestReminders_endAfterFlappingDuringAnOutage(t *testing.T) {
 	})
 }
 
-// After a restart a reminder says how the service is, not what it was once told.
+// After a restart a reminder shows the current state, not the one last sent.
 func TestReminders_afterARestartShowTheCurrentState(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -258,7 +258,7 @@ func TestAlertText_beatingServiceIsNotSilent(t *testing.T) {
 	})
 }
 
-// How bad it was is said of the incident that is told, not of one before it.
+// The worst status is that of the reported incident, not of an earlier one.
 func TestAlertText_worstIsOfTheIncident(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -331,7 +331,7 @@ func TestAlertText_shutdownIsNotAgain(t *testing.T) {
 	}
 }
 
-// Nothing is known because LaneSwap could not hear, whatever was wrong before.
+// The state is unknown because of an absence, also within an incident.
 func TestAlertText_unknownSaysWhyWithinAnIncident(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -354,7 +354,7 @@ func TestAlertText_unknownSaysWhyWithinAnIncident(t *testing.T) {
 	})
 }
 
-func TestAlertText_recoveryAfterATakeoverNamesTheState(t *testing.T) {
+func TestAlertText_recoveryAfterAnImportNamesTheState(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newFakeNotifier()
@@ -362,7 +362,7 @@ func TestAlertText_recoveryAfterATakeoverNamesTheState(t *testing.T) {
 		_, err := m.Report(t.Context(), "svc", laneswap.Heartbeat{})
 		require.NoError(t, err)
 		time.Sleep(time.Second)
-		require.Contains(t, d.one(t).Text, "name of svc (svc) recovered and is healthy after 10s, since 1999-12-31T23:59:50Z (it was: already error when LaneSwap took it over)")
+		require.Contains(t, d.one(t).Text, "name of svc (svc) recovered and is healthy after 10s, since 1999-12-31T23:59:50Z (it was: already error when LaneSwap imported it)")
 		m.stop(t)
 	})
 }

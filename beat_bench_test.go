@@ -29,7 +29,7 @@ func benchManager(b *testing.B, n int) (*laneswap.Manager, []laneswap.ServiceID)
 	return m, ids
 }
 
-// BenchmarkTimeSince is what reading the clock costs: no beat can be cheaper.
+// BenchmarkTimeSince measures reading the clock: no beat can be cheaper.
 func BenchmarkTimeSince(b *testing.B) {
 	base, total := time.Now(), time.Duration(0)
 	b.ReportAllocs()

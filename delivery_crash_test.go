@@ -77,7 +77,7 @@ type crashScenario struct {
 	told []delivery // in all lives
 }
 
-// team is the people who are told. What is sent when the process is dead was not.
+// Name is "team". It receives the notices. A notice that is sent after the process died does not count.
 func (k *crashScenario) Name() string { return "team" }
 
 func (k *crashScenario) Notify(_ context.Context, n laneswap.Notification) error {
@@ -190,7 +190,7 @@ func (k *crashScenario) survive() {
 	k.m.stop(k.t)
 }
 
-// crashAt has one process, or two, die at a commit, and then one that lives.
+// crashAt runs processes that die at the given commits, and then one that lives.
 func crashAt(t *testing.T, applied bool, at ...int) (commits int) {
 	synctest.Test(t, func(t *testing.T) {
 		t.Helper()

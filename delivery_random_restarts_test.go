@@ -14,7 +14,7 @@ import (
 	"github.com/laneswap/laneswap/examples/memorystore"
 )
 
-// randomRuns is several lives of a Manager on one storage, each ended by a crash or a
+// randomRuns are several runs of a Manager on one storage, each ended by a crash or a
 // stop, with services of every kind and one receiver, which fails at random.
 type randomRuns struct {
 	t      *testing.T
@@ -47,7 +47,7 @@ func (g *randomRuns) registration(i int) laneswap.Registration {
 	return reg
 }
 
-// immediate reports whether every notice of a service is told.
+// immediate reports whether every notice of a service is sent.
 func (g *randomRuns) immediate(id laneswap.ServiceID) bool {
 	i := slices.Index(g.ids, id)
 	return i%6 != 1 && i%6 != 2 && i%6 != 3
@@ -95,7 +95,7 @@ func (g *randomRuns) live(d time.Duration) {
 	}
 }
 
-// settle has all services be well until everything was told.
+// settle keeps all services healthy until everything is delivered.
 func (g *randomRuns) settle() {
 	g.d.stopFailing()
 	for range 4 {
@@ -111,7 +111,7 @@ func (g *randomRuns) settle() {
 	require.Zero(g.t, s.Dead)
 }
 
-// check asserts what holds of all lives together.
+// check asserts what holds over all runs.
 func (g *randomRuns) check() {
 	t := g.t
 	g.d.requireNoOverlap(t)

@@ -19,7 +19,7 @@ import (
 )
 
 // However services change, receivers fail and LaneSwap is killed: once all is calm,
-// people know how things stand.
+// the last notices are true.
 func TestNotices_lastOnesAreTrueAfterRandomTrouble(t *testing.T) {
 	t.Parallel()
 	for seed := range scaled[uint64](2, 8, 100) {

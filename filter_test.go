@@ -11,7 +11,7 @@ import (
 	"github.com/laneswap/laneswap"
 )
 
-// routed starts a Manager with one desk behind filters.
+// routed starts a Manager with one notifier behind filters.
 func routed(t *testing.T, d *fakeNotifier, filters ...laneswap.Filter) *laneswap.Manager {
 	t.Helper()
 	m := laneswap.NewManager(ungrouped(laneswap.WithNotifier(laneswap.Only(d, filters...)))...)
@@ -146,7 +146,7 @@ func TestRoutes_whatCannotBeUsedIsRefused(t *testing.T) {
 	}
 }
 
-// Nobody is left with an alarm, and nobody hears of the end of what nobody told.
+// A recovery is sent exactly where the alarm was.
 func TestRoutes_recoveryFollowsWhatWasAnnounced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -174,7 +174,7 @@ func TestRoutes_recoveryFollowsWhatWasAnnounced(t *testing.T) {
 	})
 }
 
-// A notice that is owed counts as announced, also when it could not be sent yet.
+// A pending notice counts as announced.
 func TestRoutes_recoveryFollowsAPendingAlarm(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -177,7 +177,7 @@ func TestMassSilence_othersAreSentSeparately(t *testing.T) {
 	})
 }
 
-// The third of three says so, even where the others were told before it.
+// The third of three says so, also when the others were sent before it.
 func TestMassSilence_isReportedWithTheLastOneAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -155,7 +155,7 @@ func TestNotifier_contextEndsAfterHalfAMinute(t *testing.T) {
 	})
 }
 
-// Silence before Start is not held against anybody: nobody was watching.
+// Silence before Start makes no service stale: LaneSwap was not watching.
 func TestManager_startIsAnAbsence(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -61,7 +61,7 @@ func TestReadme_programIsTheExampleAndItsOutput(t *testing.T) {
 	require.Equal(t, block{"text", output + "\n"}, readme[1])
 }
 
-// sources are the Markdown files that people read, and all Go files.
+// sources are the Markdown files and all Go files.
 func sources(t *testing.T, suffix string) []string {
 	t.Helper()
 	var out []string

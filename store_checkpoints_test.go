@@ -31,7 +31,7 @@ func changeStatusFast(t *testing.T, m *laneswap.Manager, d time.Duration) {
 	}
 }
 
-// One alive row a second says until when we listened, whatever else there is to do.
+// An alive row is stored each second, also under load.
 func TestStorage_checkpointsGoOnUnderLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestStorage_killUnderLoadMakesNobodyStale(t *testing.T) {
 	})
 }
 
-// What a service said together with a change is kept as what it says besides.
+// Texts of heartbeats that change the status are kept like others.
 func TestStorage_changingHeartbeatsSurviveACleanStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -53,7 +53,7 @@ func rehearse(t *testing.T) (r rehearsal) {
 	return r
 }
 
-// callFaults are what goes wrong with one call.
+// callFaults are the faults of one call.
 var callFaults = map[string]storagetest.Fault{
 	"ENOSPC": {How: storagetest.Refuse, Err: syscall.ENOSPC},
 	"EIO":    {How: storagetest.Refuse, Err: syscall.EIO},

@@ -29,8 +29,8 @@ type document struct {
 	LastHeartbeat *time.Time     `json:"last_heartbeat,omitempty"`
 }
 
-// seenAgo is a document of a service that was created a day before it was heard
-// last, so long ago.
+// seenAgo is a document of a service that was created a day before its last
+// heartbeat, which is that long ago.
 func seenAgo(id, status string, silent time.Duration) document {
 	last := time.Now().UTC().Add(-silent)
 	created := last.Add(-day)

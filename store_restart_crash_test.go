@@ -107,7 +107,7 @@ func TestRemove_deletesTheReportedErrors(t *testing.T) {
 }
 
 // A heartbeat of the last second before a kill is forgotten. That alone makes
-// nobody stale; who has fallen silent is found all the same.
+// no service stale; silent ones are still found.
 func TestStorage_killRightAfterABeatMakesNobodyStale(t *testing.T) {
 	t.Parallel()
 	for name, reg := range map[string]laneswap.Registration{
