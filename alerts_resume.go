@@ -127,9 +127,9 @@ func (a *alerts) sendEnd(w *worker, b *delivered, k outbox.Restored, end *Event)
 	return true
 }
 
-// add restores the notices of a notifier that an earlier run has left, and then adds
+// addWorker restores the notices of a notifier that an earlier run has left, and then adds
 // its worker.
-func (a *alerts) add(w *worker) {
+func (a *alerts) addWorker(w *worker) {
 	b := a.readDelivered(w.key)
 	a.unclaimedMu.Lock()
 	defer a.unclaimedMu.Unlock()

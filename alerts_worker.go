@@ -53,8 +53,8 @@ func notifierName(n Notifier) (name string) {
 // errGoexit is the error of a notifier that called runtime.Goexit.
 var errGoexit = errors.New("the notifier has ended its goroutine")
 
-// run sends until the queue is closed and has nothing more to send, or ctx ends.
-func (a *alerts) run(ctx context.Context, w *worker) {
+// runWorker sends until the queue is closed and has nothing more to send, or ctx ends.
+func (a *alerts) runWorker(ctx context.Context, w *worker) {
 	over := false
 	defer func() {
 		if over {
@@ -66,7 +66,7 @@ func (a *alerts) run(ctx context.Context, w *worker) {
 		if w.msg != nil {
 			a.logDropped(w, w.queue.Done(w.msg, resultOf("", fmt.Errorf("%w: %w", ErrNotifier, errGoexit), false), a.now()))
 		}
-		go a.run(ctx, w) // ended by Stop
+		go a.runWorker(ctx, w) // ended by Stop
 	}()
 	timer := time.NewTimer(0)
 	defer timer.Stop()

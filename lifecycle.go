@@ -51,7 +51,7 @@ func (m *Manager) Start(ctx context.Context) error {
 	}
 	m.running = true
 	for _, w := range *m.alerts.workers.Load() {
-		go m.alerts.run(m.ctx, w) // ended by Stop
+		go m.alerts.runWorker(m.ctx, w) // ended by Stop
 	}
 	go m.watch()      // ended by Stop
 	go m.logWaiting() // ended by Stop
@@ -165,9 +165,9 @@ func (m *Manager) AddNotifier(n Notifier) error {
 		return failed("add notifier", "", ErrStopped)
 	}
 	w := m.alerts.newWorker(n, *m.alerts.workers.Load())
-	m.alerts.add(w)
+	m.alerts.addWorker(w)
 	if m.running {
-		go m.alerts.run(m.ctx, w) // ended by Stop
+		go m.alerts.runWorker(m.ctx, w) // ended by Stop
 	}
 	return nil
 }

@@ -97,7 +97,7 @@ func (a *alerts) checkSelf(ctx context.Context) string {
 		}
 	}
 	for i, check := range a.opts.selfChecks {
-		if text := a.checks.run(ctx, i, check); text != "" {
+		if text := a.checks.call(ctx, i, check); text != "" {
 			parts = append(parts, text)
 		}
 	}
@@ -137,9 +137,9 @@ func (a *alerts) lastPause(now clock.Instant) string {
 	return fmt.Sprintf("LaneSwap could not receive heartbeats for %v until %s", roundly(time.Duration(gone.Length())), stamp(time.Unix(0, gone.Back.Wall)))
 }
 
-// run runs one check of the embedding program, which may hang or panic. A check that has
+// call runs one check of the embedding program, which may hang or panic. A check that has
 // not returned is not called again. mu is held.
-func (c *selfChecks) run(ctx context.Context, i int, check func(ctx context.Context) string) string {
+func (c *selfChecks) call(ctx context.Context, i int, check func(ctx context.Context) string) string {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	if c.running == nil {
