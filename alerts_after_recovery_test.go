@@ -113,7 +113,7 @@ func TestRecoverAfter_badAgainBeforeItWasConfirmed(t *testing.T) {
 		ids := noticeEventIDs(t, m, "svc")
 		require.Len(t, ids, 1+10)
 		require.Equal(t, []string{"threshold 1 of 3 (recover_after)", "bad again before the recovery was due: threshold 2 of 3 (recover_after); sent with the next notice", "state: held"}, traceLines(d.trace(t, m, ids[1])))
-		require.Equal(t, []string{"the notifier knows it as error already, and its recovery was not told; sent with the next notice", "state: held"}, traceLines(d.trace(t, m, ids[2])))
+		require.Equal(t, []string{"the notifier already knows it as error, and its recovery was not sent; sent with the next notice", "state: held"}, traceLines(d.trace(t, m, ids[2])))
 		reportEach(t, h, good, good, laneswap.StatusCritical)
 		require.Equal(t, laneswap.StatusCritical, d.one(t).Event.To, "that it is worse is news")
 		reportEach(t, h, good, good)

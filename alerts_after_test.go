@@ -236,7 +236,7 @@ func TestAlertAfter_removedWhileDelayedIsNotSent(t *testing.T) {
 				tr := d.trace(t, m, ids[0])
 				require.Equal(t, laneswap.NoticeSkipped, tr.State)
 				last := tr.Steps[len(tr.Steps)-1].Text
-				require.NotContains(t, last, "good again", "it was removed")
+				require.NotContains(t, last, "recovered before", "it was removed")
 				if name == "beats" {
 					require.Contains(t, last, "threshold 1 of 3")
 				}

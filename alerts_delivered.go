@@ -27,8 +27,8 @@ func newDelivered(open []storedNotice) *delivered {
 // incident.
 const maxEndEvents = 10_000
 
-// readEnd reads how the incident of a notice ended, which is over, and whether its
-// notifier was told.
+// readEnd reads how the incident of a notice ended, which is over, and whether that
+// was sent to its notifier.
 func (b *delivered) readEnd(ctx context.Context, s Storage, n *storedNotice) error {
 	ev := n.Event
 	end, known := b.ends[ev.Incident]

@@ -7,9 +7,9 @@ import (
 	"github.com/laneswap/laneswap/internal/outbox"
 )
 
-// owedFor is how long the delivery of a notice is attempted, and how long a notice
+// maxNoticeAge is how long the delivery of a notice is attempted, and how long a notice
 // waits for a notifier that is not configured any more.
-const owedFor = outbox.MaxAge
+const maxNoticeAge = outbox.MaxAge
 
 // restoreNotices adds the open notices of an earlier run to the queues.
 func (a *alerts) restoreNotices(l *loaded) {
@@ -153,7 +153,7 @@ func (a *alerts) expireUnclaimed() {
 	defer a.unclaimedMu.Unlock()
 	now := a.now()
 	// Their age says nothing about the notifier: only this run has missed it.
-	if len(a.unclaimed) == 0 || now.Mono-a.past.now.Mono < int64(owedFor) {
+	if len(a.unclaimed) == 0 || now.Mono-a.past.now.Mono < int64(maxNoticeAge) {
 		return
 	}
 	kept := a.unclaimed[:0]

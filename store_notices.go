@@ -29,8 +29,8 @@ type storedNotice struct {
 	Delay     *storedDelay `json:"hold,omitempty"`
 }
 
-// triedFor is how long the delivery of a restored notice is attempted at least.
-const triedFor = 30 * time.Minute
+// minRestoredTime is how long the delivery of a restored notice is attempted at least.
+const minRestoredTime = 30 * time.Minute
 
 // storedDelay is the delay of a notice in its row.
 type storedDelay struct {
@@ -89,7 +89,7 @@ func (s *storedNotice) notice(at func(ms int64) clock.Instant, now clock.Instant
 	if n.State != outbox.Sent {
 		n.AddStep(now, "restored after a restart")
 		// It is attempted however long ago the last run was, whatever the clock says.
-		n.Since = max(n.Since, now.Mono-int64(owedFor-triedFor))
+		n.Since = max(n.Since, now.Mono-int64(maxNoticeAge-minRestoredTime))
 	}
 	return n
 }

@@ -129,7 +129,7 @@ func (s *harness) dead(ev laneswap.Event, why string) {
 	require.Equal(t, laneswap.NoticeDead, tr.State, "%q", steps(tr))
 	require.Empty(t, tr.MessageID)
 	last := tr.Steps[len(tr.Steps)-1]
-	require.Contains(t, last.Text, "given up", fmt.Sprint(steps(tr)))
+	require.Contains(t, last.Text, "dropped: ", fmt.Sprint(steps(tr)))
 	require.Contains(t, last.Text, why)
 }
 

@@ -31,7 +31,7 @@ type conversation struct {
 
 	changes    int   // transitions within FlapWindow at the last one
 	flapping   int   // the same while they are too many; else 0
-	flapSentAt int64 // mono: when the notifier was told that it flaps; 0 for not yet
+	flapSentAt int64 // mono: when a message said that it flaps; 0 for not yet
 }
 
 // suppressed reports whether no alert was sent yet, because alert_after is not reached.
@@ -62,7 +62,7 @@ func (c *conversation) accept(n *Notice, in EventContext, now clock.Instant) (ch
 	case c.delay != nil && c.delay.Recovery && ev.bad():
 		changed = c.deferRecovery("bad again before the recovery was due: "+c.delay.progress(now, in.PastBeats), now)
 		if last := c.latest(); last != nil && last.Event.To == ev.To {
-			n.deferUntilNext(now, "the notifier knows it as "+ev.To+" already, and its recovery was not told")
+			n.deferUntilNext(now, "the notifier already knows it as "+ev.To+", and its recovery was not sent")
 			c.push(n)
 			return changed
 		}

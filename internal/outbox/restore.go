@@ -44,7 +44,7 @@ func (q *Queue) Restore(n *Notice, now clock.Instant) {
 type Restored struct {
 	Service    string
 	Delayed    bool   // a notice waits for a threshold
-	Suppressed bool   // the notifier was not told that the service is bad
+	Suppressed bool   // no alert was sent yet
 	Incident   string // the one that is open as far as the notifier knows; "" for none
 	Sequence   uint64 // of the latest event that it knows
 }
