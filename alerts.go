@@ -11,6 +11,7 @@ import (
 	"github.com/laneswap/laneswap/internal/clock"
 	"github.com/laneswap/laneswap/internal/journal"
 	"github.com/laneswap/laneswap/internal/outbox"
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // alerts delivers events to the notifiers: it owns a worker and a queue for each.
@@ -40,14 +41,6 @@ type alerts struct {
 	unclaimed   []storedNotice // of notifiers that are not configured
 }
 
-// bad reports whether ev says that a service is bad.
-func (e *Event) bad() bool {
-	return e.Kind == EventDown || e.Kind == EventWorse || e.Kind == EventBetter
-}
-
-// ends reports whether ev ends an incident.
-func (e *Event) ends() bool { return e.Kind == EventRecovered || e.Kind == EventRemoved }
-
 // outboxEvent converts an event for the queues.
 func outboxEvent(ev *Event) *outbox.Event {
 	return &outbox.Event{
@@ -61,12 +54,12 @@ func eventOf(n outbox.Notice) *Event { return n.Event.Of.(*Event) }
 // contextOf gathers the context that queues need besides an event of r. r.mu is held.
 func (a *alerts) contextOf(r *record, ev *Event, now clock.Instant) outbox.EventContext {
 	beats := r.cell.Beats.Load()
-	in := outbox.EventContext{Beats: r.turned.count(beats), PastBeats: r.turned.had}
+	in := outbox.EventContext{Beats: r.streak.count(beats), PastBeats: r.streak.before}
 	if ev.Kind == EventRemoved {
 		in.PastBeats = in.Beats
 	}
 	if ev.bad() || ev.Kind == EventRecovered {
-		in.Delay = r.holds(now)
+		in.Delay = r.alertDelay(now)
 		threshold := r.reg.RecoverAfter
 		if ev.bad() {
 			threshold = r.reg.AlertAfter
@@ -153,7 +146,7 @@ func (a *alerts) save(key string, notices []outbox.Notice) {
 	if a.journal == nil {
 		for _, n := range notices {
 			if n.Over() {
-				a.traces.add(n.Event.ID, traceOf(n, key))
+				a.traces.record(n.Event.ID, traceOf(n, key))
 			}
 		}
 		return
@@ -163,22 +156,22 @@ func (a *alerts) save(key string, notices []outbox.Notice) {
 	for i := range notices {
 		rows[i] = noticeEntry(&notices[i], key, now)
 	}
-	a.journal.Settle(now.Mono, rows)
+	a.journal.Amend(now.Mono, rows)
 }
 
 // redelay applies the thresholds of r as they are now to its delayed notices. r.mu is
 // held.
 func (a *alerts) redelay(r *record) {
 	now := a.now()
-	d := r.holds(now)
+	d := r.alertDelay(now)
 	for _, w := range *a.workers.Load() {
 		w.queue.Redelay(string(r.id), d, "the threshold is reached or has changed", now)
 	}
-	r.awaited = 0
+	r.alertAtBeat = 0
 	if d != nil && a.delayed(r.id) {
-		r.awaited = d.Target
+		r.alertAtBeat = d.Target
 	}
-	r.cell.Slow.Store(!r.quiet())
+	r.cell.Slow.Store(!r.isPlain())
 }
 
 // delayed reports whether a notice of a service waits for a threshold.
@@ -215,7 +208,7 @@ func (a *alerts) logDropped(w *worker, notices []outbox.Notice) {
 // uniqueName returns the name of a notifier, with a number if another one has it. It
 // is the same after a restart with the same notifiers.
 func uniqueName(workers []*worker, name string) string {
-	name = cutBytes(strings.ReplaceAll(Sanitize(name), "\x00", ""), 100)
+	name = text.Cut(strings.ReplaceAll(text.Line(name), "\x00", ""), 100)
 	key := name
 	for n := 2; ; n++ {
 		taken := false

@@ -115,7 +115,7 @@ func (a *alerts) readDelivered(key string) *delivered {
 	}
 	a.unclaimedMu.Unlock()
 	b := newDelivered(notices)
-	ctx, cancel := context.WithTimeout(a.storing, recallPatience)
+	ctx, cancel := context.WithTimeout(a.storing, eventsPatience)
 	defer cancel()
 	for i := range notices {
 		n := &notices[i]

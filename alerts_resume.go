@@ -18,7 +18,7 @@ func (a *alerts) restoreNotices(l *loaded) {
 	slices.SortFunc(l.notices, func(a, b storedNotice) int { return cmp.Compare(a.Event.Sequence, b.Event.Sequence) })
 	workers := *a.workers.Load()
 	for _, n := range l.notices {
-		a.journal.Owes(outboxKey(n.Notifier, n.Event.ID))
+		a.journal.MarkStored(outboxKey(n.Notifier, n.Event.ID))
 		if !a.restoreNotice(workers, n) {
 			a.unclaimed = append(a.unclaimed, n)
 		}
@@ -49,7 +49,7 @@ func (a *alerts) enqueueTorn(l *loaded, events []*Event) {
 		if !notable(ev) {
 			continue
 		}
-		in := outbox.EventContext{Delay: thresholds[ev.Service].holds(ev)}
+		in := outbox.EventContext{Delay: thresholds[ev.Service].alertDelay(ev)}
 		for _, w := range *a.workers.Load() {
 			// It may also have been delivered while the storage was degraded.
 			if !l.delivered.rows[outboxKey(w.key, ev.ID)] {
@@ -169,7 +169,7 @@ func (a *alerts) expireUnclaimed() {
 			dropped = append(dropped, s)
 			n.End(now, outbox.Dead, why)
 		}
-		a.journal.Settle(now.Mono, []*entry{noticeEntry(n, s.Notifier, now)})
+		a.journal.Amend(now.Mono, []*entry{noticeEntry(n, s.Notifier, now)})
 	}
 	a.unclaimed = kept
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/laneswap/laneswap/internal/clock"
 	"github.com/laneswap/laneswap/internal/outbox"
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // maxTextItems is how many lines the text of a digest has.
@@ -150,7 +151,7 @@ func (i *Item) describe() string {
 	}
 	var b strings.Builder
 	b.WriteString(ev.Name)
-	if id := shown(string(ev.Service)); id != "" && id != ev.Name {
+	if id := text.Trim(string(ev.Service)); id != "" && id != ev.Name {
 		fmt.Fprintf(&b, " (%s)", id)
 	}
 	switch {
@@ -165,7 +166,7 @@ func (i *Item) describe() string {
 	case ev.Kind == EventRecovered:
 		fmt.Fprintf(&b, " recovered and is %s after %s, since %s", ev.To, roundly(ev.Duration), stamp(ev.StartedAt))
 	case ev.Kind == EventUnheard:
-		fmt.Fprintf(&b, " is unknown, was %s (%s)", ev.From, Sanitize(ev.Cause))
+		fmt.Fprintf(&b, " is unknown, was %s (%s)", ev.From, text.Line(ev.Cause))
 	default:
 		from := ev.From
 		if len(i.Earlier) > 0 {
@@ -186,10 +187,10 @@ func (i *Item) describe() string {
 		fmt.Fprintf(&b, ", silent since %s for %s", stamp(ev.SilentSince), roundly(until.Sub(ev.SilentSince)))
 	}
 	if ev.Message != "" {
-		fmt.Fprintf(&b, ": %s", Sanitize(ev.Message))
+		fmt.Fprintf(&b, ": %s", text.Line(ev.Message))
 	}
 	if ev.Kind == EventRecovered && ev.Cause != "" {
-		fmt.Fprintf(&b, " (it was: %s)", Sanitize(ev.Cause))
+		fmt.Fprintf(&b, " (it was: %s)", text.Line(ev.Cause))
 	}
 	if n := i.before(); n > 0 {
 		over := "also over"
@@ -245,9 +246,9 @@ func (i *Item) end() *Event {
 func (i *Item) own() string {
 	var parts []string
 	for _, ev := range i.Earlier {
-		parts = append(parts, Sanitize(ev.Message))
+		parts = append(parts, text.Line(ev.Message))
 	}
-	return strings.Join(append(parts, Sanitize(i.Event.Message)), "; ")
+	return strings.Join(append(parts, text.Line(i.Event.Message)), "; ")
 }
 
 // worst returns the most urgent status in the incident of the event.
@@ -265,9 +266,6 @@ func (i *Item) worst() Status {
 	}
 	return worst
 }
-
-// shown cleans a name or an id for display: another program may have stored it.
-func shown(name string) string { return strings.TrimSpace(Sanitize(name)) }
 
 func roundly(d time.Duration) time.Duration { return d.Round(time.Second / 10) }
 

@@ -56,9 +56,9 @@ func (m *Manager) Report(ctx context.Context, id ServiceID, hb Heartbeat) (Servi
 	if err != nil {
 		return ServiceStatus{}, failed("report", id, err)
 	}
-	st, ticket, err := m.applyBeat(ctx, r, hb)
+	st, lsn, err := m.applyBeat(ctx, r, hb)
 	if err == nil {
-		m.store.acknowledge(ctx, &st, ticket)
+		m.store.acknowledge(ctx, &st, lsn)
 	}
 	return st, failed("report", id, err)
 }
@@ -115,9 +115,9 @@ func (m *Manager) accepts(r *record) error {
 // an unknown id first; a known one keeps its registration. It does both or nothing, and
 // waits like Register and Report. It returns the errors of Register and Beat.
 func (m *Manager) Announce(ctx context.Context, reg Registration, hb Heartbeat) (ServiceStatus, error) {
-	st, ticket, err := m.announce(ctx, reg, hb)
+	st, lsn, err := m.announce(ctx, reg, hb)
 	if err == nil {
-		m.store.acknowledge(ctx, &st, ticket)
+		m.store.acknowledge(ctx, &st, lsn)
 	}
 	return st, failed("announce", registrationID(reg), err)
 }
@@ -129,7 +129,7 @@ func (m *Manager) AnnounceBeat(ctx context.Context, reg Registration, hb Heartbe
 	return failed("announce", registrationID(reg), err)
 }
 
-func (m *Manager) announce(ctx context.Context, reg Registration, hb Heartbeat) (st ServiceStatus, ticket uint64, err error) {
+func (m *Manager) announce(ctx context.Context, reg Registration, hb Heartbeat) (st ServiceStatus, lsn uint64, err error) {
 	if err := m.writable(ctx); err != nil {
 		return ServiceStatus{}, 0, err
 	}
@@ -154,9 +154,9 @@ func (m *Manager) announce(ctx context.Context, reg Registration, hb Heartbeat) 
 				return ServiceStatus{}, 0, err
 			}
 		}
-		st, ticket, err = m.commitBeat(r, hb)
+		st, lsn, err = m.commitBeat(r, hb)
 		if !errors.Is(err, ErrServiceNotFound) {
-			return st, ticket, err
+			return st, lsn, err
 		}
 	}
 	return ServiceStatus{}, 0, ErrServiceNotFound
@@ -167,7 +167,7 @@ func (m *Manager) announce(ctx context.Context, reg Registration, hb Heartbeat) 
 const maxAnnounceTries = 10
 
 // applyBeat checks, intercepts and judges a heartbeat.
-func (m *Manager) applyBeat(ctx context.Context, r *record, hb Heartbeat) (st ServiceStatus, ticket uint64, err error) {
+func (m *Manager) applyBeat(ctx context.Context, r *record, hb Heartbeat) (st ServiceStatus, lsn uint64, err error) {
 	hb, err = m.prepareBeat(ctx, r.id, hb)
 	if err != nil {
 		return ServiceStatus{}, 0, err
@@ -193,7 +193,7 @@ func (m *Manager) prepareBeat(ctx context.Context, id ServiceID, hb Heartbeat) (
 
 // commitBeat applies a prepared heartbeat and judges it. It returns the LSN of the latest
 // change of status; 0 when there was none.
-func (m *Manager) commitBeat(r *record, hb Heartbeat) (st ServiceStatus, ticket uint64, err error) {
+func (m *Manager) commitBeat(r *record, hb Heartbeat) (st ServiceStatus, lsn uint64, err error) {
 	m.observe(m.now())
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -257,6 +257,6 @@ func (m *Manager) judgeNow(r *record, now clock.Instant) {
 	}
 	if deadline, _ := m.judge.next(r); now.Mono > deadline {
 		m.observe(now) // the process may have stood still since the last observation
-		m.publish(r, m.judge.look(r, now))
+		m.publish(r, m.judge.judgeSilence(r, now))
 	}
 }

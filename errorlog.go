@@ -63,16 +63,16 @@ type ErrorQuery struct {
 // ErrInvalidErrorReport, or an error that matches ErrServiceNotFound, or ErrDegraded
 // when the backlog is full. It has then kept nothing.
 func (m *Manager) ReportError(ctx context.Context, id ServiceID, rep ErrorReport) (ErrorRecord, error) {
-	rec, ticket, err := m.reportError(ctx, id, rep)
+	rec, lsn, err := m.reportError(ctx, id, rep)
 	if err != nil {
 		return ErrorRecord{}, failed("report error", id, err)
 	}
-	rec.NotDurable = m.store.await(ctx, ticket) != nil
+	rec.NotDurable = m.store.await(ctx, lsn) != nil
 	rec.Metadata = cloneMap(rec.Metadata)
 	return rec, nil
 }
 
-func (m *Manager) reportError(ctx context.Context, id ServiceID, rep ErrorReport) (rec ErrorRecord, ticket uint64, err error) {
+func (m *Manager) reportError(ctx context.Context, id ServiceID, rep ErrorReport) (rec ErrorRecord, lsn uint64, err error) {
 	if err = m.writable(ctx); err == nil {
 		err = m.readable(ctx)
 	}
@@ -108,7 +108,7 @@ func (m *Manager) reportError(ctx context.Context, id ServiceID, rep ErrorReport
 
 // errorReport returns rep checked and cleaned.
 func (l Limits) errorReport(rep ErrorReport) (ErrorReport, error) {
-	rep.Type = strings.TrimSpace(Sanitize(rep.Type))
+	rep.Type = strings.TrimSpace(text.Line(rep.Type))
 	if n := utf8.RuneCountInString(rep.Type); n > maxTypeRunes {
 		return rep, invalid(ErrInvalidErrorReport, "type", "is %d characters long, the limit is %d", n, maxTypeRunes)
 	}
@@ -163,7 +163,7 @@ func (m *Manager) reportedErrors(ctx context.Context, id ServiceID, q ErrorQuery
 			return
 		}
 		r.mu.Lock()
-		recs := m.store.reported.All(r.log)
+		recs := m.store.reported.All(r.errorList)
 		newest := errorRank{r.generation, r.errorCount, true}
 		r.mu.Unlock()
 		// The backlog is read before the storage. A row that is written in between is

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // ErrLaneSwap matches, through errors.Is, every error that the Manager and the client
@@ -166,5 +168,5 @@ func failed(verb string, id ServiceID, err error) error {
 	if id == "" {
 		return fmt.Errorf("laneswap: %s: %w", verb, err)
 	}
-	return fmt.Errorf("laneswap: %s %q: %w", verb, cutBytes(string(id), maxIDLength), err)
+	return fmt.Errorf("laneswap: %s %q: %w", verb, text.Cut(string(id), maxIDLength), err)
 }

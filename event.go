@@ -1,6 +1,10 @@
 package laneswap
 
-import "time"
+import (
+	"time"
+
+	"github.com/laneswap/laneswap/internal/text"
+)
 
 // EventKind is the meaning of an event.
 type EventKind string
@@ -121,7 +125,7 @@ func ParseLevel(s string) (Level, error) {
 	if l := Level(s); l.rank() >= 0 {
 		return l, nil
 	}
-	return "", invalid(ErrInvalidOption, "level", "%q is not one of info, success, warning, error", cutBytes(s, 40))
+	return "", invalid(ErrInvalidOption, "level", "%q is not one of info, success, warning, error", text.Cut(s, 40))
 }
 
 // rank returns the position of l in levelOrder, or -1 when l is not a level.
@@ -159,4 +163,17 @@ func (e Event) Level() Level {
 		return LevelSuccess
 	}
 	return LevelInfo
+}
+
+// bad reports whether ev says that a service is bad.
+func (e *Event) bad() bool {
+	return e.Kind == EventDown || e.Kind == EventWorse || e.Kind == EventBetter
+}
+
+// ends reports whether ev ends an incident.
+func (e *Event) ends() bool { return e.Kind == EventRecovered || e.Kind == EventRemoved }
+
+// notable reports whether ev makes a notice.
+func notable(ev *Event) bool {
+	return ev.Kind != EventUp && ev.Kind != EventUnknown
 }

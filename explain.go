@@ -92,7 +92,7 @@ func (m *Manager) explain(ctx context.Context, eventID string) (Explanation, err
 
 // findEvent returns the event with that id, from memory or from the storage.
 func (m *Manager) findEvent(ctx context.Context, id string) (*Event, error) {
-	if ev := m.ring.find(id); ev != nil || !m.store.persistent() {
+	if ev := m.events.find(id); ev != nil || !m.store.persistent() {
 		if ev == nil {
 			return nil, ErrEventNotFound
 		}
@@ -200,7 +200,7 @@ func newRecentTraces() recentTraces {
 }
 
 // add keeps a trace of an event, instead of an earlier one of the same notifier.
-func (r *recentTraces) add(event string, t NoticeTrace) {
+func (r *recentTraces) record(event string, t NoticeTrace) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	traces, known := r.byEvent[event]

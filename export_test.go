@@ -51,7 +51,7 @@ func (c *Court) Beat(id ServiceID, hb Heartbeat, mono, wall int64) {
 		c.add(c.j.overdue(r, now))
 	} else {
 		c.j.absences.Observe(now)
-		c.add(c.j.look(r, now))
+		c.add(c.j.judgeSilence(r, now))
 		r.cell.Beats.Add(1)
 	}
 	ev, _ := c.j.beat(r, hb, r.metadata, now)
@@ -63,7 +63,7 @@ func (c *Court) Tick(mono, wall int64) {
 	now := clock.Instant{Mono: mono, Wall: wall}
 	c.j.absences.Observe(now)
 	for r := c.j.deadlines.pop(mono); r != nil; r = c.j.deadlines.pop(mono) {
-		c.add(c.j.look(r, now))
+		c.add(c.j.judgeSilence(r, now))
 	}
 }
 
@@ -146,7 +146,7 @@ func (m *Manager) checkRecord(id ServiceID, r *record) error {
 		return fmt.Errorf("%s is stale and in the agenda", id)
 	case r.deadlineIndex >= 0 && (m.judge.deadlines.entries[r.deadlineIndex].r != r || due != clock.Never && m.judge.deadlines.entries[r.deadlineIndex].at > due+1):
 		return fmt.Errorf("%s is looked at too late", id)
-	case r.quiet() == r.cell.Slow.Load():
+	case r.isPlain() == r.cell.Slow.Load():
 		return fmt.Errorf("%s: slow is %v", id, r.cell.Slow.Load())
 	}
 	return nil

@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // Filter selects the events that a notifier gets; see Only. Levels, MinLevel,
@@ -128,7 +130,7 @@ func OnStatuses(statuses ...Status) Filter {
 	f := Where("status "+join(statuses), func(ev Event) bool { return slices.Contains(statuses, ev.To) })
 	for _, s := range statuses {
 		if !s.Valid() {
-			f.err = invalid(ErrInvalidOption, "status", "%q is not a status", cutBytes(string(s), 40))
+			f.err = invalid(ErrInvalidOption, "status", "%q is not a status", text.Cut(string(s), 40))
 		}
 	}
 	return f
@@ -151,7 +153,7 @@ func Services(patterns ...string) Filter {
 	})
 	for _, p := range patterns {
 		if _, err := path.Match(p, ""); err != nil {
-			f.err = invalid(ErrInvalidOption, "service", "%q is not a pattern", cutBytes(p, 100))
+			f.err = invalid(ErrInvalidOption, "service", "%q is not a pattern", text.Cut(p, 100))
 		}
 	}
 	return f

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // Handle sends heartbeats of one service inside the process of the Manager. It is faster
@@ -105,12 +107,12 @@ func (h *Handle) revive(r *record, hb Heartbeat, err error) error {
 func (r *record) latest() (last *record, gone removal) {
 	for {
 		r.mu.Lock()
-		heir, gone := r.successor, r.removal
+		next, gone := r.successor, r.removal
 		r.mu.Unlock()
-		if heir == nil {
+		if next == nil {
 			return r, gone
 		}
-		r = heir
+		r = next
 	}
 }
 
@@ -301,7 +303,7 @@ func (w *wrapper) begin(ctx context.Context) (wasBad bool) {
 func (w *wrapper) send(ctx context.Context, hb Heartbeat) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finalTimeout)
 	defer cancel()
-	hb.Message = cutBytes(hb.Message, 4<<10)
+	hb.Message = text.Cut(hb.Message, 4<<10)
 	err := w.b.Beat(ctx, w.id, hb)
 	if errors.Is(err, ErrInvalidHeartbeat) {
 		w.onError(err)

@@ -3,7 +3,6 @@ package laneswap
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -153,7 +152,7 @@ func (m *Manager) history(ctx context.Context, id ServiceID, q HistoryQuery) (Hi
 	}
 	end := max(m.absences.Wall(now.Mono)/int64(time.Millisecond), r.statusSince)
 	present := r.currentSpan(end)
-	kept := m.store.spans.All(r.past)
+	kept := m.store.spans.All(r.spans)
 	r.mu.Unlock()
 
 	t := &historyBuilder{}
@@ -173,7 +172,7 @@ func (m *Manager) history(ctx context.Context, id ServiceID, q HistoryQuery) (Hi
 	if err = m.store.readHistory(ctx, id, t, inOrder(spans), gone); err != nil {
 		return History{}, err
 	}
-	t.add(present)
+	t.count(present)
 	h := t.build()
 	return h, m.historyEvents(ctx, id, t, &h)
 }
@@ -234,19 +233,19 @@ func (s *store) readHistory(ctx context.Context, id ServiceID, t *historyBuilder
 		}
 		s := stored.span()
 		for ; next < len(known) && known[next].compare(s) < 0; next++ {
-			t.add(known[next])
+			t.count(known[next])
 		}
 		_, twice := slices.BinarySearchFunc(known, s, span.compare)
 		// After a removal that was stored in part, a row may exist for the present span.
 		if !twice && s.compare(t.present) != 0 {
-			t.add(s)
+			t.count(s)
 		}
 		if s.from >= t.to && s.to > t.to {
 			break
 		}
 	}
 	for _, s := range known[next:] {
-		t.add(s)
+		t.count(s)
 	}
 	return nil
 }
@@ -260,11 +259,11 @@ func (m *Manager) historyEvents(ctx context.Context, id ServiceID, t *historyBui
 			found[ev.ID] = *ev
 		}
 	}
-	cursor, _ := m.ring.cursor(0)
+	cursor, _ := m.events.cursor(0)
 	for {
-		evs, gone, _, _ := m.ring.page(cursor, 1024)
+		evs, gone, _, _ := m.events.page(cursor, 1024)
 		if gone {
-			cursor, _ = m.ring.cursor(0)
+			cursor, _ = m.events.cursor(0)
 			continue
 		}
 		if len(evs) == 0 || evs[len(evs)-1].Sequence <= cursor {
@@ -297,15 +296,6 @@ func (m *Manager) historyEvents(ctx context.Context, id ServiceID, t *historyBui
 	slices.SortFunc(h.Events, func(a, b Event) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	h.Events = latest(h.Events, t.limit, &h.Truncated)
 	return nil
-}
-
-// storageFailed wraps the error of a failed read. It returns the error of ctx if ctx
-// has ended.
-func storageFailed(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return fmt.Errorf("%w: %w", ErrStorage, err)
 }
 
 // wallsOf converts absences to their stored form.

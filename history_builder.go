@@ -47,7 +47,7 @@ func inOrder(spans []span) []span {
 }
 
 // add counts the next span if it overlaps the period. Spans come in ascending order.
-func (t *historyBuilder) add(s span) {
+func (t *historyBuilder) count(s span) {
 	switch {
 	case s.to < t.from, s.to == t.from && s.from < s.to:
 		return // before the period
@@ -79,7 +79,7 @@ func (t *historyBuilder) add(s span) {
 		public.To = time.Time{}
 	}
 	t.h.Spans = keep(t.h.Spans, public, t.limit, &t.h.Truncated)
-	t.follow(s)
+	t.followIncident(s)
 	t.last = s
 	t.spans++
 }
@@ -134,9 +134,9 @@ func (t *historyBuilder) build() History {
 	return *h
 }
 
-// follow finds incidents in the spans. An incident ends before the first span that does
+// followIncident finds incidents in the spans. An incident ends before the first span that does
 // not belong to it.
-func (t *historyBuilder) follow(s span) {
+func (t *historyBuilder) followIncident(s span) {
 	if t.incident != nil && (s.incident == nil || s.incident.id != t.incident.ID) {
 		t.closeIncident(t.last.to, true)
 	}

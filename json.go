@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // The HTTP API and the adapters use this JSON. Durations are numbers of seconds, times
@@ -75,7 +77,7 @@ func (r *Registration) UnmarshalJSON(data []byte) error {
 		r.ForgetAfter = durationOf(&after)
 	case string:
 		if after != "never" {
-			return fmt.Errorf("laneswap: registration: forget_after is %q, it must be a number of seconds or \"never\"", cutBytes(after, 40))
+			return fmt.Errorf("laneswap: registration: forget_after is %q, it must be a number of seconds or \"never\"", text.Cut(after, 40))
 		}
 		r.ForgetAfter = Never
 	default:
@@ -258,20 +260,6 @@ func durationOf(s *float64) time.Duration {
 		return 0
 	}
 	return time.Duration(math.Round(*s * float64(time.Second)))
-}
-
-func thresholdPtr(t Threshold) *Threshold {
-	if t == (Threshold{}) {
-		return nil
-	}
-	return &t
-}
-
-func thresholdOf(t *Threshold) Threshold {
-	if t == nil {
-		return Threshold{}
-	}
-	return *t
 }
 
 type wireNotification struct {

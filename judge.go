@@ -9,6 +9,7 @@ import (
 
 	"github.com/laneswap/laneswap/internal/cell"
 	"github.com/laneswap/laneswap/internal/clock"
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // judge decides the status of services. It has no clock, no goroutine and no output:
@@ -111,7 +112,7 @@ func (j *judge) reregister(r *record, reg Registration, now clock.Instant) (earl
 	r.imported = false
 	r.endedAt = now.Mono // it is about to beat: forgetting counts from here
 	r.claimedUntil = now.Mono + min(window, 10*j.threshold)
-	r.cell.Slow.Store(!r.quiet())
+	r.cell.Slow.Store(!r.isPlain())
 	return j.schedule(r)
 }
 
@@ -135,9 +136,9 @@ func (j *judge) schedule(r *record) (earlier bool) {
 	return j.deadlines.set(r, at)
 }
 
-// look judges the silence of r at now and schedules r again. It returns the event of a
+// judgeSilence judges the silence of r at now and schedules r again. It returns the event of a
 // transition, if there is one.
-func (j *judge) look(r *record, now clock.Instant) *Event {
+func (j *judge) judgeSilence(r *record, now clock.Instant) *Event {
 	if r.removal != alive || r.status == StatusStale || !r.expecting {
 		j.deadlines.set(r, clock.Never)
 		return nil
@@ -145,7 +146,7 @@ func (j *judge) look(r *record, now clock.Instant) *Event {
 	// The handshake of cell: slow first, then last again.
 	r.cell.Slow.Store(true)
 	ev := j.silence(r, max(r.cell.Last.Load(), r.expectingSince), now)
-	r.cell.Slow.Store(!r.quiet())
+	r.cell.Slow.Store(!r.isPlain())
 	j.schedule(r)
 	return ev
 }
@@ -197,7 +198,7 @@ func (j *judge) overdue(r *record, until clock.Instant) *Event {
 func (j *judge) beat(r *record, hb Heartbeat, merged map[string]any, now clock.Instant) (ev *Event, earlier bool) {
 	r.cell.Slow.Store(true)
 	r.cell.Raise(now.Mono)
-	// While a record is armed and not stale the agenda holds it already.
+	// While a heartbeat is expected and the record is not stale, deadlines has it already.
 	enter := !r.expecting || r.status == StatusStale || r.status == StatusUnknown
 	r.claimedUntil, r.imported = 0, false
 	r.expecting = !hb.last()
@@ -210,7 +211,7 @@ func (j *judge) beat(r *record, hb Heartbeat, merged map[string]any, now clock.I
 	}
 	ev = j.transition(r, hb.Status, now.Mono, ch)
 	r.reported, r.message, r.metadata = hb.Status, hb.Message, merged
-	r.cell.Slow.Store(!r.quiet())
+	r.cell.Slow.Store(!r.isPlain())
 	if enter {
 		earlier = j.schedule(r)
 	}
@@ -266,7 +267,7 @@ func (j *judge) newEvent(r *record, kind EventKind, from, to Status, mono int64,
 	}
 	if kind == EventDown {
 		r.incidents++
-		r.incident = &incident{id: r.incidentID(r.incidents), start: mono, startedAt: ms, cause: strings.Clone(cutBytes(ch.cause, 500))}
+		r.incident = &incident{id: r.incidentID(r.incidents), start: mono, startedAt: ms, cause: strings.Clone(text.Cut(ch.cause, 500))}
 		r.incident.silentSince = min(ms, ch.silentSince)
 	}
 	number := r.incidentID(r.incidents)

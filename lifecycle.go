@@ -111,7 +111,7 @@ func (m *Manager) Stop(ctx context.Context) error {
 	}
 	m.stopErr = failed("stop", "", errors.Join(errs...))
 	m.store.cancel()
-	m.ring.close()
+	m.events.close()
 	return m.stopErr
 }
 
@@ -149,27 +149,6 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 	<-ctx.Done()
 	return m.Stop(context.WithoutCancel(ctx))
-}
-
-// AddNotifier adds a notifier, also to a running Manager. The notifier receives notices of
-// events from now on, and undelivered ones of an earlier run. It returns an error that
-// matches ErrNotifier for nil, and ErrStopped after Stop.
-func (m *Manager) AddNotifier(n Notifier) error {
-	if err := checkNotifier(n); err != nil {
-		return failed("add notifier", "", fmt.Errorf("%w: %w", ErrNotifier, err))
-	}
-	m.life.Lock()
-	defer m.life.Unlock()
-	stage := m.stage.Load()
-	if stage == stageStopped {
-		return failed("add notifier", "", ErrStopped)
-	}
-	w := m.alerts.newWorker(n, *m.alerts.workers.Load())
-	m.alerts.addWorker(w)
-	if m.running {
-		go m.alerts.runWorker(m.ctx, w) // ended by Stop
-	}
-	return nil
 }
 
 // Sync waits until every registration, removal, change of status and reported error

@@ -29,7 +29,7 @@ type Manager struct {
 	judge       *judge          // decides the status of services
 	absences    *clock.Absences // when this process could not receive; shared with judge
 	registry    *registry       // finds services
-	ring        *ring           // numbers and keeps events
+	events      *eventLog       // numbers and keeps events
 	recentBeats *recentBeats    // keeps heartbeats that carry news
 	store       *store          // keeps what a restart must not forget
 	alerts      *alerts         // decides who is told what
@@ -73,11 +73,11 @@ func NewManager(opts ...Option) *Manager {
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
 	}
-	m.optErr = m.opts.check()
+	m.optErr = m.opts.validate()
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.absences = clock.New(m.now())
 	m.judge = newJudge(o.staleThreshold, m.absences)
-	m.ring = newEventLog(max(1, o.events), rand.Text())
+	m.events = newEventLog(max(1, o.events), rand.Text())
 	m.store = newStore(o.storage)
 	m.alerts = &alerts{
 		opts: &m.opts, log: m.log, now: m.now, judge: m.judge, registry: m.registry, journal: m.store.journal, past: &m.store.past,
@@ -86,7 +86,7 @@ func NewManager(opts ...Option) *Manager {
 	}
 	s := m.store
 	s.opts, s.log, s.now, s.stage = &m.opts, m.log, m.now, &m.stage
-	s.absences, s.judge, s.registry, s.events, s.beats, s.alerts = m.absences, m.judge, m.registry, m.ring, m.recentBeats, m.alerts
+	s.absences, s.judge, s.registry, s.events, s.recent, s.alerts = m.absences, m.judge, m.registry, m.events, m.recentBeats, m.alerts
 	s.observe, s.publish, s.recordOwn, s.wake = m.observe, m.publish, m.recordOwn, m.wake
 	m.absences.Note = s.saveAbsence
 	workers := make([]*worker, 0, len(o.notifiers))
@@ -188,7 +188,7 @@ func (m *Manager) catchUp(now clock.Instant) {
 			return
 		}
 		r.mu.Lock()
-		m.publish(r, m.judge.look(r, now))
+		m.publish(r, m.judge.judgeSilence(r, now))
 		r.mu.Unlock()
 		if n%1024 == 0 {
 			// Many verdicts in a row must not look like a late tick.
@@ -215,23 +215,23 @@ func (m *Manager) publish(r *record, ev *Event) {
 	if ev == nil {
 		return
 	}
-	m.ring.append(ev)
-	r.keep(ev)
+	m.events.append(ev)
+	r.addEvent(ev)
 	in := m.alerts.contextOf(r, ev, m.now())
 	offers := m.alerts.enqueue(ev, in)
-	ticket := m.store.note(r, true, append([]*entry{eventEntry(ev)}, m.alerts.rowsOf(offers)...))
+	lsn := m.store.note(r, true, append([]*entry{eventEntry(ev)}, m.alerts.rowsOf(offers)...))
 	if len(offers) == 0 {
 		return
 	}
-	before := r.awaited
-	switch held := m.alerts.confirm(offers, ticket); {
-	case !held:
-		r.awaited = 0
+	before := r.alertAtBeat
+	switch delayed := m.alerts.confirm(offers, lsn); {
+	case !delayed:
+		r.alertAtBeat = 0
 	case in.Delay != nil:
-		r.awaited = in.Delay.Target
+		r.alertAtBeat = in.Delay.Target
 	}
-	if before != r.awaited {
-		r.cell.Slow.Store(!r.quiet())
+	if before != r.alertAtBeat {
+		r.cell.Slow.Store(!r.isPlain())
 	}
 }
 
@@ -246,10 +246,10 @@ func (m *Manager) recordOwn(kind EventKind, message string, d time.Duration) (lo
 	m.judge.generation = max(m.judge.generation+1, now) // no two of them have the same
 	ev.ID = ownEvents + strconv.FormatInt(m.judge.generation, 36)
 	m.registry.mu.Unlock()
-	m.ring.append(ev)
+	m.events.append(ev)
 	offers := m.alerts.enqueue(ev, outbox.EventContext{})
-	ticket := m.store.journal.Note(m.now().Mono, append([]*entry{eventEntry(ev)}, m.alerts.rowsOf(offers)...), nil)
-	m.alerts.confirm(offers, ticket)
+	lsn := m.store.journal.Note(m.now().Mono, append([]*entry{eventEntry(ev)}, m.alerts.rowsOf(offers)...), nil)
+	m.alerts.confirm(offers, lsn)
 	level := slog.LevelError
 	if kind == EventStorageBack {
 		level = slog.LevelInfo
@@ -260,19 +260,19 @@ func (m *Manager) recordOwn(kind EventKind, message string, d time.Duration) (lo
 // releaseDelayed makes the notices of r ready that waited for the number of heartbeats it
 // has reached, or for heartbeats that are not expected any more. r.mu is held.
 func (m *Manager) releaseDelayed(r *record) {
-	if r.awaited == 0 || r.removal == alive && r.expecting && r.cell.Beats.Load() < r.awaited {
+	if r.alertAtBeat == 0 || r.removal == alive && r.expecting && r.cell.Beats.Load() < r.alertAtBeat {
 		return
 	}
 	why := ""
-	if r.cell.Beats.Load() < r.awaited {
+	if r.cell.Beats.Load() < r.alertAtBeat {
 		why = "sent before its threshold: no more heartbeats are expected"
 	}
-	r.awaited = 0
+	r.alertAtBeat = 0
 	now := m.now()
 	for _, w := range *m.alerts.workers.Load() {
 		w.queue.Redelay(string(r.id), nil, why, now)
 	}
-	r.cell.Slow.Store(!r.quiet())
+	r.cell.Slow.Store(!r.isPlain())
 }
 
 // wake wakes the watching loop when a deadline is earlier than the one that it waits for.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/laneswap/laneswap/internal/clock"
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // A mass silence is at least massMinServices services, and half of those that were
@@ -130,7 +131,7 @@ func (a *alerts) reception(now clock.Instant) string {
 
 // lastPause describes whether LaneSwap was paused recently.
 func (a *alerts) lastPause(now clock.Instant) string {
-	gone, ok := a.judge.absences.Newest()
+	gone, ok := a.judge.absences.Latest()
 	if !ok || now.Mono-gone.Back.Mono > int64(5*time.Minute) || gone.Length() < int64(100*time.Millisecond) {
 		return "LaneSwap has not paused in the last 5 minutes"
 	}
@@ -160,7 +161,7 @@ func (c *selfChecks) call(ctx context.Context, i int, check func(ctx context.Con
 				done <- "a self-check panicked"
 			}
 		}()
-		done <- cutBytes(Sanitize(check(ctx)), 300)
+		done <- text.Cut(text.Line(check(ctx)), 300)
 	}()
 	select {
 	case text := <-done:

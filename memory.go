@@ -21,7 +21,6 @@ const (
 	historyCount = 100      // per service, of each
 	historyBytes = 64 << 10 // per service, of each
 	historyTotal = 64 << 20 // per Manager, of each
-	recordBytes  = 300      // estimated size of a record without its text
 )
 
 // recentBeats keeps the latest heartbeats of all services that were not empty.
@@ -39,13 +38,13 @@ func newRecentBeats() *recentBeats {
 // record keeps a heartbeat received at wall time ms. A heartbeat that equals the latest
 // one only increases its count.
 func (b *recentBeats) record(list *beatList, hb Heartbeat, ms int64) {
-	b.add(list, HeartbeatRecord{
+	b.keep(list, HeartbeatRecord{
 		Status: hb.Status, Message: hb.Message, Metadata: hb.Metadata, At: clock.WallTime(ms), Last: clock.WallTime(ms), Count: 1,
 	})
 }
 
-// add keeps a record. It may come from an earlier run.
-func (b *recentBeats) add(list *beatList, rec HeartbeatRecord) {
+// keep keeps a record. It may come from an earlier run.
+func (b *recentBeats) keep(list *beatList, rec HeartbeatRecord) {
 	size := recentBeatBytes + len(rec.Message)
 	if rec.Metadata != nil {
 		size += metadataBytes(rec.Metadata)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/laneswap/laneswap/internal/outbox"
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // Notifier delivers alerts to a receiver, such as Discord or a webhook. The Manager
@@ -242,7 +243,7 @@ func (r *receipt) give(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.taken {
-		r.id = cutBytes(Sanitize(id), maxIDLength)
+		r.id = text.Cut(text.Line(id), maxIDLength)
 	}
 }
 
@@ -251,9 +252,4 @@ func (r *receipt) take() string {
 	defer r.mu.Unlock()
 	r.taken = true
 	return r.id
-}
-
-// notable reports whether ev makes a notice.
-func notable(ev *Event) bool {
-	return ev.Kind != EventUp && ev.Kind != EventUnknown
 }

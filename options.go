@@ -6,14 +6,10 @@ import (
 	"time"
 )
 
-// The defaults of the options, and the bounds of durations.
+// The defaults of the options, and their bounds.
 const (
 	DefaultStaleThreshold = 60 * time.Second
 	DefaultCheckInterval  = 30 * time.Second
-
-	// MinDuration and MaxDuration bound every interval, window and threshold.
-	MinDuration = 10 * time.Millisecond
-	MaxDuration = 366 * 24 * time.Hour
 
 	// DefaultGroupWait is how long a notice waits to be grouped with others.
 	// MaxGroupWait bounds it.
@@ -146,9 +142,9 @@ func WithEventBuffer(n int) Option {
 	return func(o *options) { o.events = n }
 }
 
-// check fills in the default limits. It returns a *ValidationError for the first
+// validate fills in the default limits. It returns a *ValidationError for the first
 // option that is out of its range.
-func (o *options) check() error {
+func (o *options) validate() error {
 	if err := checkDuration(ErrInvalidOption, "stale_threshold", o.staleThreshold); err != nil {
 		return err
 	}

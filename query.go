@@ -9,6 +9,8 @@ import (
 	"sort"
 	"strings"
 	"time"
+
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // Service returns the state of a service now, with its latest 10 events. It returns
@@ -53,7 +55,7 @@ func (m *Manager) Services(ctx context.Context, q ServiceQuery) iter.Seq2[Servic
 	return func(yield func(ServiceStatus, error) bool) {
 		err := m.readable(ctx)
 		if err == nil {
-			err = q.check()
+			err = q.validate()
 		}
 		if err != nil {
 			yield(ServiceStatus{}, failed("services", "", err))
@@ -91,10 +93,10 @@ func (m *Manager) Services(ctx context.Context, q ServiceQuery) iter.Seq2[Servic
 	}
 }
 
-func (q ServiceQuery) check() error {
+func (q ServiceQuery) validate() error {
 	switch {
 	case q.Status != "" && !q.Status.Valid():
-		return invalid(ErrInvalidQuery, "status", "%q is not one of the statuses", cutBytes(string(q.Status), 40))
+		return invalid(ErrInvalidQuery, "status", "%q is not one of the statuses", text.Cut(string(q.Status), 40))
 	case q.Limit < 0:
 		return invalid(ErrInvalidQuery, "limit", "is %d, it must not be negative", q.Limit)
 	case q.Events < 0 || q.Events > maxStatusEvents:
@@ -118,7 +120,7 @@ func (m *Manager) Summary(ctx context.Context) (Summary, error) {
 	// The sequence is read before the counts. An event in between is then both counted
 	// and watched, and not missed.
 	sum := Summary{Counts: map[Status]int{}}
-	sum.Sequence, sum.Journal = m.ring.latest()
+	sum.Sequence, sum.Journal = m.events.latest()
 	m.judge.mu.Lock()
 	counts := m.judge.counts
 	m.judge.mu.Unlock()
@@ -170,7 +172,7 @@ func (m *Manager) Unhealthy(ctx context.Context, ids ...ServiceID) error {
 			more++
 			return
 		}
-		bad = append(bad, fmt.Sprintf("%s is %s", cutBytes(string(id), maxIDLength), what))
+		bad = append(bad, fmt.Sprintf("%s is %s", text.Cut(string(id), maxIDLength), what))
 	}
 	note := func(st ServiceStatus) {
 		switch st.Status {

@@ -11,6 +11,7 @@ import (
 	"github.com/laneswap/laneswap/internal/bounded"
 	"github.com/laneswap/laneswap/internal/cell"
 	"github.com/laneswap/laneswap/internal/clock"
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // record is what the Manager knows of one service. Beats touch only the cell. Its groups
@@ -57,8 +58,8 @@ type judgment struct {
 	claimedUntil   int64 // mono: until then a service that registered again is expected to beat; 0 for none
 	endedAt        int64 // mono: when it ended; ForgetAfter counts from here
 
-	turned  streak // how long it has been good or bad; alert_after and recover_after count it
-	awaited uint64 // number of heartbeats at which delayed notices become ready; 0 for none
+	streak      streak // how long it has been good or bad; alert_after and recover_after count it
+	alertAtBeat uint64 // number of heartbeats at which delayed notices become ready; 0 for none
 
 	transitions, incidents uint64
 	incident               *incident // nil while there is none
@@ -72,8 +73,8 @@ type judgment struct {
 type news struct {
 	events         []*Event                   // the latest, oldest first
 	recent         *beatList                  // heartbeats that carried news; made with the first
-	past           *bounded.List[span]        // closed spans, without a storage; made with the first
-	log            *bounded.List[ErrorRecord] // reported errors, without a storage; made with the first
+	spans          *bounded.List[span]        // closed spans, without a storage; made with the first
+	errorList      *bounded.List[ErrorRecord] // reported errors, without a storage; made with the first
 	errorCount     uint64                     // number of reported errors
 	oldestError    uint64                     // number of the oldest one that may be stored
 	eventsComplete bool                       // events has all that exist, up to their limit
@@ -83,7 +84,7 @@ type news struct {
 // saved is how far the storage lags behind. Only the store clears it.
 type saved struct {
 	stateDirty bool   // a heartbeat carried news since the state was saved
-	beatsDirty bool   // spoke has changed since it was saved
+	beatsDirty bool   // recent has changed since it was saved
 	savedBeats uint64 // number of heartbeats when the state was saved
 }
 
@@ -130,9 +131,9 @@ func (r *record) tags() []string {
 	return r.reg.Tags
 }
 
-// quiet reports whether an empty beat would change only the cell. mu is held.
-func (r *record) quiet() bool {
-	return r.removal == alive && r.reported == StatusHealthy && r.status == StatusHealthy && r.message == "" && r.expecting && r.awaited == 0
+// isPlain reports whether an empty beat would change only the cell. mu is held.
+func (r *record) isPlain() bool {
+	return r.removal == alive && r.reported == StatusHealthy && r.status == StatusHealthy && r.message == "" && r.expecting && r.alertAtBeat == 0
 }
 
 // ended reports whether no more heartbeats are expected: the service is stale, or has
@@ -153,12 +154,12 @@ func (r *record) incidentID(number uint64) string {
 	return string(r.id) + "/" + strconv.FormatInt(r.generation, 36) + "-" + strconv.FormatUint(number, 10)
 }
 
-// keep adds a numbered event to the latest ones. It cuts the message, so that ten
+// addEvent adds a numbered event to the latest ones. It cuts the message, so that ten
 // events for every service stay small. mu is held.
-func (r *record) keep(ev *Event) {
+func (r *record) addEvent(ev *Event) {
 	if len(ev.Message) > maxEventMessage {
 		short := *ev
-		short.Message = strings.Clone(cutBytes(ev.Message, maxEventMessage))
+		short.Message = strings.Clone(text.Cut(ev.Message, maxEventMessage))
 		ev = &short
 	}
 	if len(r.events) >= maxStatusEvents {

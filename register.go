@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"regexp"
 
 	"github.com/laneswap/laneswap/internal/clock"
 )
@@ -17,11 +16,11 @@ import (
 // an id before the storage has been read, or ErrDegraded for a new service while the
 // backlog is full. Then nothing has changed.
 func (m *Manager) Register(ctx context.Context, reg Registration) (ServiceStatus, error) {
-	st, ticket, err := m.register(ctx, reg)
+	st, lsn, err := m.register(ctx, reg)
 	if err != nil {
 		return ServiceStatus{}, failed("register", registrationID(reg), err)
 	}
-	m.store.acknowledge(ctx, &st, ticket)
+	m.store.acknowledge(ctx, &st, lsn)
 	return st, nil
 }
 
@@ -32,7 +31,7 @@ func registrationID(reg Registration) ServiceID {
 	return ServiceID(reg.Name)
 }
 
-func (m *Manager) register(ctx context.Context, reg Registration) (st ServiceStatus, ticket uint64, err error) {
+func (m *Manager) register(ctx context.Context, reg Registration) (st ServiceStatus, lsn uint64, err error) {
 	if err := m.writable(ctx); err != nil {
 		return ServiceStatus{}, 0, err
 	}
@@ -99,7 +98,7 @@ func (m *Manager) register(ctx context.Context, reg Registration) (st ServiceSta
 			m.alerts.redelay(r)
 		}
 	}
-	g.name(r)
+	g.addName(r)
 	return m.reply(r, now, maxStatusEvents), m.store.save(r, true), nil
 }
 
@@ -133,14 +132,14 @@ func (m *Manager) reregister(r *record) (*record, error) {
 	reg := r.reg
 	reg.Metadata = r.metadata
 	r.mu.Unlock()
-	heir, err := m.findOrCreate(reg)
+	next, err := m.findOrCreate(reg)
 	if err != nil {
 		return nil, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.successor == nil {
-		r.successor = heir
+		r.successor = next
 	}
 	return r.successor, nil
 }
@@ -206,9 +205,6 @@ func (r *record) replaceable(now clock.Instant) bool {
 	return r.ended() && (r.claimedUntil == 0 || now.Mono > r.claimedUntil)
 }
 
-// uuid matches the ids that LaneSwap and clients generate.
-var uuid = regexp.MustCompile("^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
-
 // newUUID makes a random id, version 4 of RFC 9562.
 func newUUID() ServiceID {
 	var b [16]byte
@@ -236,19 +232,19 @@ func (m *Manager) Remove(ctx context.Context, id ServiceID) error {
 	if err != nil {
 		return failed("remove", id, err)
 	}
-	ticket, ok := m.retire(r, removed, nil)
+	lsn, ok := m.retire(r, removed, nil)
 	if !ok {
 		if err = m.writable(ctx); err == nil {
 			err = ErrServiceNotFound
 		}
 		return failed("remove", id, err)
 	}
-	return failed("remove", id, m.store.await(ctx, ticket))
+	return failed("remove", id, m.store.await(ctx, lsn))
 }
 
 // retire removes a record from everything, if it is not removed yet and the condition
 // holds; a nil condition always does.
-func (m *Manager) retire(r *record, why removal, holds func(now clock.Instant) bool) (ticket uint64, ok bool) {
+func (m *Manager) retire(r *record, why removal, holds func(now clock.Instant) bool) (lsn uint64, ok bool) {
 	m.registry.mu.Lock()
 	defer m.registry.mu.Unlock()
 	r.mu.Lock()
@@ -260,9 +256,9 @@ func (m *Manager) retire(r *record, why removal, holds func(now clock.Instant) b
 	m.registry.delete(r)
 	m.publish(r, m.judge.retire(r, why, now))
 	m.releaseDelayed(r)
-	ticket = m.store.save(r, true)
+	lsn = m.store.save(r, true)
 	m.store.forget(r)
-	return ticket, true
+	return lsn, true
 }
 
 // forgetDue forgets the services that ended longer ago than their ForgetAfter.

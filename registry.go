@@ -74,11 +74,11 @@ func (g *registry) put(r *record) {
 	g.byID[r.id] = r
 	g.listed = append(g.listed, r) // behind what readers have of it
 	g.sorted = nil
-	g.name(r)
+	g.addName(r)
 }
 
-// name adds a record under its name. mu is held for writing.
-func (g *registry) name(r *record) {
+// addName adds a record under its name. mu is held for writing.
+func (g *registry) addName(r *record) {
 	if r.generatedID {
 		g.byName[r.reg.Name] = append(g.byName[r.reg.Name], r)
 	}

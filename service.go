@@ -179,3 +179,9 @@ type HeartbeatRecord struct {
 // concurrently. It validates the heartbeat before and after the call. An
 // Interceptor may call the Manager.
 type Interceptor func(ctx context.Context, id ServiceID, hb Heartbeat) (Heartbeat, error)
+
+// maxStatusEvents is how many of the latest events a ServiceStatus has at most.
+const maxStatusEvents = 10
+
+// maxIDLength is how many characters a ServiceID has at most.
+const maxIDLength = 128

@@ -1,6 +1,10 @@
 package laneswap
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/laneswap/laneswap/internal/text"
+)
 
 // Status is the state of a service. The effective status is the one that the latest
 // heartbeat reported, or StatusStale when the service was silent for longer than its
@@ -38,7 +42,7 @@ func Statuses() []Status {
 func ParseStatus(s string) (Status, error) {
 	st := Status(strings.ToLower(s))
 	if st.rank() < 0 {
-		return "", invalid(ErrInvalidHeartbeat, "status", "%q is not one of critical, error, stale, degraded, warning, unknown, busy, idle, healthy, shutdown", cutBytes(s, 40))
+		return "", invalid(ErrInvalidHeartbeat, "status", "%q is not one of critical, error, stale, degraded, warning, unknown, busy, idle, healthy, shutdown", text.Cut(s, 40))
 	}
 	return st, nil
 }

@@ -30,8 +30,8 @@ type store struct {
 	absences *clock.Absences
 	judge    *judge
 	registry *registry
-	events   *ring
-	beats    *recentBeats
+	events   *eventLog
+	recent   *recentBeats
 	alerts   *alerts
 
 	observe   func(now clock.Instant)                                            // looks for an absence
@@ -48,6 +48,9 @@ type store struct {
 	written chan struct{}      // closed when the writer has ended
 	pruned  chan struct{}      // closed when the pruner has ended
 }
+
+// recordBytes is about how much memory a record takes besides its text.
+const recordBytes = 300
 
 func newStore(s Storage) *store {
 	st := &store{
@@ -83,10 +86,10 @@ func (s *store) note(r *record, durable bool, happened []*entry, more ...*entry)
 	r.closedSpans = nil
 	if !s.persistent() {
 		for _, over := range closed {
-			if r.past == nil {
-				r.past = new(bounded.List[span])
+			if r.spans == nil {
+				r.spans = new(bounded.List[span])
 			}
-			s.spans.Add(r.past, over, recordBytes+len(over.message), nil)
+			s.spans.Add(r.spans, over, recordBytes+len(over.message), nil)
 		}
 		return 0
 	}
@@ -132,7 +135,7 @@ func (s *store) note(r *record, durable bool, happened []*entry, more ...*entry)
 // saveBeats notes the recent heartbeats of r. r.mu is held.
 func (s *store) saveBeats(r *record) {
 	r.beatsDirty = false
-	recent := s.beats.copies(r.recent)
+	recent := s.recent.copies(r.recent)
 	if len(recent) == 0 {
 		return
 	}
@@ -146,10 +149,10 @@ func (s *store) saveBeats(r *record) {
 func (s *store) saveError(r *record, rec ErrorRecord) (lsn uint64) {
 	size := len(rec.Message) + len(rec.Stack) + metadataBytes(rec.Metadata)
 	if !s.persistent() {
-		if r.log == nil {
-			r.log = new(bounded.List[ErrorRecord])
+		if r.errorList == nil {
+			r.errorList = new(bounded.List[ErrorRecord])
 		}
-		s.reported.Add(r.log, rec, recordBytes+size, nil)
+		s.reported.Add(r.errorList, rec, recordBytes+size, nil)
 		return 0
 	}
 	var gone []*entry
@@ -171,9 +174,9 @@ func (s *store) saveAbsence(gone clock.Absence) {
 
 // forget drops what is kept of r in memory.
 func (s *store) forget(r *record) {
-	s.beats.Clear(r.recent)
-	s.spans.Clear(r.past)
-	s.reported.Clear(r.log)
+	s.recent.Clear(r.recent)
+	s.spans.Clear(r.spans)
+	s.reported.Clear(r.errorList)
 }
 
 // await waits until everything up to an LSN is durable, for 5 seconds at most. It
@@ -323,4 +326,13 @@ func (u *unreadable) log(log *slog.Logger, id ServiceID) {
 	if u.rows > 0 {
 		log.Warn("stored rows of a service cannot be read and are left out", "service", id, "err", fmt.Errorf("%d rows: %w", u.rows, u.first))
 	}
+}
+
+// storageFailed wraps the error of a failed read. It returns the error of ctx if ctx
+// has ended.
+func storageFailed(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w: %w", ErrStorage, err)
 }

@@ -1,8 +1,6 @@
 package laneswap
 
 import (
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -38,8 +36,8 @@ func (s *storedService) convert(limits Limits, now int64) {
 		said = StatusUnknown
 	}
 	*s = storedService{
-		Version: storedVersion, ID: s.ID, Name: text.CutRunes(strings.TrimSpace(Sanitize(s.Name)), maxNameRunes), Status: said,
-		Message: cutBytes(text.Lines(s.Message), limits.MessageBytes), Metadata: limits.fitting(s.Metadata),
+		Version: storedVersion, ID: s.ID, Name: text.CutRunes(strings.TrimSpace(text.Line(s.Name)), maxNameRunes), Status: said,
+		Message: text.Cut(text.Lines(s.Message), limits.MessageBytes), Metadata: limits.fitting(s.Metadata),
 		CreatedAt: made, LastHeartbeat: s.LastHeartbeat, Reported: said, Made: uuid.MatchString(string(s.ID)),
 		Born: made.UnixMilli(), Since: last.UnixMilli(), Stamped: last.UnixMilli(), Armed: true, ArmedAt: made.UnixMilli(),
 	}
@@ -77,20 +75,4 @@ func notInFuture(t time.Time, now int64) time.Time {
 		return time.Time{}
 	}
 	return clock.WallTime(min(t.UnixMilli(), now))
-}
-
-// fitting returns the entries of imported metadata that respect the limits, in key
-// order.
-func (l Limits) fitting(in map[string]any) map[string]any {
-	var out map[string]any
-	for _, key := range slices.Sorted(maps.Keys(in)) {
-		clean, err := l.metadata(ErrInvalidRegistration, map[string]any{key: in[key]})
-		if err != nil {
-			continue
-		}
-		if merged, err := l.merge(ErrInvalidRegistration, out, clean); err == nil {
-			out = merged
-		}
-	}
-	return out
 }

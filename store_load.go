@@ -163,7 +163,7 @@ func decodeAll(rows []Row) ([]*storedService, []error) {
 			errs[i] = fmt.Errorf("%s %.80q: the id is %d bytes long, the limit is %d", rows[i].Kind, rows[i].ID, len(rows[i].ID), maxStoredID)
 		}
 		if errs[i] == nil && s.Version > 0 {
-			errs[i] = s.check() // the import converts any row of another program
+			errs[i] = s.valid() // the import converts any row of another program
 		}
 		rows[i].Data = nil
 	})
@@ -307,7 +307,7 @@ func (l *loaded) replay() replayed {
 			next := &storedService{}
 			err := json.Unmarshal(ev.State, next)
 			if err == nil {
-				err = next.check()
+				err = next.valid()
 			}
 			if !l.note(err) || next.ID != s.ID {
 				continue

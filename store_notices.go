@@ -58,7 +58,7 @@ func noticeEntry(n *outbox.Notice, key string, now clock.Instant) *entry {
 		s.Event, s.EventID = nil, ev.ID
 	}
 	return &entry{
-		Policy: journal.Policy{Amended: true, Keep: 8}, Key: outboxKey(key, ev.ID), Service: string(ev.Service), At: ev.At.UnixMilli(), Open: !n.Over(),
+		Policy: journal.Policy{Amendable: true, Keep: 8}, Key: outboxKey(key, ev.ID), Service: string(ev.Service), At: ev.At.UnixMilli(), Open: !n.Over(),
 		Data: s, Size: len(ev.Message) + 100*len(n.Steps),
 	}
 }

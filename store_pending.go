@@ -126,7 +126,7 @@ func (s *store) mergeStored(r *record, stored *storedService, l *loaded) {
 	s.judge.count(r.status, "")
 	s.registry.removeName(r)
 	s.fill(r, stored, l, false)
-	s.registry.name(r)
+	s.registry.addName(r)
 	s.judge.count("", r.status)
 	s.judge.schedule(r)
 	s.applyBuffered(r, calls, true)
@@ -158,6 +158,6 @@ func (s *store) applyBuffered(r *record, calls []bufferedCall, known bool) {
 		reg.ID = r.id
 		s.registry.removeName(r)
 		s.judge.reregister(r, reg, call.at)
-		s.registry.name(r)
+		s.registry.addName(r)
 	}
 }

@@ -260,10 +260,10 @@ func (s *store) restoreService(stored *storedService, l *loaded, now clock.Insta
 	}
 	if b := l.beats[string(stored.ID)]; b != nil {
 		all := &beatList{}
-		for _, rec := range append(b.Beats, s.beats.copies(r.recent)...) {
-			s.beats.add(all, rec)
+		for _, rec := range append(b.Beats, s.recent.copies(r.recent)...) {
+			s.recent.keep(all, rec)
 		}
-		s.beats.Clear(r.recent)
+		s.recent.Clear(r.recent)
 		r.recent = all
 	}
 	if changed {
@@ -317,7 +317,7 @@ func (s *store) fill(r *record, stored *storedService, l *loaded, fresh bool) {
 	if judged {
 		r.judgedBeat++
 	}
-	r.cell.Slow.Store(!r.quiet())
+	r.cell.Slow.Store(!r.isPlain())
 }
 
 // restoreEvents gives the services their latest events.
@@ -345,14 +345,14 @@ func (r *record) prependEvents(older []*Event) {
 	younger := r.events
 	r.events = nil
 	for _, ev := range append(older, younger...) {
-		r.keep(ev)
+		r.addEvent(ev)
 	}
 }
 
 // How long a reader waits for the latest events of a service, and the pause before
 // LaneSwap reads them again after a failure.
 const (
-	recallPatience   = time.Second
+	eventsPatience   = time.Second
 	eventsRetryPause = int64(30 * time.Second)
 )
 
@@ -369,7 +369,7 @@ func (s *store) loadEvents(asked context.Context, r *record) {
 	if done {
 		return
 	}
-	ctx, cancel := context.WithTimeout(asked, recallPatience)
+	ctx, cancel := context.WithTimeout(asked, eventsPatience)
 	defer cancel()
 	var older []*Event
 	var bad unreadable

@@ -41,7 +41,7 @@ var rowKinds = map[Kind]rowKind{
 	kindAbsence: {policy: journal.Policy{Insert: true}, pruned: true},
 	kindAlive:   {load: (*loaded).loadAlive},
 	kindBeats:   {load: (*loaded).loadBeats},
-	kindOutbox:  {policy: journal.Policy{Amended: true, Keep: 8}, pruned: true, load: (*loaded).loadNotice},
+	kindOutbox:  {policy: journal.Policy{Amendable: true, Keep: 8}, pruned: true, load: (*loaded).loadNotice},
 }
 
 // entry is a row that waits to be stored.
@@ -221,7 +221,7 @@ const (
 
 // check returns an error for a row that a storage may refuse: offered again and again it
 // would block all others.
-func (r Row) check() error {
+func (r Row) storable() error {
 	switch {
 	case r.ID == "" || len(r.ID) > maxRowID || len(r.Service) > maxRowID:
 		return fmt.Errorf("%s %.80q: its id is %d bytes long, it must be 1 to %d", r.Kind, r.ID, len(r.ID), maxRowID)
@@ -300,7 +300,7 @@ func newCommit(taken *journal.Commit[lastSeen]) *commit {
 		}
 		row, err := rowOf(e)
 		if err == nil {
-			err = row.check()
+			err = row.storable()
 		}
 		switch {
 		case err != nil:

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/laneswap/laneswap/internal/clock"
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // storedService is the content of a service row. The fields up to LastHeartbeat are
@@ -55,7 +56,7 @@ type storedService struct {
 }
 
 // check returns an error for a state that the judge cannot count.
-func (s *storedService) check() error {
+func (s *storedService) valid() error {
 	if !s.Status.Valid() {
 		return fmt.Errorf("service %.80q: %.40q is not a status", s.ID, s.Status)
 	}
@@ -96,7 +97,7 @@ func (s *storedService) from(r *record, j *judge) {
 		s.LastHeartbeat = clock.WallTime(wall(last))
 	}
 	if s.AlertAfter != nil || s.RecoverAfter != nil {
-		s.Turned = &storedTurn{wall(r.turned.since), r.turned.beats, r.turned.quiet, r.turned.missed}
+		s.Turned = &storedTurn{wall(r.streak.since), r.streak.beats, r.streak.fromSilence, r.streak.silentBeats}
 	}
 	if r.reported != r.status {
 		s.Reported = r.reported
@@ -110,7 +111,7 @@ func (s *storedService) from(r *record, j *judge) {
 // r.mu is held. Its counterpart is from.
 func (s *storedService) into(r *record, mono func(ms int64) int64) {
 	r.reg = Registration{
-		ID: s.ID, Name: cmp.Or(shown(s.Name), shown(string(s.ID)), "(no name)"), Interval: s.Interval, StaleAfter: s.StaleAfter, ForgetAfter: s.ForgetAfter,
+		ID: s.ID, Name: cmp.Or(text.Trim(s.Name), text.Trim(string(s.ID)), "(no name)"), Interval: s.Interval, StaleAfter: s.StaleAfter, ForgetAfter: s.ForgetAfter,
 		NoDeadline: s.NoDeadline, MustRun: s.MustRun, Tags: s.Tags,
 		AlertAfter: thresholdOf(s.AlertAfter), RecoverAfter: thresholdOf(s.RecoverAfter),
 	}
@@ -134,14 +135,14 @@ func (s *storedService) into(r *record, mono func(ms int64) int64) {
 			r.incident.id = r.incidentID(r.incidents)
 		}
 	}
-	r.turned = streak{since: mono(s.Since), beats: s.Beats}
+	r.streak = streak{since: mono(s.Since), beats: s.Beats}
 	if r.incident != nil {
-		r.turned = streak{bad: true, since: r.incident.start, beats: s.Beats}
+		r.streak = streak{bad: true, since: r.incident.start, beats: s.Beats}
 	}
 	if t := s.Turned; t != nil {
-		r.turned.since, r.turned.beats, r.turned.quiet, r.turned.missed = mono(t.At), t.Beats, t.Quiet, t.Missed
+		r.streak.since, r.streak.beats, r.streak.fromSilence, r.streak.silentBeats = mono(t.At), t.Beats, t.Quiet, t.Missed
 	}
-	r.turned.silentSince = mono(s.Since)
+	r.streak.silentSince = mono(s.Since)
 	if r.spanState = s.Side; r.spanState == "" {
 		r.spanState = r.currentSpanState()
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/laneswap/laneswap/internal/clock"
 	"github.com/laneswap/laneswap/internal/outbox"
+	"github.com/laneswap/laneswap/internal/text"
 )
 
 // Threshold is how long a service must stay bad, or good, before notifiers receive a
@@ -42,7 +43,7 @@ func ParseThreshold(s string) (Threshold, error) {
 		}
 	default:
 		if t.For, err = time.ParseDuration(s); err != nil || t.For == 0 {
-			return Threshold{}, invalid(nil, "", "is %q, neither a number of heartbeats such as 3 nor a time such as 90s", cutBytes(s, 40))
+			return Threshold{}, invalid(nil, "", "is %q, neither a number of heartbeats such as 3 nor a time such as 90s", text.Cut(s, 40))
 		}
 	}
 	if err := t.check("", nil); err != nil {
@@ -122,10 +123,10 @@ type streak struct {
 	bad         bool
 	since       int64  // mono
 	beats       uint64 // heartbeats before it, and heartbeats that are neither good nor bad
-	quiet       bool   // silence began it and counts as its first heartbeat
-	missed      uint64 // heartbeats that ended silences count for
+	fromSilence bool   // silence began it and counts as its first heartbeat
+	silentBeats uint64 // heartbeats that ended silences count for
 	silentSince int64  // mono: when the latest silence began
-	had         uint64 // heartbeats of the streak before it
+	before      uint64 // heartbeats of the streak before it
 }
 
 // silenceUnit returns how much silence of r counts as one heartbeat. mu is held.
@@ -139,24 +140,24 @@ func (r *record) silenceUnit() int64 {
 // skipBeat excludes a heartbeat that is neither good nor bad from the streak. mu is
 // held.
 func (r *record) skipBeat() {
-	r.turned.beats++
-	if r.awaited != 0 {
-		r.awaited++
+	r.streak.beats++
+	if r.alertAtBeat != 0 {
+		r.alertAtBeat++
 	}
 }
 
 // countTransition updates the streak of r after a transition. mu is held.
 func (r *record) countTransition(from, to Status, mono int64, ch change) {
 	if from == StatusStale {
-		r.turned.missed += uint64(max(0, mono-r.turned.silentSince) / r.silenceUnit())
+		r.streak.silentBeats += uint64(max(0, mono-r.streak.silentSince) / r.silenceUnit())
 	}
 	if to == StatusStale {
-		r.turned.silentSince = mono
+		r.streak.silentSince = mono
 	}
 	bad := r.bad(to)
-	if bad == r.turned.bad || !bad && !r.good(to) {
+	if bad == r.streak.bad || !bad && !r.good(to) {
 		if to == StatusStale {
-			r.turned.missed++ // becoming stale counts as one
+			r.streak.silentBeats++ // becoming stale counts as one
 		}
 		return
 	}
@@ -164,7 +165,7 @@ func (r *record) countTransition(from, to Status, mono int64, ch change) {
 	if ch.beat && beats > 0 {
 		beats-- // the heartbeat belongs to the streak that it begins
 	}
-	r.turned = streak{bad: bad, since: mono, silentSince: mono, beats: beats, quiet: !ch.beat, had: r.turned.count(beats)}
+	r.streak = streak{bad: bad, since: mono, silentSince: mono, beats: beats, fromSilence: !ch.beat, before: r.streak.count(beats)}
 }
 
 // count returns the heartbeats of the streak; beats is the total of the service.
@@ -174,16 +175,16 @@ func (s streak) count(beats uint64) uint64 {
 
 // fromSilences returns how many heartbeats of the streak are silences.
 func (s streak) fromSilences() uint64 {
-	if s.quiet {
-		return s.missed + 1
+	if s.fromSilence {
+		return s.silentBeats + 1
 	}
-	return s.missed
+	return s.silentBeats
 }
 
-// holds returns the condition that notices of r wait for in its present state, or nil.
+// alertDelay returns the condition that notices of r wait for in its present state, or nil.
 // mu is held.
-func (r *record) holds(now clock.Instant) *outbox.Delay {
-	s := &r.turned
+func (r *record) alertDelay(now clock.Instant) *outbox.Delay {
+	s := &r.streak
 	h := &outbox.Delay{Threshold: outbox.Threshold(r.reg.AlertAfter), Recovery: !s.bad, From: s.since, Until: clock.Never}
 	if h.Recovery {
 		h.Threshold = outbox.Threshold(r.reg.RecoverAfter)
@@ -216,9 +217,9 @@ func (r *record) holds(now clock.Instant) *outbox.Delay {
 	return h
 }
 
-// holds returns the condition that a notice of ev waits for, or nil. It does not
+// alertDelay returns the condition that a notice of ev waits for, or nil. It does not
 // subtract the time already waited: that is known once the service is restored.
-func (s *storedService) holds(ev *Event) *outbox.Delay {
+func (s *storedService) alertDelay(ev *Event) *outbox.Delay {
 	switch {
 	case s == nil:
 	case ev.bad() && !thresholdOf(s.AlertAfter).immediate():
@@ -227,4 +228,18 @@ func (s *storedService) holds(ev *Event) *outbox.Delay {
 		return &outbox.Delay{Threshold: outbox.Threshold(*s.RecoverAfter), Recovery: true, Until: clock.Never}
 	}
 	return nil
+}
+
+func thresholdPtr(t Threshold) *Threshold {
+	if t == (Threshold{}) {
+		return nil
+	}
+	return &t
+}
+
+func thresholdOf(t *Threshold) Threshold {
+	if t == nil {
+		return Threshold{}
+	}
+	return *t
 }

@@ -3,8 +3,10 @@ package laneswap
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -31,15 +33,19 @@ type Limits struct {
 	Errors int
 }
 
+// MinDuration and MaxDuration bound every interval, window and threshold.
+const (
+	MinDuration = 10 * time.Millisecond
+	MaxDuration = 366 * 24 * time.Hour
+)
+
 // Limits that are not configurable.
 const (
-	maxIDLength     = 128
-	maxNameRunes    = 128
-	maxTags         = 32
-	maxTagRunes     = 64
-	maxDepth        = 16 // levels of nested metadata
-	nestedCost      = 48 // bytes that a nested object or array costs besides its JSON
-	maxStatusEvents = 10
+	maxNameRunes = 128
+	maxTags      = 32
+	maxTagRunes  = 64
+	maxDepth     = 16 // levels of nested metadata
+	nestedCost   = 48 // bytes that a nested object or array costs besides its JSON
 	// maxLimitBytes bounds the limits of messages and metadata, because one row of a
 	// storage holds both as JSON and has at most 1 MiB.
 	maxLimitBytes = 64 << 10
@@ -277,7 +283,7 @@ func (c *cleaner) spend(field string, n int) error {
 
 func (c *cleaner) clean(field string, v any, depth int) (any, error) {
 	if depth > maxDepth {
-		return nil, invalid(c.kind, cutBytes(field, 80), "is nested deeper than %d levels", maxDepth)
+		return nil, invalid(c.kind, text.Cut(field, 80), "is nested deeper than %d levels", maxDepth)
 	}
 	if err := c.spend(field, 2); err != nil {
 		return nil, err
@@ -328,9 +334,9 @@ func (c *cleaner) clean(field string, v any, depth int) (any, error) {
 				return nil, invalid(c.kind, field, "has an empty key")
 			}
 			if _, twice := out[key]; twice {
-				return nil, invalid(c.kind, field, "has the key %q twice", cutBytes(key, 40))
+				return nil, invalid(c.kind, field, "has the key %q twice", text.Cut(key, 40))
 			}
-			e, err := c.clean(field+"."+cutBytes(key, 40), e, depth+1)
+			e, err := c.clean(field+"."+text.Cut(key, 40), e, depth+1)
 			if err != nil {
 				return nil, err
 			}
@@ -373,9 +379,6 @@ func (c *cleaner) plain(v any) (plain any, err error) {
 // values keep their newlines and tabs, and the joiners that emoji need.
 func Sanitize(s string) string { return text.Line(s) }
 
-// cutBytes returns at most n bytes of s, cut between runes.
-func cutBytes(s string, n int) string { return text.Cut(s, n) }
-
 // changes reports whether merging change into old would change it.
 func changes(old, change map[string]any) bool {
 	for k, v := range change {
@@ -386,3 +389,22 @@ func changes(old, change map[string]any) bool {
 	}
 	return false
 }
+
+// fitting returns the entries of imported metadata that respect the limits, in key
+// order.
+func (l Limits) fitting(in map[string]any) map[string]any {
+	var out map[string]any
+	for _, key := range slices.Sorted(maps.Keys(in)) {
+		clean, err := l.metadata(ErrInvalidRegistration, map[string]any{key: in[key]})
+		if err != nil {
+			continue
+		}
+		if merged, err := l.merge(ErrInvalidRegistration, out, clean); err == nil {
+			out = merged
+		}
+	}
+	return out
+}
+
+// uuid matches the ids that LaneSwap and clients generate.
+var uuid = regexp.MustCompile("^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")

@@ -54,14 +54,14 @@ func (m *Manager) Watch(ctx context.Context, q WatchQuery) (*Watcher, error) {
 			return nil, failed("watch", q.Service, err)
 		}
 	}
-	cursor, err := m.ring.cursor(q.After)
+	cursor, err := m.events.cursor(q.After)
 	if err != nil {
 		return nil, failed("watch", q.Service, err)
 	}
 	done := make(chan struct{})
 	events := func(yield func(Event, error) bool) {
 		for {
-			evs, gone, more, closed := m.ring.page(cursor, 256)
+			evs, gone, more, closed := m.events.page(cursor, 256)
 			if gone {
 				yield(Event{}, failed("watch", q.Service, ErrSlowConsumer))
 				return
@@ -112,8 +112,8 @@ func (m *Manager) Events(ctx context.Context, q EventQuery) iter.Seq2[Event, err
 			return
 		}
 		n := 0
-		for end, _ := m.ring.latest(); cursor < end; {
-			evs, gone, _, _ := m.ring.page(cursor, 256)
+		for end, _ := m.events.latest(); cursor < end; {
+			evs, gone, _, _ := m.events.page(cursor, 256)
 			if gone {
 				yield(Event{}, failed("events", q.Service, ErrGone))
 				return
@@ -154,12 +154,12 @@ func (m *Manager) beginEvents(ctx context.Context, q EventQuery) (cursor uint64,
 		}
 	}
 	m.catchUp(m.now())
-	return m.ring.cursor(q.After)
+	return m.events.cursor(q.After)
 }
 
 // ring numbers events, keeps the latest ones, and wakes the watches that wait for more.
 // Events in it do not change.
-type ring struct {
+type eventLog struct {
 	mu      sync.Mutex
 	events  []*Event // circular, in ascending order of Sequence, starting at first
 	first   int
@@ -172,38 +172,38 @@ type ring struct {
 }
 
 // newEventLog makes a ring. Its first event has the sequence number 1.
-func newEventLog(size int, name string) *ring { return &ring{size: size, next: 1, name: name} }
+func newEventLog(size int, name string) *eventLog { return &eventLog{size: size, next: 1, name: name} }
 
 // append numbers an event and keeps it.
-func (j *ring) append(ev *Event) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	ev.Sequence = j.next
-	j.next++
-	j.add(ev)
-	j.wake()
+func (l *eventLog) append(ev *Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ev.Sequence = l.next
+	l.next++
+	l.add(ev)
+	l.wake()
 }
 
 // add keeps an event that has its number. mu is held.
-func (j *ring) add(ev *Event) {
-	if len(j.events) < j.size {
-		j.events = append(j.events, ev)
+func (l *eventLog) add(ev *Event) {
+	if len(l.events) < l.size {
+		l.events = append(l.events, ev)
 		return
 	}
-	j.floor = j.events[j.first].Sequence
-	j.events[j.first] = ev
-	j.first = (j.first + 1) % j.size
+	l.floor = l.events[l.first].Sequence
+	l.events[l.first] = ev
+	l.first = (l.first + 1) % l.size
 }
 
 // at returns the i-th event, oldest first. mu is held.
-func (j *ring) at(i int) *Event { return j.events[(j.first+i)%len(j.events)] }
+func (l *eventLog) at(i int) *Event { return l.events[(l.first+i)%len(l.events)] }
 
 // find returns the event with this id, or nil when it is not kept.
-func (j *ring) find(id string) *Event {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for i := len(j.events) - 1; i >= 0; i-- {
-		if ev := j.at(i); ev.ID == id {
+func (l *eventLog) find(id string) *Event {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := len(l.events) - 1; i >= 0; i-- {
+		if ev := l.at(i); ev.ID == id {
 			return ev
 		}
 	}
@@ -213,48 +213,48 @@ func (j *ring) find(id string) *Event {
 // resume continues the numbering of an earlier run: its name, its latest events in
 // order, the number up to which events may be missing, and the number of the next
 // event. Nothing was appended before.
-func (j *ring) resume(name string, earlier []*Event, floor, next uint64) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.name, j.floor, j.next = name, floor, max(j.next, next)
+func (l *eventLog) resume(name string, earlier []*Event, floor, next uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.name, l.floor, l.next = name, floor, max(l.next, next)
 	for _, ev := range earlier {
-		j.add(ev)
-		j.next = max(j.next, ev.Sequence+1)
+		l.add(ev)
+		l.next = max(l.next, ev.Sequence+1)
 	}
 }
 
 // close ends the waiting of all watches: no more events follow.
-func (j *ring) close() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.closed = true
-	j.wake()
+func (l *eventLog) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.wake()
 }
 
-func (j *ring) wake() {
-	if j.changed != nil {
-		close(j.changed)
-		j.changed = nil
+func (l *eventLog) wake() {
+	if l.changed != nil {
+		close(l.changed)
+		l.changed = nil
 	}
 }
 
 // latest returns the sequence number of the newest event, 0 before the first one, and
 // the name of the numbering.
-func (j *ring) latest() (sequence uint64, name string) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.next - 1, j.name
+func (l *eventLog) latest() (sequence uint64, name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.next - 1, l.name
 }
 
 // cursor checks a sequence number of a query and returns it as a cursor. 0 stands for
 // the event before the oldest one kept.
-func (j *ring) cursor(after uint64) (cursor uint64, err error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+func (l *eventLog) cursor(after uint64) (cursor uint64, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	switch {
 	case after == 0:
-		return j.floor, nil
-	case after < j.floor || after >= j.next:
+		return l.floor, nil
+	case after < l.floor || after >= l.next:
 		return 0, ErrGone // a number not yet given was given by an earlier run
 	}
 	return after, nil
@@ -263,21 +263,21 @@ func (j *ring) cursor(after uint64) (cursor uint64, err error) {
 // page returns at most n events behind the cursor. gone reports that some of them are no
 // longer kept. When there are none, page returns a channel that closes at the next event,
 // or closed when no more events follow.
-func (j *ring) page(cursor uint64, n int) (evs []*Event, gone bool, more <-chan struct{}, closed bool) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if cursor < j.floor {
+func (l *eventLog) page(cursor uint64, n int) (evs []*Event, gone bool, more <-chan struct{}, closed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if cursor < l.floor {
 		return nil, true, nil, false
 	}
-	kept := len(j.events)
-	for i := sort.Search(kept, func(i int) bool { return j.at(i).Sequence > cursor }); i < kept && len(evs) < n; i++ {
-		evs = append(evs, j.at(i))
+	kept := len(l.events)
+	for i := sort.Search(kept, func(i int) bool { return l.at(i).Sequence > cursor }); i < kept && len(evs) < n; i++ {
+		evs = append(evs, l.at(i))
 	}
-	if len(evs) == 0 && !j.closed { // made only when a watch waits
-		if j.changed == nil {
-			j.changed = make(chan struct{})
+	if len(evs) == 0 && !l.closed { // made only when a watch waits
+		if l.changed == nil {
+			l.changed = make(chan struct{})
 		}
-		more = j.changed
+		more = l.changed
 	}
-	return evs, false, more, j.closed
+	return evs, false, more, l.closed
 }

@@ -114,8 +114,8 @@ func (a *Absences) LatestBack() int64 {
 	return gone[len(gone)-1].Back.Mono
 }
 
-// Newest returns the latest absence, if there was one.
-func (a *Absences) Newest() (Absence, bool) {
+// Latest returns the latest absence, if there was one.
+func (a *Absences) Latest() (Absence, bool) {
 	gone := a.past.Load().gone
 	if len(gone) == 0 {
 		return Absence{}, false

@@ -100,7 +100,7 @@ func TestAbsences_closeOnesAreOne(t *testing.T) {
 	a.Observe(at(10 * second))
 	a.Observe(at(10*second + second/2))
 	a.Observe(at(20 * second))
-	latest, ok := a.Newest()
+	latest, ok := a.Latest()
 	require.True(t, ok)
 	require.Equal(t, int64(0), latest.From.Mono)
 	require.Equal(t, 20*second, a.LatestBack())

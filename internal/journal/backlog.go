@@ -56,7 +56,7 @@ func (j *Journal[S]) compact(e *Entry) bool {
 		j.lost[e.Service]++
 	}
 	old := t.newest[e.Kind]
-	if e.Amended {
+	if e.Amendable {
 		delete(j.amendable, old.Key)
 		j.amendable[e.Key] = old
 	}
@@ -67,9 +67,9 @@ func (j *Journal[S]) compact(e *Entry) bool {
 	return true
 }
 
-// Settle amends entries: it changes an entry that still waits, and puts one that is
+// Amend amends entries: it changes an entry that still waits, and puts one that is
 // stored, or may be.
-func (j *Journal[S]) Settle(now int64, entries []*Entry) {
+func (j *Journal[S]) Amend(now int64, entries []*Entry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, e := range entries {
@@ -86,8 +86,8 @@ func (j *Journal[S]) Settle(now int64, entries []*Entry) {
 	}
 }
 
-// Owes says that the storage holds an open row that may be amended.
-func (j *Journal[S]) Owes(key Key) {
+// MarkStored says that the storage holds an open row that may be amended.
+func (j *Journal[S]) MarkStored(key Key) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.storedOpen[key] = true

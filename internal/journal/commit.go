@@ -61,7 +61,7 @@ func (j *Journal[S]) takeLog() []*Entry {
 		j.log = nil
 	}
 	for _, e := range taken {
-		if e.Amended {
+		if e.Amendable {
 			delete(j.amendable, e.Key)
 			if e.Open {
 				j.storedOpen[e.Key] = true

@@ -45,7 +45,7 @@ type Entry struct {
 // Policy says how to treat the entries of a kind.
 type Policy struct {
 	Insert    bool // stored once, never replaced
-	Amended   bool // its content may change while it waits, and after it was stored
+	Amendable bool // its content may change while it waits, and after it was stored
 	Keep      int  // how many of a service a full backlog keeps; 0 for all
 	CountLoss bool // dropping one counts as a loss
 }
@@ -124,7 +124,7 @@ func (j *Journal[S]) appendLog(now int64, e *Entry) uint64 {
 		return e.lsn
 	}
 	j.log = append(j.log, e)
-	if e.Amended {
+	if e.Amendable {
 		j.amendable[e.Key] = e
 	}
 	j.logged[e.Service]++
@@ -316,7 +316,7 @@ func (j *Journal[S]) Pending(kind, service string) []any {
 	}
 	note(j.log)
 	for _, e := range j.latest { // amended entries
-		if e.Amended && e.Kind == kind && e.Service == service {
+		if e.Amendable && e.Kind == kind && e.Service == service {
 			out = append(out, e.Data)
 		}
 	}

@@ -24,7 +24,7 @@ func state(service string, v any) *journal.Entry {
 }
 
 func notice(id string, open bool, v any) *journal.Entry {
-	return &journal.Entry{Key: journal.Key{Kind: "outbox", ID: id}, Service: "a", Data: v, Open: open, Policy: journal.Policy{Amended: true, Keep: 8}}
+	return &journal.Entry{Key: journal.Key{Kind: "outbox", ID: id}, Service: "a", Data: v, Open: open, Policy: journal.Policy{Amendable: true, Keep: 8}}
 }
 
 // change notes one event of a service with the state that follows.
@@ -125,17 +125,17 @@ func TestJournal_amendsWhatWaitsAndWhatIsStored(t *testing.T) {
 	t.Parallel()
 	j := journal.New[int]()
 	j.Note(0, []*journal.Entry{notice("n", true, "waiting")}, nil)
-	j.Settle(0, []*journal.Entry{notice("n", true, "delayed")})
+	j.Amend(0, []*journal.Entry{notice("n", true, "delayed")})
 	require.Equal(t, []any{"outboxdelayed"}, next(t, j))
 	require.Equal(t, []any{"delayed"}, j.Pending("outbox", "a"))
 	j.Committed(0, 0)
-	j.Settle(0, []*journal.Entry{notice("n", false, "sent")})
+	j.Amend(0, []*journal.Entry{notice("n", false, "sent")})
 	require.Equal(t, []any{"outboxsent"}, next(t, j))
 	j.Committed(0, 0)
-	j.Settle(0, []*journal.Entry{notice("n", false, "again")})
+	j.Amend(0, []*journal.Entry{notice("n", false, "again")})
 	require.Nil(t, next(t, j), "the row was closed")
-	j.Owes(journal.Key{Kind: "outbox", ID: "old"})
-	j.Settle(0, []*journal.Entry{notice("old", false, "sent")})
+	j.MarkStored(journal.Key{Kind: "outbox", ID: "old"})
+	j.Amend(0, []*journal.Entry{notice("old", false, "sent")})
 	require.Equal(t, []any{"outboxsent"}, next(t, j))
 }
 

@@ -54,6 +54,9 @@ func Line(s string) string { return clean(s, false) }
 // emoji need.
 func Lines(s string) string { return clean(s, true) }
 
+// Trim is Line without white space around it.
+func Trim(s string) string { return strings.TrimSpace(Line(s)) }
+
 func clean(s string, lines bool) string {
 	dirty := false // most text is not, and each heartbeat asks
 	for i := 0; i < len(s) && !dirty; i++ {
