@@ -57,10 +57,9 @@ func noticeEntry(n *outbox.Notice, key string, now clock.Instant) *entry {
 	if n.Over() {
 		s.Event, s.EventID = nil, ev.ID
 	}
-	return &entry{
-		Policy: journal.Policy{Amendable: true, Keep: 8}, Key: outboxKey(key, ev.ID), Service: string(ev.Service), At: ev.At.UnixMilli(), Open: !n.Over(),
-		Data: s, Size: len(ev.Message) + 100*len(n.Steps),
-	}
+	e := newEntry(kindOutbox, outboxKey(key, ev.ID).ID, string(ev.Service), ev.At.UnixMilli(), s)
+	e.Open, e.Size = !n.Over(), len(ev.Message)+100*len(n.Steps)
+	return e
 }
 
 // outboxKey returns the key of the row of a notice.
