@@ -74,7 +74,7 @@ func TestLaneswapd_saysWhyItDoesNotStart(t *testing.T) {
 		code   int
 		stderr string
 	}{
-		{[]string{"--data", "/none/laneswap.db"}, 1, "laneswapd: cannot open the data file /none/laneswap.db: the folder /none does not exist (set --data or LANESWAP_DATA to a file that can be written, or --storage memory)\n"},
+		{[]string{"--data", "/none/laneswap.db"}, 1, "laneswapd: cannot open the data file /none/laneswap.db: the folder /none does not exist (--data or LANESWAP_DATA chooses the file; --storage memory needs none)\n"},
 		{[]string{"--host", "127.0.0.1", "--port", port}, 1, "laneswapd: cannot listen on 127.0.0.1:" + port + ": bind: address already in use\n"},
 		{[]string{"--port", "eighty"}, 2, "laneswapd: --port (LANESWAP_PORT) is \"eighty\", it must be a whole number from 0 to 65535\n"},
 		{[]string{"--garbage"}, 2, "laneswapd: unknown flag: --garbage (see laneswapd --help)\n"},

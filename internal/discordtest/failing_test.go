@@ -132,7 +132,7 @@ func TestLostAnswers_areTheOnlyDuplicates(t *testing.T) {
 				require.Equal(t, []string{"healthy → error"}, s.courses("job"))
 				tr := s.trace(events[0])
 				require.Equal(t, 2, tr.Attempts)
-				require.Regexp(t, `try 2$`, tr.Steps[len(tr.Steps)-1].Text)
+				require.Regexp(t, `attempt 2$`, tr.Steps[len(tr.Steps)-1].Text)
 			})
 		})
 	}

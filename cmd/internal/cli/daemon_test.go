@@ -94,7 +94,7 @@ func TestServer_saysInOneLineWhyItDoesNotStart(t *testing.T) {
 		want string
 	}{
 		{[]string{"--host", "127.0.0.1", "--port", port}, cli.CodeFailure, `laneswapd: cannot listen on 127\.0\.0\.1:` + port + `: bind: address already in use\n`},
-		{[]string{"--storage", "file", "--data", "/none/here.db"}, cli.CodeFailure, `laneswapd: cannot open the data file /none/here\.db: the folder /none does not exist \(set --data or LANESWAP_DATA to a file that can be written, or --storage memory\)\n`},
+		{[]string{"--storage", "file", "--data", "/none/here.db"}, cli.CodeFailure, `laneswapd: cannot open the data file /none/here\.db: the folder /none does not exist \(--data or LANESWAP_DATA chooses the file; --storage memory needs none\)\n`},
 		{[]string{"--storage", "mongodb"}, cli.CodeUsage, `laneswapd: --storage \(LANESWAP_STORAGE\) is "mongodb", which needs LANESWAP_MONGODB_URI\n`},
 		{[]string{"--port", "70000"}, cli.CodeUsage, `laneswapd: --port \(LANESWAP_PORT\) is "70000", it must be a whole number from 0 to 65535\n`},
 		{[]string{"--prot", "1"}, cli.CodeUsage, `laneswapd: unknown flag: --prot \(see laneswapd --help\)\n`},
