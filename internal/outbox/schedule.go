@@ -3,9 +3,7 @@ package outbox
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
-	"time"
 
 	"github.com/laneswap/laneswap/internal/clock"
 )
@@ -61,14 +59,6 @@ func (q *Queue) earliest() int64 {
 	return next
 }
 
-// blockedUntil returns until when no message is sent; mu is held.
-func (q *Queue) blockedUntil() int64 {
-	if q.disabled {
-		return math.MaxInt64
-	}
-	return max(q.waitUntil, q.retryAt)
-}
-
 // Review ends delays and expires notices while the worker is busy, for a notifier may
 // hang for ever.
 func (q *Queue) Review(now clock.Instant) {
@@ -120,12 +110,4 @@ func (c *conversation) scheduleReview() {
 	if c.delay != nil {
 		q.reviewAt = min(q.reviewAt, c.delay.Until)
 	}
-}
-
-// Backoff returns the pause in ns after that many failures in a row: one second,
-// doubled each time, up to five minutes, and up to a fifth more or less, so that
-// clients of one receiver do not return all at once.
-func Backoff(failures int) int64 {
-	d := min(int64(time.Second)<<min(failures-1, 10), int64(5*time.Minute))
-	return int64(float64(d) * (0.8 + 0.4*rand.Float64()))
 }
