@@ -3,6 +3,8 @@ package laneswap_test
 import (
 	"encoding/json"
 	"errors"
+	"go/parser"
+	"go/token"
 	"io"
 	"os"
 	"os/exec"
@@ -235,4 +237,17 @@ func main() {
 	require.Equal(t, 1, strings.Count(string(goMod), "require"), "the build added nothing to go.mod:\n%s", goMod)
 	require.NotContains(t, string(goMod), "indirect")
 	require.NoFileExists(t, filepath.Join(dir, "go.sum"), "nothing had to be trusted")
+}
+
+// The judge is pure: it has no clock, no I/O and no log, and knows no storage.
+func TestDependencies_theJudgeIsPure(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"judge.go", "deadlines.go", "record.go", "internal/cell/cell.go", "internal/clock/clock.go"} {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		require.NoError(t, err)
+		for _, imported := range parsed.Imports {
+			path := strings.Trim(imported.Path.Value, `"`)
+			require.NotContains(t, []string{"context", "log/slog", "os", modulePath + "/internal/journal", modulePath + "/internal/outbox"}, path, file)
+		}
+	}
 }

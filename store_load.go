@@ -88,11 +88,11 @@ func (l *loaded) readOpen(ctx context.Context, s Storage) error {
 		if load == nil {
 			continue // of a kind that is read when it is asked for, or that a newer LaneSwap has added
 		}
-		if err := load(l, row); errors.Is(err, errNewer) {
+		err = load(l, row)
+		if errors.Is(err, errNewer) {
 			return err
-		} else {
-			l.note(err)
 		}
+		l.note(err)
 	}
 	services, errs := decodeAll(l.serviceRows)
 	for i, err := range errs {

@@ -15,6 +15,7 @@ import (
 // wall clock may be set.
 type Instant struct{ Mono, Wall int64 }
 
+// The rules for absences.
 const (
 	Tick        = int64(250 * time.Millisecond) // the watching loop observes at least this often
 	tickLate    = int64(500 * time.Millisecond) // a tick that is later by more is an absence

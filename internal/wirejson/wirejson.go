@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 )
 
+// The headers of answers.
 const (
 	BootHeader    = "LaneSwap-Boot"    // The random id of one run of the server.
 	JournalHeader = "LaneSwap-Journal" // The id of the numbering of the events in a stream.
