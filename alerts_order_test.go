@@ -230,39 +230,6 @@ func TestFailingMessage_doesNotBlockOthersForLong(t *testing.T) {
 	}
 }
 
-func TestFailingMessage_inADigestDoesNotBlockTheOthers(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		d := newFakeNotifier()
-		m := startWithNotifier(t, d)
-		d.answers(refusesFirst)
-		reportAll(t, registerMany(t, m, 30), bad)
-		time.Sleep(15 * time.Minute)
-		require.Len(t, servicesIn(d.took()...), 29, "all but one")
-		time.Sleep(25 * time.Hour)
-		require.Equal(t, uint64(1), d.status(t, m).Dead)
-		require.Equal(t, laneswap.NoticeDead, d.trace(t, m, noticeEventIDs(t, m, nthID(0))[0]).State)
-	})
-}
-
-// In an outage the receiver is not tried once for each service.
-func TestFailingMessage_isNotAssumedInAnOutage(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		d := newFakeNotifier()
-		m := startWithNotifier(t, d)
-		d.answers(alwaysReturn(errAway))
-		reportAll(t, registerMany(t, m, 200), bad)
-		time.Sleep(time.Hour)
-		require.Less(t, len(d.calls()), 60)
-		d.answers(nil)
-		time.Sleep(10 * time.Minute)
-		notes := d.took()
-		require.Len(t, servicesIn(notes...), 200)
-		require.LessOrEqual(t, len(notes), 3, "and then they come together")
-	})
-}
-
 // A notifier that hangs or panics delays no other.
 func TestOrder_hangingOneDelaysNoOther(t *testing.T) {
 	t.Parallel()

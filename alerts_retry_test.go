@@ -152,27 +152,6 @@ func TestRetryAfter_nothingIsNotAtOnce(t *testing.T) {
 	}
 }
 
-// Who answers every time that it may be asked at once is overloaded.
-func TestRetryAfter_repeatedTinyDelaysGrow(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		d := newFakeNotifier()
-		m := startUngrouped(t, d)
-		d.answers(alwaysReturn(laneswap.RetryAfter(errAway, 0)))
-		reportEach(t, registerHealthy(t, m, "svc"), bad)
-		time.Sleep(time.Hour)
-		calls := d.calls()
-		require.InDelta(t, 65, len(calls), 15)
-		require.LessOrEqual(t, calls[2].at.Sub(calls[0].at), time.Second, "twice is chance")
-		for i := range calls[1:] {
-			require.LessOrEqual(t, calls[i+1].at.Sub(calls[i].at), time.Minute)
-		}
-		d.answers(nil)
-		time.Sleep(time.Minute)
-		require.Len(t, d.took(), 1)
-	})
-}
-
 // A time out of all proportion, milliseconds taken for seconds, must not be all the
 // time for which a notice is owed.
 func TestRetryAfter_aLongOneDoesNotUseUpTheDay(t *testing.T) {
@@ -186,43 +165,6 @@ func TestRetryAfter_aLongOneDoesNotUseUpTheDay(t *testing.T) {
 		time.Sleep(25 * time.Hour)
 		require.Len(t, d.took(), 1)
 		require.Zero(t, d.status(t, m).Dead)
-	})
-}
-
-func TestRetryAfter_testMessageIsRetriedWhileAwaited(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		d := newFakeNotifier()
-		m := startUngrouped(t, d)
-		begun := time.Now()
-		busy := func(after time.Duration) func(laneswap.Notification) error {
-			return func(laneswap.Notification) error {
-				d.answers(nil)
-				return laneswap.RetryAfter(errors.New("429"), after)
-			}
-		}
-		d.answers(busy(40 * time.Second))
-		result, err := m.TestNotifier(t.Context(), "desk")
-		require.NoError(t, err)
-		require.True(t, result.Delivered, result.Error)
-		require.Equal(t, 40*time.Second, time.Since(begun))
-
-		d.answers(busy(2 * time.Minute))
-		begun = time.Now()
-		result, err = m.TestNotifier(t.Context(), "desk")
-		require.NoError(t, err)
-		require.Equal(t, laneswap.NotifierTest{Notifier: "desk", Error: "429"}, result, "nobody waits for so long")
-		require.Zero(t, time.Since(begun))
-		time.Sleep(2 * time.Minute)
-
-		d.answers(busy(40 * time.Second))
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-		defer cancel()
-		result, err = m.TestNotifier(ctx, "desk")
-		require.NoError(t, err)
-		require.Equal(t, laneswap.NotifierTest{Notifier: "desk", Error: "429"}, result)
-		time.Sleep(time.Minute)
-		require.Len(t, d.took(), 1, "the first test, and none that nobody waits for")
 	})
 }
 
@@ -295,22 +237,6 @@ func TestPermanent_endsWithARestart(t *testing.T) {
 	})
 }
 
-func TestPermanent_pendingNoticesExpireAfterADay(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		d := newFakeNotifier()
-		m := startUngrouped(t, d)
-		d.answers(alwaysReturn(laneswap.Permanent(errAway)))
-		reportEach(t, registerHealthy(t, m, "svc"), bad)
-		time.Sleep(25 * time.Hour)
-		s := d.status(t, m)
-		require.Equal(t, laneswap.NotifierDisabled, s.State)
-		require.Equal(t, uint64(1), s.Dead)
-		require.Zero(t, s.Waiting)
-		require.Equal(t, laneswap.NoticeDead, d.trace(t, m, noticeEventIDs(t, m, "svc")[0]).State)
-	})
-}
-
 func TestRetry_notifierErrorsAreReadThroughWrapping(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{laneswap.Permanent(nil), laneswap.Refused(nil), laneswap.RetryAfter(nil, time.Second)} {
@@ -329,27 +255,4 @@ func TestRetry_notifierErrorsAreReadThroughWrapping(t *testing.T) {
 	require.False(t, ok)
 	after, _ = laneswap.RetryDelay(laneswap.RetryAfter(cause, 1000*time.Hour))
 	require.Equal(t, 6*time.Hour, after)
-}
-
-func TestRetry_noticesOfAHangingNotifierExpireAfterADay(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		d, logged := newFakeNotifier(), &logBuffer{}
-		end := make(chan struct{})
-		defer func() { close(end); synctest.Wait() }()
-		d.work = func(context.Context) error { <-end; return errAway }
-		m := startUngrouped(t, d, laneswap.WithLogger(slog.New(slog.NewTextHandler(logged, nil))))
-		h, other := registerHealthy(t, m, "svc"), registerHealthy(t, m, "other")
-		reportEach(t, h, bad)
-		reportEach(t, other, bad)
-		time.Sleep(23 * time.Hour)
-		require.Zero(t, d.status(t, m).Dead)
-		time.Sleep(2 * time.Hour)
-		s := d.status(t, m)
-		require.Equal(t, uint64(1), s.Dead)
-		require.Equal(t, 1, s.Waiting, "that which it has hung itself up on")
-		require.Equal(t, laneswap.NotifierStuck, s.State)
-		require.Contains(t, traceLines(d.trace(t, m, noticeEventIDs(t, m, "other")[0])), "dropped: not delivered within 24 hours")
-		require.Contains(t, logged.String(), "notice dropped")
-	})
 }

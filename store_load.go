@@ -84,12 +84,12 @@ func (l *loaded) readOpen(ctx context.Context, s Storage) error {
 			return err
 		}
 		l.progress()
-		load := rowKinds[row.Kind].load
-		if load == nil {
+		kind := rowKinds[row.Kind]
+		if kind.load == nil {
 			continue // of a kind that is read when it is asked for, or that a newer LaneSwap has added
 		}
-		err = load(l, row)
-		if errors.Is(err, errNewer) {
+		err = kind.load(l, row)
+		if kind.vital && errors.Is(err, errNewer) {
 			return err
 		}
 		l.note(err)

@@ -85,6 +85,27 @@ func TestStart_unreadableServiceIsLeftAsItIs(t *testing.T) {
 	})
 }
 
+// One row that no version can have written must not keep LaneSwap from watching.
+func TestStart_newerBeatsOrNoticeIsLeftAsItIs(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []laneswap.Kind{"beats", "outbox"} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				disk := storageAfter(t, func(m *laneswap.Manager) {
+					require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc"}, laneswap.Heartbeat{}))
+				})
+				putRows(t, disk, laneswap.Row{Kind: kind, ID: "svc", Service: "svc", At: time.Now().UTC(), Open: true, Data: []byte(`{"v":99}`)})
+				m := startWithStorage(t, disk)
+				require.NoError(t, m.Ready(t.Context()))
+				require.Contains(t, kindsOf(t, m.Manager), laneswap.EventStorageDamaged)
+				m.stop(t)
+				require.Equal(t, 1, countRows(t, disk, kind))
+			})
+		})
+	}
+}
+
 func TestLoading_newerStorageIsNamedAfterAFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

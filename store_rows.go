@@ -28,18 +28,19 @@ type rowKind struct {
 	policy journal.Policy
 	pruned bool                           // rows older than the retention are deleted
 	load   func(l *loaded, row Row) error // reads a row that was open when LaneSwap ended; nil ignores it
+	vital  bool                           // a row of a newer LaneSwap ends the start; others are left as they are
 }
 
 // rowKinds has every kind that LaneSwap stores. A new kind is declared here and
 // nowhere else.
 var rowKinds = map[Kind]rowKind{
-	KindService: {load: (*loaded).loadService},
+	KindService: {load: (*loaded).loadService, vital: true},
 	KindSeen:    {load: (*loaded).loadSeen},
 	KindEvent:   {policy: journal.Policy{Insert: true, Keep: 2, CountLoss: true}, pruned: true},
 	KindError:   {pruned: true},
 	kindSpan:    {policy: journal.Policy{Keep: 2}, pruned: true},
 	kindAbsence: {policy: journal.Policy{Insert: true}, pruned: true},
-	kindAlive:   {load: (*loaded).loadAlive},
+	kindAlive:   {load: (*loaded).loadAlive, vital: true},
 	kindBeats:   {load: (*loaded).loadBeats},
 	kindOutbox:  {policy: journal.Policy{Amendable: true, Keep: 8}, pruned: true, load: (*loaded).loadNotice},
 }
