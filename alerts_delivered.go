@@ -102,9 +102,9 @@ func (l *loaded) readDelivered(ctx context.Context, s Storage) error {
 	return nil
 }
 
-// readDelivered reads how the incidents ended that a notifier thinks open which was
-// not configured until now. It is called without locks that a heartbeat takes. What
-// cannot be read is not sent.
+// readDelivered is called for a notifier that has just been added. It reads how those
+// incidents ended that were open when this notifier was last there. The caller holds no
+// lock that a heartbeat takes. An end that cannot be read is not sent.
 func (a *alerts) readDelivered(key string) *delivered {
 	a.unclaimedMu.Lock()
 	var notices []storedNotice

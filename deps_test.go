@@ -26,7 +26,7 @@ type direction struct {
 	allow  []string
 }
 
-// directions is the house of the design: nothing points the other way. The most
+// directions lists the allowed imports: nothing points the other way. The most
 // specific row counts, and a package without a row fails: whoever adds one
 // decides where it stands.
 var directions = []direction{

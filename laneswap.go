@@ -20,13 +20,14 @@
 // This package imports the standard library and internal packages only. Packages
 // with other dependencies are below it: adapters, client, config, server.
 //
-// The files of this package form five families:
+// The files of this package form five families, which docs/contributing/architecture.md
+// describes:
 //
 //   - types and contracts: service, status, event, options, errors, storage, notifier, json*
-//   - methods: manager, lifecycle, register, beat, handle, query, watch, history*, errorlog
-//   - judgement of statuses: judge, deadlines, record, registry, silence
+//   - methods: manager, lifecycle, register, beat, handle, query, watch, history*, errorlog, explain
+//   - judgement of statuses: judge, deadlines, record, registry, threshold
 //   - persistence: store*
-//   - alerts: alerts*, notifiers, filter, explain
+//   - alerts: alerts*, masssilence, filter
 package laneswap
 
 import "sync/atomic"

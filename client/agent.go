@@ -48,10 +48,10 @@ type Agent struct {
 	bare     uint64 // the loop's: the report that the server accepted only without content
 	voice    *voice // the loop's
 
-	mu   sync.Mutex // guards what follows
-	err  error      // of the latest attempt
-	left error      // describes what the latest report left out
-	told bool       // left was passed to OnError
+	mu           sync.Mutex // guards what follows
+	err          error      // of the latest attempt
+	dropped      error      // says what the latest report dropped; nil for nothing
+	dropReported bool       // dropped was passed to OnError
 
 	once    sync.Once
 	quit    context.Context // ends with Close
@@ -144,7 +144,7 @@ func (a *Agent) take(hb laneswap.Heartbeat, last bool) {
 	err := a.reports.add(hb, last)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.left, a.told = failed("report", a.id, err), false
+	a.dropped, a.dropReported = failed("report", a.id, err), false
 }
 
 // Tick reports progress of the program's work; see WithWatchdog. It costs one atomic
@@ -159,7 +159,7 @@ func (a *Agent) Err() error {
 	if a.err != nil {
 		return a.err
 	}
-	return a.left
+	return a.dropped
 }
 
 // Do runs fn and reports busy before it and healthy after it, or error if fn returns one

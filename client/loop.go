@@ -77,14 +77,14 @@ func (a *Agent) settle(err error) {
 	a.voice.complain(kind, err, now)
 }
 
-// reportDropped calls OnError with what Report dropped.
+// reportDropped calls OnError, once, with what the latest report dropped.
 func (a *Agent) reportDropped() {
 	a.mu.Lock()
-	left, told := a.left, a.told
-	a.told = true
+	dropped, reported := a.dropped, a.dropReported
+	a.dropReported = true
 	a.mu.Unlock()
-	if left != nil && !told {
-		a.voice.complain(kindReport, left, time.Now())
+	if dropped != nil && !reported {
+		a.voice.complain(kindReport, dropped, time.Now())
 	}
 }
 
@@ -171,7 +171,7 @@ func (a *Agent) refused(r report, err error) {
 	err = failed("heartbeat", a.id, err)
 	a.mu.Lock()
 	if a.reports.mark() == r.number {
-		a.left, a.told = err, true
+		a.dropped, a.dropReported = err, true
 	}
 	a.mu.Unlock()
 	a.voice.complain(kindHeartbeat, err, time.Now())

@@ -90,7 +90,7 @@ func (r *notifiersReader) notifiers(tree any) []Notifier {
 	}
 	o := object{reader: r, members: members, seen: map[string]bool{}}
 	entries := o.list("notifiers")
-	o.rest()
+	o.refuseUnknown()
 	if _, given := members["notifiers"]; !given {
 		r.refuse("it", `has no "notifiers"`)
 	}
@@ -142,7 +142,7 @@ func (r *notifiersReader) notifier(number int, tree any) Notifier {
 		n.Tags = append(n.Tags, s)
 	}
 	n.Immediately = o.flag("immediately")
-	o.rest()
+	o.refuseUnknown()
 	return n
 }
 
@@ -163,11 +163,11 @@ func (o *object) kind(n *Notifier) {
 	}
 	if d := o.object(nameDiscord); d != nil {
 		n.Discord = Discord{Webhook: d.secret("webhook", true), Username: d.text("username"), AvatarURL: d.text("avatar_url")}
-		d.rest()
+		d.refuseUnknown()
 	}
 	if w := o.object(nameWebhook); w != nil {
 		n.Webhook = Webhook{URL: w.secret("url", true), Secret: w.secret("secret", false), Private: w.flag("private"), Headers: w.headers()}
-		w.rest()
+		w.refuseUnknown()
 	}
 	if argv := o.texts(nameCommand); argv != nil {
 		var p problem

@@ -39,8 +39,9 @@ func (o *object) get(key string) any {
 	return v
 }
 
-// rest refuses the keys that no getter asked for.
-func (o *object) rest() {
+// refuseUnknown refuses the keys that no getter asked for. The message names the object:
+// "entry 1 (ops): webhook has the unknown key ...", or "it has ..." for the whole file.
+func (o *object) refuseUnknown() {
 	var unknown []string
 	for key := range o.members {
 		if !o.seen[key] {

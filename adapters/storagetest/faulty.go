@@ -152,8 +152,9 @@ func (f *Faulty) meet(op Op) (Fault, bool) {
 	return met.Fault, true
 }
 
-// begin counts a call. It returns a fault that the method must act on, or the error
-// with which the call ends at once.
+// begin counts a call and applies the fault that it meets: it waits, or returns the error
+// with which the call fails at once. The faults LoseAnswer and Half are left to the caller;
+// Slow means that nothing is left to do, and stands for no fault as well.
 func (f *Faulty) begin(ctx context.Context, op Op) (Fault, error) {
 	fault, ok := f.meet(op)
 	if !ok {
@@ -172,7 +173,7 @@ func (f *Faulty) begin(ctx context.Context, op Op) (Fault, error) {
 		case <-timer.C:
 		case <-ctx.Done():
 		}
-	case LoseAnswer, Half:
+	case LoseAnswer, Half: // the caller applies them
 	}
 	return fault, nil
 }

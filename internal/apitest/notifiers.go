@@ -163,7 +163,8 @@ var notifierTests = []test{
 		var explained laneswap.Explanation
 		r.until("delivered, and abandoned", func() bool {
 			explained = r.explain(ev.ID)
-			return len(explained.Notices) == 2 && explained.Notices[0].State == laneswap.NoticeSent && explained.Notices[1].Attempts == 1
+			return len(explained.Notices) == 2 && explained.Notices[0].State == laneswap.NoticeSent && explained.Notices[1].Attempts == 1 &&
+				len(explained.Notices[1].Steps) > 0 // counted when it is sent, described when it has failed
 		})
 		r.equal("event", explained.Event, ev)
 		sent, kept := explained.Notices[0], explained.Notices[1]

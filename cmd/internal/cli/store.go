@@ -63,8 +63,8 @@ func (s *store) path(cmd *cobra.Command, args []string) (string, error) {
 	return field.Default, nil
 }
 
-// about makes a command out of a function about the data file.
-func (s *store) about(run func(path string) error) func(*cobra.Command, []string) error {
+// onFile returns the RunE of a command that runs a function on the data file.
+func (s *store) onFile(run func(path string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := s.check(); err != nil {
 			return err
@@ -81,7 +81,7 @@ func (s *store) checkCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "check [FILE]", Short: "Check whether the file is sound, and show what is in it",
 		Long: "Read the whole file, report whether it is sound, and show what is in it. The file\nis not changed. The exit code is 1 when the file is damaged: at its next start\nlaneswapd sets it aside, and takes the rows that can be read over into a new file.",
-		Args: cobra.MaximumNArgs(1), RunE: s.about(s.checkFile),
+		Args: cobra.MaximumNArgs(1), RunE: s.onFile(s.checkFile),
 	}
 }
 
@@ -154,7 +154,7 @@ func (s *store) compactCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "compact [FILE]", Short: "Give back the space that the file does not use",
 		Long: "Write a copy of the file without the pages that it does not use, and replace the\nfile by it in one step. The folder needs room for both. A damaged file is left as\nit is.",
-		Args: cobra.MaximumNArgs(1), RunE: s.about(s.compactFile),
+		Args: cobra.MaximumNArgs(1), RunE: s.onFile(s.compactFile),
 	}
 }
 
@@ -181,7 +181,7 @@ func (s *store) exportCommand() *cobra.Command {
 		Long: "Write every row of the file as a line of JSON, with kind, id, service, at, open,\nepoch and data: first the open rows, then when services were last seen, then the\nother rows by kind and time. The file is not changed. Of a damaged file, export\nwrites the rows that can be read; the exit code is then 1.",
 		Args: cobra.MaximumNArgs(1),
 	}
-	cmd.RunE = s.about(func(path string) error { return s.exportFile(path, to) })
+	cmd.RunE = s.onFile(func(path string) error { return s.exportFile(path, to) })
 	cmd.Flags().StringVar(&to, "to", "", "write to this new file instead of standard output")
 	return cmd
 }
