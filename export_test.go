@@ -164,3 +164,10 @@ func (c *Court) Doze(mono, wall int64) {
 
 // Cut is how a batch is offered in parts.
 func (b Batch) Cut(n int) (part, rest Batch) { return b.cut(n) }
+
+// Listed is how many records the registry lists, deleted ones included.
+func (m *Manager) Listed() int {
+	m.registry.mu.RLock()
+	defer m.registry.mu.RUnlock()
+	return len(m.registry.listed)
+}

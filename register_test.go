@@ -418,3 +418,15 @@ func TestRegister_stoppedServiceIsTakenOverOrForgotten(t *testing.T) {
 		require.ErrorIs(t, err, laneswap.ErrServiceNotFound)
 	})
 }
+
+func TestRemove_keepsNoRecordWithoutAStorage(t *testing.T) {
+	t.Parallel()
+	m := laneswap.NewManager()
+	for n := range 5000 {
+		id := laneswap.ServiceID(fmt.Sprint("svc", n))
+		_, err := m.Register(t.Context(), laneswap.Registration{ID: id})
+		require.NoError(t, err)
+		require.NoError(t, m.Remove(t.Context(), id))
+	}
+	require.LessOrEqual(t, m.Listed(), 65)
+}

@@ -58,15 +58,21 @@ func (g *registry) all() []*record {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.stale {
-		kept := make([]*record, 0, len(g.byID))
-		for _, r := range g.listed {
-			if g.byID[r.id] == r {
-				kept = append(kept, r)
-			}
-		}
-		g.listed, g.stale = kept, false
+		g.compact()
 	}
 	return g.listed
+}
+
+// compact drops the deleted records from the list. Readers keep the old list. mu is held
+// for writing.
+func (g *registry) compact() {
+	kept := make([]*record, 0, len(g.byID))
+	for _, r := range g.listed {
+		if g.byID[r.id] == r {
+			kept = append(kept, r)
+		}
+	}
+	g.listed, g.stale = kept, false
 }
 
 // put adds a record. mu is held for writing.
@@ -102,4 +108,7 @@ func (g *registry) delete(r *record) {
 	g.removeName(r)
 	delete(g.byID, r.id)
 	g.sorted, g.stale = nil, true
+	if len(g.listed) > 2*len(g.byID)+64 {
+		g.compact() // no reader may come and do it
+	}
 }

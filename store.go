@@ -47,6 +47,8 @@ type store struct {
 	flush   chan struct{}      // closed when the writer must store the rest and end
 	written chan struct{}      // closed when the writer has ended
 	pruned  chan struct{}      // closed when the pruner has ended
+	pruning context.Context
+	noPrune context.CancelFunc // ends the pruning, before the writer stores the rest
 }
 
 // recordBytes is about how much memory a record takes besides its text.
@@ -61,6 +63,7 @@ func newStore(s Storage) *store {
 		st.journal = journal.New[lastSeen]()
 	}
 	st.ctx, st.cancel = context.WithCancel(context.Background())
+	st.pruning, st.noPrune = context.WithCancel(st.ctx)
 	return st
 }
 
@@ -282,6 +285,7 @@ func (s *store) close(ctx context.Context) error {
 		return nil
 	}
 	defer s.cancel()
+	s.noPrune() // a storage with one writer at a time is for the backlog now
 	close(s.flush)
 	select {
 	case <-s.written:

@@ -188,8 +188,8 @@ func (s *store) restore(l *loaded) {
 	if away := time.Duration(s.now().Mono - s.began.Load()); away > loadPatience {
 		s.reportOwn(EventStorageBack, "the storage has been read", away)
 	}
-	go s.write(s.ctx) // ended by Stop
-	go s.prune(s.ctx) // ended by Stop
+	go s.write(s.ctx)     // ended by Stop
+	go s.prune(s.pruning) // ended by Stop
 	s.wake(true)
 }
 

@@ -323,3 +323,41 @@ func TestRetention_aLiveServiceKeepsItsDaysOnly(t *testing.T) {
 		m.stop(t)
 	})
 }
+
+// oneAtATime is a storage for one write at a time, whose Prune lasts until its context
+// ends.
+type oneAtATime struct {
+	laneswap.Storage
+	free chan struct{}
+}
+
+func (s *oneAtATime) Commit(ctx context.Context, b laneswap.Batch) error {
+	select {
+	case <-s.free:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { s.free <- struct{}{} }()
+	return s.Storage.Commit(ctx, b)
+}
+
+func (s *oneAtATime) Prune(ctx context.Context, _ laneswap.Kind, _ time.Time, _ int) (int, error) {
+	<-s.free
+	defer func() { s.free <- struct{}{} }()
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+func TestRetention_pruningDelaysNoStop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &oneAtATime{Storage: memorystore.New(), free: make(chan struct{}, 1)}
+		s.free <- struct{}{}
+		m := startWithStorage(t, s)
+		time.Sleep(laneswap.DefaultCheckInterval + 500*time.Millisecond)
+		require.NoError(t, m.AnnounceBeat(t.Context(), laneswap.Registration{ID: "svc"}, laneswap.Heartbeat{}))
+		began := time.Now()
+		m.stop(t)
+		require.Less(t, time.Since(began), time.Second)
+	})
+}

@@ -220,7 +220,7 @@ const (
 	maxRowData = 1 << 20
 )
 
-// check returns an error for a row that a storage may refuse: offered again and again it
+// storable returns an error for a row that a storage may refuse: offered again and again it
 // would block all others.
 func (r Row) storable() error {
 	switch {

@@ -55,7 +55,7 @@ type storedService struct {
 	Foreign bool `json:"foreign,omitempty"` // another program's, and long silent
 }
 
-// check returns an error for a state that the judge cannot count.
+// valid returns an error for a state that the judge cannot count.
 func (s *storedService) valid() error {
 	if !s.Status.Valid() {
 		return fmt.Errorf("service %.80q: %.40q is not a status", s.ID, s.Status)

@@ -113,7 +113,7 @@ var everyService = shares{of: 1}
 
 // round does what is due each second: it gathers the alive row and the last heartbeats,
 // and saves the recent heartbeats of a share of the services. Each service has its turn
-// once per check interval, and no commit that somebody waits for stands behind all.
+// about once per check interval, and no commit that somebody waits for stands behind all.
 func (w *writer) round() {
 	now := w.now().Mono
 	w.due = now + aliveEvery
@@ -373,7 +373,8 @@ func (s *store) prune(ctx context.Context) {
 			return
 		}
 		s.alerts.expireUnclaimed()
-		for kind, how := range rowKinds {
+		for _, kind := range slices.Sorted(maps.Keys(rowKinds)) {
+			how := rowKinds[kind]
 			for n := 0; how.pruned && n < pruneSteps; n++ {
 				deleted, err := s.pruneStep(ctx, kind)
 				if err != nil && ctx.Err() == nil {
