@@ -54,7 +54,7 @@ func eventOf(n outbox.Notice) *Event { return n.Event.Of.(*Event) }
 // contextOf gathers the context that queues need besides an event of r. r.mu is held.
 func (a *alerts) contextOf(r *record, ev *Event, now clock.Instant) outbox.EventContext {
 	beats := r.cell.Beats.Load()
-	in := outbox.EventContext{Beats: r.streak.count(beats), PastBeats: r.streak.before}
+	in := outbox.EventContext{Beats: r.streak.heartbeats(beats), PastBeats: r.streak.before}
 	if ev.Kind == EventRemoved {
 		in.PastBeats = in.Beats
 	}
@@ -146,7 +146,7 @@ func (a *alerts) save(key string, notices []outbox.Notice) {
 	if a.journal == nil {
 		for _, n := range notices {
 			if n.Over() {
-				a.traces.record(n.Event.ID, traceOf(n, key))
+				a.traces.remember(n.Event.ID, traceOf(n, key))
 			}
 		}
 		return

@@ -200,7 +200,7 @@ func newRecentTraces() recentTraces {
 }
 
 // add keeps a trace of an event, instead of an earlier one of the same notifier.
-func (r *recentTraces) record(event string, t NoticeTrace) {
+func (r *recentTraces) remember(event string, t NoticeTrace) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	traces, known := r.byEvent[event]

@@ -165,11 +165,11 @@ func (r *record) countTransition(from, to Status, mono int64, ch change) {
 	if ch.beat && beats > 0 {
 		beats-- // the heartbeat belongs to the streak that it begins
 	}
-	r.streak = streak{bad: bad, since: mono, silentSince: mono, beats: beats, fromSilence: !ch.beat, before: r.streak.count(beats)}
+	r.streak = streak{bad: bad, since: mono, silentSince: mono, beats: beats, fromSilence: !ch.beat, before: r.streak.heartbeats(beats)}
 }
 
-// count returns the heartbeats of the streak; beats is the total of the service.
-func (s streak) count(beats uint64) uint64 {
+// heartbeats returns the heartbeats of the streak; beats is the total of the service.
+func (s streak) heartbeats(beats uint64) uint64 {
 	return beats - min(beats, s.beats) + s.fromSilences()
 }
 
@@ -203,7 +203,7 @@ func (r *record) alertDelay(now clock.Instant) *outbox.Delay {
 		beats := r.cell.Beats.Load()
 		if r.status == StatusStale {
 			h.Unit, h.From = r.silenceUnit(), s.silentSince
-			if missing := int64(need - min(need, s.count(beats))); h.Unit != clock.Never {
+			if missing := int64(need - min(need, s.heartbeats(beats))); h.Unit != clock.Never {
 				h.Until = min(h.Until, s.silentSince+missing*h.Unit)
 			}
 		}
