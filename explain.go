@@ -199,7 +199,7 @@ func newRecentTraces() recentTraces {
 	return recentTraces{byEvent: map[string][]NoticeTrace{}, maxBytes: tracesBytes}
 }
 
-// add keeps a trace of an event, instead of an earlier one of the same notifier.
+// remember keeps a trace of an event, instead of an earlier one of the same notifier.
 func (r *recentTraces) remember(event string, t NoticeTrace) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
