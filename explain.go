@@ -68,10 +68,8 @@ func (m *Manager) explain(ctx context.Context, eventID string) (Explanation, err
 		return Explanation{}, err
 	}
 	traces := map[string]NoticeTrace{}
-	if m.store.persistent() {
-		if err := m.storedTraces(ctx, ev, traces); err != nil {
-			return Explanation{}, err
-		}
+	if err := m.storedTraces(ctx, ev, traces); err != nil {
+		return Explanation{}, err
 	}
 	for _, t := range m.alerts.traces.of(ev.ID) {
 		traces[t.Notifier] = t
@@ -92,10 +90,7 @@ func (m *Manager) explain(ctx context.Context, eventID string) (Explanation, err
 
 // findEvent returns the event with that id, from memory or from the storage.
 func (m *Manager) findEvent(ctx context.Context, id string) (*Event, error) {
-	if ev := m.events.find(id); ev != nil || !m.store.persistent() {
-		if ev == nil {
-			return nil, ErrEventNotFound
-		}
+	if ev := m.events.find(id); ev != nil {
 		return ev, nil
 	}
 	q := RowQuery{Kind: KindEvent, Descending: true}

@@ -274,22 +274,20 @@ func (m *Manager) historyEvents(ctx context.Context, id ServiceID, t *historyBui
 			cursor = ev.Sequence
 		}
 	}
-	if m.store.persistent() {
-		q := RowQuery{Kind: KindEvent, Service: string(id), From: from, To: to, Descending: true, Limit: t.limit + 1}
-		var bad unreadable
-		defer func() { bad.log(m.log, id) }()
-		n := 0
-		for row, err := range m.store.rows(ctx, q) {
-			if err != nil {
-				return storageFailed(ctx, err)
-			}
-			n++
-			if ev, err := decodeEvent(row); !bad.skip(err) {
-				add(ev.Event)
-			}
+	q := RowQuery{Kind: KindEvent, Service: string(id), From: from, To: to, Descending: true, Limit: t.limit + 1}
+	var bad unreadable
+	defer func() { bad.log(m.log, id) }()
+	n := 0
+	for row, err := range m.store.rows(ctx, q) {
+		if err != nil {
+			return storageFailed(ctx, err)
 		}
-		h.Truncated = h.Truncated || n > t.limit // also when one of them could not be decoded
+		n++
+		if ev, err := decodeEvent(row); !bad.skip(err) {
+			add(ev.Event)
+		}
 	}
+	h.Truncated = h.Truncated || n > t.limit // also when one of them could not be decoded
 	for _, ev := range found {
 		h.Events = append(h.Events, ev)
 	}

@@ -359,9 +359,6 @@ const (
 // loadEvents reads the latest events of a service from the storage, once, when the start
 // did not find them. It is called without locks.
 func (s *store) loadEvents(asked context.Context, r *record) {
-	if !s.persistent() {
-		return
-	}
 	now := s.now().Mono
 	r.mu.Lock()
 	done, born := r.eventsComplete || now < r.eventsRetryAt, r.generation
