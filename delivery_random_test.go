@@ -212,9 +212,6 @@ func randomLife(t *testing.T, r *rand.Rand) {
 		if quiet[i] && reg.NoDeadline {
 			continue // it may wait for heartbeats that nobody expects
 		}
-		if err == nil && st.Status == laneswap.StatusUnknown && recoveryIsDelayed(t, m.Manager, reg) {
-			continue // unknown heartbeats do not count towards recover_after
-		}
 		switch {
 		case err != nil:
 			ok = !bad
@@ -237,25 +234,4 @@ func randomLife(t *testing.T, r *rand.Rand) {
 		}
 	}
 	m.stop(t)
-}
-
-// recoveryIsDelayed reports whether a recovery of a service waits for good heartbeats.
-func recoveryIsDelayed(t *testing.T, m *laneswap.Manager, reg laneswap.Registration) bool {
-	t.Helper()
-	if reg.RecoverAfter.Beats < 2 {
-		return false
-	}
-	for _, ev := range eventsOf(t, m, laneswap.EventQuery{Service: reg.ID}) {
-		if ev.Kind != laneswap.EventRecovered {
-			continue
-		}
-		x, err := m.Explain(t.Context(), ev.ID)
-		require.NoError(t, err)
-		for _, trace := range x.Notices {
-			if trace.State == laneswap.NoticeHeld {
-				return true
-			}
-		}
-	}
-	return false
 }
